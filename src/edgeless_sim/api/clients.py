@@ -1,0 +1,160 @@
+"""Each service over a connection. Only here does `TransportError` become `UnreachableError`."""
+
+from typing import Any, Final, TypeVar
+
+from edgeless_sim.api.codec import Codec, MsgpackCodec, decode_reply
+from edgeless_sim.api.messages import (
+    MigrateWorkflow,
+    StartReply,
+    StartWorkflow,
+    StopReply,
+    UpdateDomainRequest,
+    UpdateDomainResponse,
+    UpdateNodeRequest,
+    UpdateNodeResponse,
+    UpdatePeersRequest,
+    WorkflowInfo,
+    WorkflowStatus,
+)
+from edgeless_sim.api.methods import METHODS
+from edgeless_sim.errors import RejectedError, UnreachableError
+from edgeless_sim.model.domain import DomainCapabilities
+from edgeless_sim.model.event import PatchRequest
+from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
+from edgeless_sim.model.resource import ResourceInstanceSpecification
+from edgeless_transports import Connection, RemoteError, TransportError
+
+__all__ = [
+    "RPC_TIMEOUT_S",
+    "AgentClient",
+    "ComponentClient",
+    "ControllerClient",
+    "DomainRegistrationClient",
+    "NodeRegistrationClient",
+]
+
+T = TypeVar("T")
+
+#: Default deadline of one control request, in seconds (reliability 3, c).
+RPC_TIMEOUT_S: Final = 5.0
+
+
+class _Client:
+    """Encodes, calls, decodes; tells a refusal from silence."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        codec: Codec | None = None,
+        *,
+        timeout_s: float = RPC_TIMEOUT_S,
+    ) -> None:
+        self._connection = connection
+        self._codec = codec or MsgpackCodec()
+        self._timeout_s = timeout_s
+
+    async def _call(self, service: str, name: str, request: object, reply: type[T]) -> T:
+        method = METHODS[service][name]
+        payload = self._codec.encode(request)
+        try:
+            answer = await self._connection.call(method.path, payload, timeout_s=self._timeout_s)
+        except RemoteError as error:
+            raise RejectedError("the peer failed to serve the request", str(error)) from None
+        except TransportError as error:
+            raise UnreachableError(f"{method.path}: {error}") from error
+        return decode_reply(self._codec, answer, reply)
+
+
+class ControllerClient(_Client):
+    """`WorkflowInstanceApi` of an ε-CON."""
+
+    async def start(self, request: StartWorkflow) -> WorkflowStatus:
+        """See `WorkflowInstanceApi.start`."""
+        return await self._call("WorkflowInstance", "start", request, WorkflowStatus)
+
+    async def stop(self, workflow_id: WorkflowId) -> None:
+        """See `WorkflowInstanceApi.stop`."""
+        await self._call("WorkflowInstance", "stop", workflow_id, type(None))
+
+    async def list_workflows(self) -> tuple[WorkflowStatus, ...]:
+        """See `WorkflowInstanceApi.list_workflows`."""
+        kind: Any = tuple[WorkflowStatus, ...]
+        result: tuple[WorkflowStatus, ...] = await self._call(
+            "WorkflowInstance", "list_workflows", None, kind
+        )
+        return result
+
+    async def inspect(self, workflow_id: WorkflowId) -> WorkflowInfo:
+        """See `WorkflowInstanceApi.inspect`."""
+        return await self._call("WorkflowInstance", "inspect", workflow_id, WorkflowInfo)
+
+    async def domains(self, domain_id: DomainId) -> dict[str, DomainCapabilities]:
+        """See `WorkflowInstanceApi.domains`."""
+        kind: Any = dict[str, DomainCapabilities]
+        result: dict[str, DomainCapabilities] = await self._call(
+            "WorkflowInstance", "domains", domain_id, kind
+        )
+        return result
+
+    async def migrate(self, request: MigrateWorkflow) -> WorkflowStatus:
+        """See `WorkflowInstanceApi.migrate`."""
+        return await self._call("WorkflowInstance", "migrate", request, WorkflowStatus)
+
+
+class DomainRegistrationClient(_Client):
+    """`DomainRegistrationApi` of an ε-CON."""
+
+    async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
+        """See `DomainRegistrationApi.update_domain`."""
+        return await self._call(
+            "DomainRegistration", "update_domain", request, UpdateDomainResponse
+        )
+
+
+class ComponentClient(_Client):
+    """`ComponentApi` of an ε-ORC (logical ids) or of a node (physical ids)."""
+
+    async def start_function(self, request: SpawnFunctionRequest) -> StartReply:
+        """See `ComponentApi.start_function`."""
+        return await self._call("FunctionInstance", "start_function", request, StartReply)
+
+    async def stop_function(self, instance_id: InstanceId) -> StopReply:
+        """See `ComponentApi.stop_function`."""
+        return await self._call("FunctionInstance", "stop_function", instance_id, StopReply)
+
+    async def patch_function(self, request: PatchRequest) -> StopReply:
+        """See `ComponentApi.patch_function`."""
+        return await self._call("FunctionInstance", "patch_function", request, StopReply)
+
+    async def start_resource(self, request: ResourceInstanceSpecification) -> StartReply:
+        """See `ComponentApi.start_resource`."""
+        return await self._call("ResourceConfiguration", "start_resource", request, StartReply)
+
+    async def stop_resource(self, instance_id: InstanceId) -> StopReply:
+        """See `ComponentApi.stop_resource`."""
+        return await self._call("ResourceConfiguration", "stop_resource", instance_id, StopReply)
+
+    async def patch_resource(self, request: PatchRequest) -> StopReply:
+        """See `ComponentApi.patch_resource`."""
+        return await self._call("ResourceConfiguration", "patch_resource", request, StopReply)
+
+
+class AgentClient(ComponentClient):
+    """All that a node's agent serves: `ComponentApi` and `NodeManagementApi`."""
+
+    async def update_peers(self, request: UpdatePeersRequest) -> None:
+        """See `NodeManagementApi.update_peers`."""
+        await self._call("NodeManagement", "update_peers", request, type(None))
+
+    async def reset(self) -> StopReply:
+        """See `NodeManagementApi.reset`."""
+        return await self._call("NodeManagement", "reset", None, StopReply)
+
+
+class NodeRegistrationClient(_Client):
+    """`NodeRegistrationApi` of an ε-ORC."""
+
+    async def update_node(self, request: UpdateNodeRequest) -> UpdateNodeResponse:
+        """See `NodeRegistrationApi.update_node`."""
+        return await self._call("NodeRegistration", "update_node", request, UpdateNodeResponse)

@@ -1,0 +1,104 @@
+"""Who is there: domains, groups of alike nodes, and the network between them.
+
+Plain frozen values, made by hand in a test or from a scenario file; nothing here starts anything.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
+from edgeless_sim.errors import SettingsError
+from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
+
+__all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
+
+NODES_MAX: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """*count* nodes of one kind. Their names are ``DOMAIN/INDEX``, counted through the domain."""
+
+    count: int = 1
+    cpus: int = 1
+    clock_mhz: float = 3000.0
+    memory_mib: int = 4096
+    labels: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ("RUST_WASM", "PYTHON", "MODELLED")
+    #: Classes of resources that each node offers, one provider per class.
+    providers: tuple[str, ...] = ()
+    tee: bool = False
+    tpm: bool = False
+
+    def capabilities(self) -> NodeCapabilities:
+        """What each node of the group announces."""
+        return NodeCapabilities(
+            num_cpus=self.cpus,
+            model_name_cpu="simulated",
+            clock_freq_cpu=self.clock_mhz,
+            num_cores=self.cpus,
+            mem_size=self.memory_mib,
+            labels=tuple(sorted(self.labels)),
+            is_tee_running=self.tee,
+            has_tpm=self.tpm,
+            runtimes=tuple(sorted(self.runtimes)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DomainTopology:
+    """One orchestration domain: an ε-ORC and its nodes."""
+
+    name: str
+    nodes: tuple[NodeGroup, ...] = (NodeGroup(),)
+    #: A name of the entry points ``edgeless.strategies``, or ``module:Class``.
+    strategy: str = "Random"
+    #: The keep-alive of the guide: nodes refresh every half of it.
+    keep_alive_s: float = 2.0
+
+    @property
+    def nodes_total(self) -> int:
+        """How many nodes the domain has."""
+        return sum(group.count for group in self.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTopology:
+    """What frames meet between two ends. A side is a domain, a node, ``con``, or empty for all."""
+
+    side_a: str = ""
+    side_b: str = ""
+    latency_ns: int = 0
+    jitter_ns: int = 0
+    loss: float = 0.0
+    bandwidth_bytes_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A whole cluster."""
+
+    domains: tuple[DomainTopology, ...]
+    #: The first one applies to all links that no later one describes.
+    links: tuple[LinkTopology, ...] = (LinkTopology(),)
+    fuel_per_event: int = FUEL_PER_EVENT_DEFAULT
+    call_timeout_s: float = CALL_TIMEOUT_S
+    performance_samples: bool = False
+    python_folders: tuple[Path, ...] = ()
+    module_cache: Path | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        names = [domain.name for domain in self.domains]
+        if not names:
+            raise SettingsError("a cluster needs at least one domain")
+        if len(set(names)) != len(names):
+            raise SettingsError(f"two domains have the same name: {sorted(names)}")
+        if self.nodes_total > NODES_MAX:
+            raise SettingsError(f"{self.nodes_total} nodes, at most {NODES_MAX}")
+
+    @property
+    def nodes_total(self) -> int:
+        """How many nodes there are in all domains."""
+        return sum(domain.nodes_total for domain in self.domains)

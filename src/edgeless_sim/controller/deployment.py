@@ -1,0 +1,216 @@
+"""From a workflow to the steps that bring it up in a domain, and down again (spec 3.2). Pure.
+
+Not here: which domain (`choice`), and what became of the steps (`ledger`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from random import Random
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from edgeless_sim.kernel.entropy import uuid4_from
+from edgeless_sim.model.event import PatchRequest, Target
+from edgeless_sim.model.function import SpawnFunctionRequest, StateSpecification
+from edgeless_sim.model.ids import (
+    DomainId,
+    FunctionId,
+    InstanceId,
+    LogicalId,
+    NodeId,
+    WorkflowId,
+)
+from edgeless_sim.model.resource import ResourceInstanceSpecification
+from edgeless_sim.model.workflow import SpawnWorkflowRequest
+
+__all__ = [
+    "NODE_NIL",
+    "Component",
+    "ComponentKind",
+    "Deployment",
+    "Patch",
+    "Start",
+    "Step",
+    "Stop",
+    "logical",
+    "plan_deployment",
+    "plan_patches",
+    "plan_starts",
+]
+
+#: The node half of a logical id on the wire: the domain finds the node.
+NODE_NIL: Final = NodeId(UUID(int=0))
+
+
+class ComponentKind(StrEnum):
+    """Which of a domain's two services a component belongs to."""
+
+    FUNCTION = "function"
+    RESOURCE = "resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component as it is deployed."""
+
+    name: str
+    kind: ComponentKind
+    lid: LogicalId
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where the components of a workflow are: functions, then resources, as declared."""
+
+    domain_id: DomainId
+    components: tuple[Component, ...]
+
+    def renamed(self, lids: Mapping[LogicalId, LogicalId]) -> "Deployment":
+        """As this one, with the logical ids that the domain has chosen itself."""
+        return replace(
+            self,
+            components=tuple(
+                replace(component, lid=lids.get(component.lid, component.lid))
+                for component in self.components
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a component; the same step twice is one component."""
+
+    lid: LogicalId
+    kind: ComponentKind
+    name: str
+    message: SpawnFunctionRequest | ResourceInstanceSpecification
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop a component. ``kind`` is None for one that we do not know: then both are tried."""
+
+    lid: LogicalId
+    kind: ComponentKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Replace the outputs of a component."""
+
+    lid: LogicalId
+    kind: ComponentKind
+    message: PatchRequest
+
+
+Step: TypeAlias = Start | Stop | Patch
+
+
+def logical(lid: LogicalId) -> InstanceId:
+    """The form in which a logical id travels."""
+    return InstanceId(NODE_NIL, FunctionId(lid))
+
+
+def plan_deployment(
+    request: SpawnWorkflowRequest, domain_id: DomainId, dice: Random
+) -> Deployment:
+    """All of *request* in one domain, under new logical ids.
+
+    The ids are drawn here and not by the ε-ORC, so that a start whose reply is lost can be
+    repeated or undone (defect U37).
+    """
+    functions = (
+        Component(function.name, ComponentKind.FUNCTION, LogicalId(uuid4_from(dice)))
+        for function in request.functions
+    )
+    resources = (
+        Component(resource.name, ComponentKind.RESOURCE, LogicalId(uuid4_from(dice)))
+        for resource in request.resources
+    )
+    return Deployment(domain_id, (*functions, *resources))
+
+
+def plan_starts(
+    workflow_id: WorkflowId,
+    request: SpawnWorkflowRequest,
+    state_ids: tuple[UUID, ...],
+    deployment: Deployment,
+) -> tuple[Start, ...]:
+    """Functions in declaration order, then resources; each with its first output mapping.
+
+    *state_ids* are those of the functions, in their order; they outlive a deployment.
+    """
+    targets = _targets(deployment)
+    components = deployment.components
+    functions_total = len(request.functions)
+    starts = [
+        Start(
+            component.lid,
+            component.kind,
+            component.name,
+            SpawnFunctionRequest(
+                code=function.class_specification,
+                annotations=function.annotations,
+                state_specification=StateSpecification(state_id),
+                workflow_id=workflow_id,
+                name=function.name,
+                instance_id=logical(component.lid),
+                output_mapping=_translated(function.output_mapping, targets),
+            ),
+        )
+        for component, function, state_id in zip(
+            components[:functions_total], request.functions, state_ids, strict=True
+        )
+    ]
+    starts += [
+        Start(
+            component.lid,
+            component.kind,
+            component.name,
+            ResourceInstanceSpecification(
+                class_type=resource.class_type,
+                configuration=resource.configurations,
+                workflow_id=workflow_id,
+                name=resource.name,
+                instance_id=logical(component.lid),
+                output_mapping=_translated(resource.output_mapping, targets),
+            ),
+        )
+        for component, resource in zip(
+            components[functions_total:], request.resources, strict=True
+        )
+    ]
+    return tuple(starts)
+
+
+def plan_patches(
+    request: SpawnWorkflowRequest, deployment: Deployment, generation: int
+) -> tuple[Patch, ...]:
+    """One patch for each component that has outputs, in the order of the components.
+
+    Needed only where the first output mapping could not travel with the start.
+    """
+    targets = _targets(deployment)
+    declared = (*request.functions, *request.resources)
+    return tuple(
+        Patch(
+            component.lid,
+            component.kind,
+            PatchRequest(
+                logical(component.lid), _translated(source.output_mapping, targets), generation
+            ),
+        )
+        for component, source in zip(deployment.components, declared, strict=True)
+        if source.output_mapping
+    )
+
+
+def _targets(deployment: Deployment) -> dict[str, Target]:
+    return {
+        component.name: Target(logical(component.lid), "") for component in deployment.components
+    }
+
+
+def _translated(mapping: Mapping[str, str], targets: Mapping[str, Target]) -> dict[str, Target]:
+    return {channel: targets[name] for channel, name in mapping.items()}

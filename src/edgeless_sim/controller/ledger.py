@@ -1,0 +1,193 @@
+"""What one domain should run, what it reports, and the steps that end the difference. Pure.
+
+The difference is computed again with every report, so that a request or reply that was lost is
+repaired whatever it was (defects U36 and U37). A report may have been on its way while something
+was started or stopped: a component counts as missing, or as still there, only in the second report
+after the operation was confirmed. A repair too many does no harm, since starts and stops are
+idempotent by logical id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeless_sim.api.messages import ComponentInventory, ComponentState
+from edgeless_sim.controller.deployment import Component, ComponentKind, Start, Stop
+from edgeless_sim.model.ids import DomainId, LogicalId
+
+__all__ = ["RETRY_S_MAX", "DomainLedger", "retry_delay_ns"]
+
+#: Longest pause between two attempts at the same repair.
+RETRY_S_MAX: Final = 30
+#: How many reports after its confirmation an operation must show.
+_REPORTS_UNTIL_SEEN: Final = 2
+
+
+def retry_delay_ns(attempt: int) -> int:
+    """The pause after *attempt* failures in a row (1, 2, 3, …): 1, 2, 4 … 30 s, in ns."""
+    return min(1 << min(attempt - 1, 8), RETRY_S_MAX) * 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Item:
+    """A component that should be there (it has a start) or should be gone (it has none)."""
+
+    start: Start | None
+    kind: ComponentKind | None
+    confirmed: int | None = None
+    """Number of reports there had been when the start or stop was confirmed."""
+    attempts: int = 0
+    not_before_ns: int = 0
+    reason: str = ""
+
+
+class DomainLedger:
+    """The books of one domain. Every component known here is expected or garbage, never both."""
+
+    __slots__ = ("_expected", "_garbage", "_inventory", "_settled_at", "_starting", "_todo", "reports")
+
+    def __init__(self) -> None:
+        self.reports = 0
+        self._expected: dict[LogicalId, _Item] = {}
+        self._garbage: dict[LogicalId, _Item] = {}
+        # Started by whoever deploys, not answered yet.
+        self._starting: dict[LogicalId, None] = {}
+        # What repairs are due, in the order in which they became so.
+        self._todo: dict[LogicalId, _Item] = {}
+        # None = the domain reports no inventory: it is EDGELESS's own.
+        self._inventory: dict[LogicalId, ComponentInventory] | None = {}
+        self._settled_at = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether another report equal to the last one could tell nothing new."""
+        return not (self._garbage or self._todo or self._starting) and (
+            self.reports >= self._settled_at
+        )
+
+    @property
+    def expected(self) -> tuple[LogicalId, ...]:
+        """What the domain should run."""
+        return tuple(self._expected)
+
+    @property
+    def garbage(self) -> tuple[LogicalId, ...]:
+        """What is to be stopped, or was and has not left the reports yet."""
+        return tuple(self._garbage)
+
+    def expect(self, start: Start) -> None:
+        """*start* is about to be sent: from now on the component belongs here."""
+        self._expected[start.lid] = _Item(start, start.kind)
+        self._starting[start.lid] = None
+
+    def rename(self, old: LogicalId, new: LogicalId) -> None:
+        """The domain has chosen another logical id, as EDGELESS's ε-ORC does."""
+        item = self._expected.pop(old, None)
+        if item is not None:
+            self._expected[new] = item
+            self._starting.pop(old, None)
+
+    def forget(self, lid: LogicalId) -> None:
+        """It was never started: there is nothing to stop."""
+        self._expected.pop(lid, None)
+        self._starting.pop(lid, None)
+        self._todo.pop(lid, None)
+
+    def discard(self, lid: LogicalId) -> None:
+        """It is wanted no longer: stop it until the reports do not show it."""
+        item = self._expected.get(lid)
+        if item is not None:
+            self.forget(lid)
+            self._condemn(lid, item.kind)
+
+    def clear(self) -> None:
+        """The domain has stopped everything."""
+        for items in (self._expected, self._garbage, self._starting, self._todo):
+            items.clear()
+        self._inventory = {}
+
+    def report(self, components: Sequence[ComponentInventory] | None) -> None:
+        """Compare with what the domain says that it runs (None: it does not say)."""
+        self.reports += 1
+        if components is None:
+            self._inventory = None
+            self._forget_stopped()
+            return
+        inventory = {component.logical_id: component for component in components}
+        self._inventory = inventory
+        seen = self.reports - _REPORTS_UNTIL_SEEN
+        for lid, item in self._expected.items():
+            if lid not in inventory and item.confirmed is not None and item.confirmed <= seen:
+                item.confirmed = None
+                self._todo[lid] = item
+        self._forget_stopped()
+        for lid in inventory:
+            if lid in self._expected:
+                continue
+            garbage = self._garbage.get(lid)
+            if garbage is None:
+                self._condemn(lid, None)
+            elif garbage.confirmed is not None and garbage.confirmed <= seen:
+                garbage.confirmed = None
+                self._todo[lid] = garbage
+
+    def repairs(self, now_ns: int) -> tuple[Start | Stop, ...]:
+        """The steps that are due now, in the order in which they became necessary."""
+        return tuple(
+            Stop(lid, item.kind) if item.start is None else item.start
+            for lid, item in self._todo.items()
+            if item.not_before_ns <= now_ns
+        )
+
+    def next_repair_ns(self) -> int | None:
+        """When the next repair is due; None if there is none."""
+        return min((item.not_before_ns for item in self._todo.values()), default=None)
+
+    def succeeded(self, step: Start | Stop) -> None:
+        """The domain has confirmed *step*. One that has become irrelevant is ignored."""
+        item = self._item_of(step)
+        if item is not None:
+            item.confirmed = self.reports
+            item.attempts = 0
+            item.reason = ""
+            self._todo.pop(step.lid, None)
+            self._starting.pop(step.lid, None)
+            self._settled_at = self.reports + _REPORTS_UNTIL_SEEN
+            if self._inventory is None:
+                self._forget_stopped()
+
+    def failed(self, step: Start | Stop, now_ns: int, reason: str) -> None:
+        """The domain refused the repair *step*, or did not answer: try again later."""
+        item = self._item_of(step)
+        if item is not None and step.lid in self._todo:
+            item.attempts += 1
+            item.not_before_ns = now_ns + retry_delay_ns(item.attempts)
+            item.reason = reason
+
+    def describe(self, component: Component, domain_id: DomainId) -> ComponentInventory:
+        """How *component* is, as far as it is known."""
+        reported = (self._inventory or {}).get(component.lid)
+        if reported is not None:
+            return reported
+        item = self._expected.get(component.lid)
+        if item is None or item.confirmed is None:
+            why = (item.reason if item is not None else "") or f"not started yet in {domain_id}"
+            return ComponentInventory(component.lid, ComponentState.PENDING, why)
+        return ComponentInventory(component.lid, ComponentState.RUNNING)
+
+    def _item_of(self, step: Start | Stop) -> _Item | None:
+        items = self._expected if isinstance(step, Start) else self._garbage
+        return items.get(step.lid)
+
+    def _condemn(self, lid: LogicalId, kind: ComponentKind | None) -> None:
+        self._garbage[lid] = self._todo[lid] = _Item(None, kind)
+
+    def _forget_stopped(self) -> None:
+        inventory = self._inventory or {}
+        gone = [
+            lid
+            for lid, item in self._garbage.items()
+            if item.confirmed is not None and lid not in inventory
+        ]
+        for lid in gone:
+            del self._garbage[lid]

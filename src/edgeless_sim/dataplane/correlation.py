@@ -1,0 +1,136 @@
+"""Calls that wait for their return.
+
+A return is accepted only from the called instance, for the calling instance, for the open number,
+once, and only if it is a return (invariant I26; defect U12). Numbers are drawn from 63 random bits,
+not counted from 1, so that nobody can guess one. Every call ends within the same deadline, so the
+deadlines form a queue and need one alarm, not one timer each.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from edgeless_sim.kernel.scheduler import Scheduler, Timer
+from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, Event, EventType
+
+__all__ = ["CALL_TIMEOUT_S", "PendingCalls"]
+
+#: T_call of reliability.md section 3, in seconds.
+CALL_TIMEOUT_S: Final = 30.0
+
+
+class _Pending:
+    __slots__ = ("answer", "caller", "target")
+
+    def __init__(self, caller: bytes, target: bytes, answer: Callable[[CallReturn], None]) -> None:
+        self.caller = caller
+        self.target = target
+        self.answer = answer
+
+
+class PendingCalls:
+    """The open calls of all instances of one node."""
+
+    __slots__ = ("_alarm", "_calls", "_deadlines", "_dice", "_scheduler", "_timeout_ns", "timeouts")
+
+    def __init__(
+        self, scheduler: Scheduler, dice: Random, *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self._scheduler = scheduler
+        self._dice = dice
+        self._timeout_ns = round(timeout_s * 1e9)
+        self._calls: dict[int, _Pending] = {}
+        self._deadlines: deque[tuple[int, int]] = deque()
+        self._alarm: Timer | None = None
+        #: How many calls ended by their deadline.
+        self.timeouts = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def open(self, caller: bytes, target: bytes, answer: Callable[[CallReturn], None]) -> int:
+        """Number a new call from *caller* to *target*; *answer* is called exactly once."""
+        calls = self._calls
+        stream = self._dice.getrandbits(63) | 1
+        while stream in calls:
+            stream = self._dice.getrandbits(63) | 1
+        calls[stream] = _Pending(caller, target, answer)
+        self._scheduler.hold()
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][1] not in calls:
+            deadlines.popleft()
+        deadlines.append((self._scheduler.now_ns() + self._timeout_ns, stream))
+        if self._alarm is None:
+            self._set_alarm()
+        return stream
+
+    def close(self, event: Event) -> bool:
+        """Take *event* as the return it claims to be; False if no such call is open."""
+        pending = self._calls.get(event.stream)
+        if pending is None or pending.target != event.source or pending.caller != event.target:
+            return False
+        kind = event.kind
+        if kind == EventType.CALL_RET:
+            result = CallReturn.reply(event.payload)
+        elif kind == EventType.CALL_NO_RET:
+            result = NO_REPLY
+        elif kind == EventType.ERR:
+            result = ERR
+        else:
+            return False
+        self._finish(event.stream, pending, result)
+        return True
+
+    def retarget(self, stream: int, target: bytes) -> None:
+        """Expect the return of an open call from *target*: its callee was not placed before."""
+        pending = self._calls.get(stream)
+        if pending is not None:
+            pending.target = target
+
+    def abort(self, stream: int) -> None:
+        """End an open call with Err; nothing if it is not open."""
+        pending = self._calls.get(stream)
+        if pending is not None:
+            self._finish(stream, pending, ERR)
+
+    def forget_of(self, caller: bytes) -> None:
+        """Drop the open calls of *caller* without answering: it is gone."""
+        for stream in [s for s, pending in self._calls.items() if pending.caller == caller]:
+            del self._calls[stream]
+            self._scheduler.release()
+
+    def forget_all(self) -> None:
+        """Drop everything without answering: the node is gone."""
+        for _ in self._calls:
+            self._scheduler.release()
+        self._calls.clear()
+        self._deadlines.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _finish(self, stream: int, pending: _Pending, result: CallReturn) -> None:
+        del self._calls[stream]
+        self._scheduler.release()
+        pending.answer(result)
+
+    def _set_alarm(self) -> None:
+        # In the background: an open call is held as foreground work by itself.
+        self._alarm = self._scheduler.background_at(self._deadlines[0][0], self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now_ns = self._scheduler.now_ns()
+        deadlines = self._deadlines
+        while deadlines:
+            deadline_ns, stream = deadlines[0]
+            pending = self._calls.get(stream)
+            if pending is not None and deadline_ns > now_ns:
+                break
+            deadlines.popleft()
+            if pending is not None:
+                self.timeouts += 1
+                self._scheduler.foreground_soon(self.abort, stream)
+        if deadlines:
+            self._set_alarm()

@@ -1,0 +1,90 @@
+"""Time as the rest of the system sees it. Which loop runs decides whether it is real.
+
+This is the only module that may look at the wall clock.
+"""
+
+import asyncio
+import time  # noqa: TID251 - the one place that may
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import anyio
+
+from edgeless_sim.kernel.loop import VirtualTimeLoop, current_scheduler
+from edgeless_sim.kernel.scheduler import Scheduler
+
+__all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer"]
+
+#: Calendar time at which every simulation begins.
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """The only source of time. Code that imports ``time`` does not pass review."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the run began; never goes back."""
+        ...
+
+    def utc(self) -> datetime:
+        """The calendar time that goes into EDGELESS timestamps and log lines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+        ...
+
+    def fail_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        """Raise TimeoutError if the block takes longer."""
+        ...
+
+
+class LoopClock:
+    """The clock of the running loop: virtual in sim, the wall clock elsewhere."""
+
+    def __init__(self, scheduler: Scheduler, epoch: datetime) -> None:
+        self.scheduler = scheduler
+        self._epoch = epoch
+
+    @classmethod
+    def running(cls) -> "LoopClock":
+        """The clock of the loop that runs now."""
+        virtual = isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
+        epoch = EPOCH if virtual else datetime.now(UTC)  # noqa: TID251 - the one place that may
+        return cls(current_scheduler(), epoch)
+
+    def now_ns(self) -> int:
+        """See `Clock.now_ns`."""
+        return self.scheduler.now_ns()
+
+    def utc(self) -> datetime:
+        """See `Clock.utc`. Microseconds, as far as `datetime` goes."""
+        return self._epoch + timedelta(microseconds=self.scheduler.now_ns() // 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await anyio.sleep(seconds)
+
+    def fail_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+        """See `Clock.fail_after`."""
+        return anyio.fail_after(seconds)
+
+
+class WallPacer:
+    """Keeps virtual time from running ahead of the wall clock (``--realtime``, ``--speed``)."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self._speed = speed
+        self._start = time.monotonic()
+
+    def wait_until(self, when_ns: int) -> None:
+        """See `Pacer.wait_until`. Blocks the thread: nothing else can happen before that time."""
+        delay = self._start + when_ns / 1e9 / self._speed - time.monotonic()
+        if delay > 0:
+            time.sleep(delay)
+
+
+def wall_seconds() -> float:
+    """Seconds of a monotonic wall clock, for progress displays only; never in a journal."""
+    return time.monotonic()

@@ -1,0 +1,229 @@
+"""An asyncio event loop whose time is virtual: it jumps to the next timer instead of waiting.
+
+`VirtualTimeLoop` *is* the scheduler of a simulation: tasks, futures and ``asyncio.sleep`` share one
+ready queue and one order of timers with the callbacks of the event path. There are no sockets, no
+threads and no subprocesses in it. Nothing ready and no timer set is a `DeadlockError`, not a hang.
+
+`run` runs a coroutine in either world; the code it runs cannot tell which.
+"""
+
+import asyncio
+import contextvars
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from edgeless_sim.errors import DeadlockError
+from edgeless_sim.kernel.pump import PumpedScheduler
+from edgeless_sim.kernel.scheduler import Scheduler, Timer, TimerQueue
+
+__all__ = ["Pacer", "VirtualTimeLoop", "current_scheduler", "run"]
+
+T = TypeVar("T")
+_PROGRESS_EVERY = 2048
+
+
+class Pacer(Protocol):
+    """Makes virtual time follow the wall clock."""
+
+    def wait_until(self, when_ns: int) -> None:
+        """Return when the wall clock has reached virtual time *when_ns*."""
+        ...
+
+
+class _Handle(events.Handle):
+    """A callback that asyncio scheduled; slim, and with its own context as asyncio demands."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        # Not super().__init__: it looks at debug mode and tracebacks, four times as slow.
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+    def run(self) -> None:
+        """Run unless cancelled; an exception goes to the loop's exception handler."""
+        if not self._cancelled:
+            self._run()
+
+
+class _TimerHandle(_Handle):
+    """As `_Handle`, with a deadline; holds the kernel's timer so that a cancelled one is dead."""
+
+    __slots__ = ("_timer", "_when")
+
+    _timer: Timer
+    _when: float
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._timer.cancel()
+
+    def when(self) -> float:
+        """The deadline in seconds of loop time."""
+        return self._when
+
+
+class VirtualTimeLoop(asyncio.BaseEventLoop):
+    """The event loop of a simulation. Deterministic: first in, first out, no wall clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = TimerQueue()
+        #: Paces the run by the wall clock; None = as fast as possible.
+        self.pacer: Pacer | None = None
+        #: Called now and then with the virtual time; it must not schedule anything.
+        self.on_progress: Callable[[int], None] | None = None
+        self._settle_waiters: list[asyncio.Future[None]] = []
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self.scheduler.now / 1e9
+
+    def call_soon(  # type: ignore[override]  # a Handle of ours, with the same interface
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> events.Handle:
+        """See asyncio. FIFO with the kernel's own callbacks."""
+        handle = _Handle(callback, args, self, context)
+        scheduler = self.scheduler
+        scheduler.ready.append((handle.run, (), scheduler.background))
+        return handle
+
+    # Runner's SIGINT handler is the only legitimate caller; there are no other threads.
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # same signature as call_soon
+
+    def call_later(  # type: ignore[override]  # see call_soon
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> events.TimerHandle:
+        """See asyncio. *delay* is rounded to nanoseconds once, not through float loop time."""
+        return self._call_at_ns(self.scheduler.now + round(delay * 1e9), callback, args, context)
+
+    def call_at(  # type: ignore[override]  # see call_soon
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> events.TimerHandle:
+        """See asyncio."""
+        return self._call_at_ns(round(when * 1e9), callback, args, context)
+
+    def _call_at_ns(
+        self,
+        when_ns: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> events.TimerHandle:
+        self._check_closed()  # type: ignore[attr-defined]  # private, but what BaseEventLoop does
+        handle = _TimerHandle(callback, args, self, context)
+        handle._when = when_ns / 1e9  # noqa: SLF001 - set here to keep the constructor slim
+        handle._timer = self.scheduler.timer_at(when_ns, handle.run)  # noqa: SLF001 - see above
+        return handle  # type: ignore[return-value]  # behaves as a TimerHandle
+
+    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
+        """Nothing to count: a cancelled timer is dropped when its time comes."""
+
+    def _process_events(self, event_list: list[object]) -> None:
+        """There is no selector."""
+
+    def _write_to_self(self) -> None:
+        """There is nobody to wake."""
+
+    async def settled(self) -> None:
+        """Return when no foreground work is pending (see `edgeless_sim.kernel.scheduler`)."""
+        future = self.create_future()
+        self._settle_waiters.append(future)
+        try:
+            await future
+        finally:
+            if future in self._settle_waiters:
+                self._settle_waiters.remove(future)
+
+    def _run_once(self) -> None:
+        """Run ready callbacks, then the next timers, until asked to stop. The kernel's heart."""
+        scheduler = self.scheduler
+        ready = scheduler.ready
+        popleft = ready.popleft
+        for _ in range(_PROGRESS_EVERY):
+            while ready:
+                callback, args, scheduler.background = popleft()
+                callback(*args)
+            if self._stopping:  # type: ignore[attr-defined]  # private, but what run_forever reads
+                break
+            if self._settle_waiters and scheduler.foreground_idle():
+                self._wake_settled()
+                continue
+            when_ns = scheduler.next_deadline()
+            if when_ns is None:
+                raise DeadlockError(
+                    f"nothing is ready and no timer is set at {self.time():.9f} s of virtual time: "
+                    "something waits for an answer that nobody will give"
+                )
+            if when_ns > scheduler.now:
+                if self.pacer is not None:
+                    self.pacer.wait_until(when_ns)
+                scheduler.now = when_ns
+            _, _, callback, args = scheduler.pop()
+            callback(*args)
+        scheduler.background = False
+        if self.on_progress is not None:
+            self.on_progress(scheduler.now)
+
+    def _wake_settled(self) -> None:
+        self.scheduler.background = False
+        waiters, self._settle_waiters = self._settle_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def current_scheduler() -> Scheduler:
+    """The scheduler of the running loop: the loop itself in sim, a pump in the real worlds."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualTimeLoop):
+        return loop.scheduler
+    return PumpedScheduler.of(loop)
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    world: str = "sim",
+    pacer: Pacer | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> T:
+    """Run ``main()`` to its end on a fresh loop: virtual for ``sim``, asyncio's for the others.
+
+    Raises `DeadlockError` in sim if everything waits for ever.
+    """
+    if world != "sim":
+        with asyncio.Runner() as real:
+            return real.run(main())
+
+    def make_loop() -> VirtualTimeLoop:
+        loop = VirtualTimeLoop()
+        loop.pacer = pacer
+        loop.on_progress = on_progress
+        return loop
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(main())

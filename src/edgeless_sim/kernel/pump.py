@@ -1,0 +1,112 @@
+"""The scheduler of the real worlds: one handle of the asyncio loop runs the kernel's callbacks.
+
+A tick runs at most `BATCH` ready callbacks, so that sockets are served in between; asyncio's own
+timers and handles are used for the next deadline only (performance.md 6: a callback through the
+loop costs ten times one through this queue).
+"""
+
+import asyncio
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from edgeless_sim.kernel.scheduler import Callback, Timer, TimerQueue
+
+__all__ = ["BATCH", "PumpedScheduler"]
+
+BATCH: Final = 256
+
+
+class PumpedScheduler(TimerQueue):
+    """A `TimerQueue` driven by an asyncio or uvloop loop, in real time."""
+
+    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start")
+
+    _of_loop: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, PumpedScheduler]"] = (
+        WeakKeyDictionary()
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._start = loop.time()
+        self._pumping = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ns = 0
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> "PumpedScheduler":
+        """The one scheduler of *loop*."""
+        scheduler = cls._of_loop.get(loop)
+        if scheduler is None:
+            scheduler = cls._of_loop[loop] = cls(loop)
+        return scheduler
+
+    def now_ns(self) -> int:
+        """Nanoseconds of the loop's monotonic clock since this scheduler was made."""
+        self.now = max(self.now, int((self._loop.time() - self._start) * 1e9))
+        return self.now
+
+    def call_soon(self, callback: Callback, *args: Any) -> None:
+        """See `Scheduler.call_soon`."""
+        super().call_soon(callback, *args)
+        self._wake()
+
+    def foreground_soon(self, callback: Callback, *args: Any) -> None:
+        """See `Scheduler.foreground_soon`."""
+        super().foreground_soon(callback, *args)
+        self._wake()
+
+    def call_at(self, when_ns: int, callback: Callback, *args: Any) -> None:
+        """See `Scheduler.call_at`."""
+        super().call_at(when_ns, callback, *args)
+        self._set_alarm(when_ns)
+
+    def background_at(self, when_ns: int, callback: Callback, *args: Any) -> Timer:
+        """See `Scheduler.background_at`."""
+        timer = super().background_at(when_ns, callback, *args)
+        self._set_alarm(when_ns)
+        return timer
+
+    def _wake(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _set_alarm(self, when_ns: int) -> None:
+        if self._alarm is not None:
+            if self._alarm_ns <= when_ns:
+                return
+            self._alarm.cancel()
+        self._alarm_ns = when_ns
+        self._alarm = self._loop.call_at(self._start + when_ns / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    def _pump(self) -> None:
+        now_ns = self.now_ns()
+        budget = BATCH
+        ready = self.ready
+        try:
+            while budget:
+                if ready:
+                    callback, args, self.background = ready.popleft()
+                else:
+                    when_ns = self.next_deadline()
+                    if when_ns is None or when_ns > now_ns:
+                        break
+                    _, _, callback, args = self.pop()
+                budget -= 1
+                callback(*args)
+        finally:
+            self._rearm(now_ns)
+
+    def _rearm(self, now_ns: int) -> None:
+        self._pumping = False
+        self.background = False
+        when_ns = self.next_deadline()
+        if self.ready or (when_ns is not None and when_ns <= now_ns):
+            self._wake()
+        elif when_ns is not None:
+            self._set_alarm(when_ns)

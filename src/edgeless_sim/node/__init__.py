@@ -1,0 +1,1 @@
+"""A node: hosts the instances of functions and resources."""

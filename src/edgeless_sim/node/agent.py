@@ -1,0 +1,246 @@
+"""What the ε-ORC talks to on a node: start, stop and patch functions and resources (spec 5.4).
+
+Operations on functions end at once: nothing waits for a guest, so a control request is answered
+however many guests loop (invariant I41). Every operation is idempotent by instance id, and counted,
+so that the ε-ORC can tell an inventory taken before it from one taken after.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from edgeless_sim.api.messages import (
+    InstanceInventory,
+    InstanceState,
+    StartReply,
+    StopReply,
+    UpdatePeersRequest,
+    UpdatePeersType,
+)
+from edgeless_sim.errors import BadCodeError, RejectedError
+from edgeless_sim.kernel.entropy import uuid4_from
+from edgeless_sim.model.event import PatchRequest
+from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
+from edgeless_sim.model.resource import ResourceInstanceSpecification
+from edgeless_sim.node.function import HostedFunction, Phase
+from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.resource import HostedResource
+from edgeless_sim.resources.base import ResourceProvider
+from edgeless_sim.runtimes.catalog import RuntimeCatalog
+
+__all__ = ["INSTANCES_MAX", "Agent"]
+
+INSTANCES_MAX: Final = 10_000
+_NOT_CREATED: Final = "Error when creating a function instance"
+_NO_RESOURCE: Final = "Error when creating a resource"
+_STATES: Final = {Phase.BACKOFF: InstanceState.BACKOFF, Phase.FAILED: InstanceState.FAILED}
+
+
+class Agent:
+    """Hosts the instances of one node. Serves `ComponentApi` and `NodeManagementApi`."""
+
+    def __init__(
+        self,
+        node_id: NodeId,
+        context: HostingContext,
+        runtimes: RuntimeCatalog,
+        function_types: tuple[str, ...],
+        providers: Mapping[str, ResourceProvider],
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._node_id = node_id
+        self._context = context
+        self._runtimes = runtimes
+        self._function_types = function_types
+        self._providers = providers
+        self._on_change = on_change
+        self._dice = context.actor.entropy.stream(f"{context.actor.name}/instances")
+        self.functions: dict[InstanceId, HostedFunction] = {}
+        self.resources: dict[InstanceId, HostedResource] = {}
+        #: Control operations carried out so far.
+        self.revision = 0
+        #: Grows with every change of what `inventory` returns.
+        self.changes = 0
+
+    # -- functions ------------------------------------------------------------------------------
+
+    async def start_function(self, request: SpawnFunctionRequest) -> StartReply:
+        """See `ComponentApi.start_function`; raise `RejectedError` for a type not offered here."""
+        pid = self._instance_id(request.instance_id)
+        if pid not in self.functions:
+            function_type = request.code.function_type
+            if function_type not in self._function_types:
+                raise RejectedError(_NOT_CREATED, f"Could not find runner for {function_type}")
+            self._check_room(_NOT_CREATED)
+            runtime = self._runtimes.get(function_type)
+            dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
+            try:
+                hosted = HostedFunction(
+                    pid,
+                    request,
+                    self._context,
+                    lambda: runtime.instantiate(pid, request, dice),
+                    on_change=self._changed,
+                    on_gone=self._forget_function,
+                )
+            except BadCodeError as error:
+                raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
+            self.functions[pid] = hosted
+            self._record_start(hosted.handle.number, request.workflow_id.hex, request.name)
+            hosted.start()
+            self._changed()
+        self.revision += 1
+        return StartReply(pid, self.revision)
+
+    async def stop_function(self, instance_id: InstanceId) -> StopReply:
+        """See `ComponentApi.stop_function`. Returns when the stop has begun."""
+        hosted = self.functions.get(instance_id)
+        if hosted is not None:
+            hosted.stop()
+            self._changed()
+        return self._done()
+
+    async def patch_function(self, request: PatchRequest) -> StopReply:
+        """See `ComponentApi.patch_function`; an unknown id is no error (case D24)."""
+        hosted = self.functions.get(request.function_id)
+        if hosted is not None and hosted.handle.patch(request.output_mapping, request.generation):
+            hosted.patched()
+            self._record_patch(hosted.handle.number, request)
+        return self._done()
+
+    def _forget_function(self, hosted: HostedFunction) -> None:
+        self.functions.pop(hosted.pid, None)
+        self._changed()
+
+    # -- resources ------------------------------------------------------------------------------
+
+    async def start_resource(self, request: ResourceInstanceSpecification) -> StartReply:
+        """See `ComponentApi.start_resource`; raise `RejectedError` if the provider refuses."""
+        pid = self._instance_id(request.instance_id)
+        if pid not in self.resources:
+            self._check_room(_NO_RESOURCE)
+            hosted = HostedResource(pid, request, self._provider_for(request), self._context)
+            self.resources[pid] = hosted
+            try:
+                await hosted.start()
+            except RejectedError:
+                del self.resources[pid]
+                raise
+            self._record_start(hosted.handle.number, request.workflow_id.hex, request.name)
+            self._changed()
+        self.revision += 1
+        return StartReply(pid, self.revision)
+
+    async def stop_resource(self, instance_id: InstanceId) -> StopReply:
+        """See `ComponentApi.stop_resource`; unlike in EDGELESS an unknown id is no error, since
+        a stop whose answer was lost is repeated."""
+        hosted = self.resources.pop(instance_id, None)
+        if hosted is not None:
+            await hosted.stop()
+            self._changed()
+        return self._done()
+
+    async def patch_resource(self, request: PatchRequest) -> StopReply:
+        """See `ComponentApi.patch_resource`; raise `RejectedError` for an unknown id."""
+        hosted = self.resources.get(request.function_id)
+        if hosted is None:
+            raise RejectedError(
+                "Error when patching a resource",
+                f"Cannot patch a resource, not found with fid: {request.function_id}",
+            )
+        if hosted.handle.patch(request.output_mapping, request.generation):
+            await hosted.provider.patch(request)
+            self._record_patch(hosted.handle.number, request)
+        return self._done()
+
+    def _provider_for(self, request: ResourceInstanceSpecification) -> ResourceProvider:
+        for provider_id in sorted(self._providers):
+            provider = self._providers[provider_id]
+            if request.provider_id in ("", provider_id) and (
+                provider.specification.class_type == request.class_type
+            ):
+                return provider
+        raise RejectedError(
+            _NO_RESOURCE, f"Provider for class_type does not exist: {request.class_type}"
+        )
+
+    # -- the node -------------------------------------------------------------------------------
+
+    async def update_peers(self, request: UpdatePeersRequest) -> None:
+        """See `NodeManagementApi.update_peers`."""
+        plane = self._context.plane
+        if request.kind is UpdatePeersType.CLEAR:
+            plane.clear_peers()
+        elif request.node_id is None:
+            raise RejectedError("Error when updating peers", "the node id is missing")
+        elif request.kind is UpdatePeersType.ADD:
+            plane.add_peer(request.node_id.bytes, request.invocation_url)
+        else:
+            plane.remove_peer(request.node_id.bytes)
+
+    async def reset(self) -> StopReply:
+        """See `NodeManagementApi.reset`: functions first, then resources; peers stay (D25)."""
+        for hosted in list(self.functions.values()):
+            hosted.stop()
+        for pid in list(self.resources):
+            await self.stop_resource(pid)
+        return self._done()
+
+    def inventory(self) -> tuple[InstanceInventory, ...]:
+        """What runs here, in the order of start. An instance that is stopping counts as gone."""
+        functions = [
+            InstanceInventory(
+                pid,
+                hosted.handle.generation,
+                _STATES.get(hosted.phase, InstanceState.RUNNING),
+                hosted.reason[:300],
+            )
+            for pid, hosted in self.functions.items()
+            if not hosted.stopping
+        ]
+        resources = [
+            InstanceInventory(pid, hosted.handle.generation, InstanceState.RUNNING)
+            for pid, hosted in self.resources.items()
+        ]
+        return (*functions, *resources)
+
+    def crash(self, cause: str) -> None:
+        """Lose everything at once; nobody is told."""
+        for hosted in list(self.functions.values()):
+            hosted.crash(cause)
+        for resource in list(self.resources.values()):
+            resource.crash(cause)
+        self.functions.clear()
+        self.resources.clear()
+
+    def _instance_id(self, wanted: InstanceId | None) -> InstanceId:
+        if wanted is None:
+            return InstanceId(self._node_id, FunctionId(uuid4_from(self._dice)))
+        if wanted.node_id != self._node_id:
+            raise RejectedError("wrong node", f"{wanted} is not of node {self._node_id}")
+        return wanted
+
+    def _check_room(self, summary: str) -> None:
+        if len(self.functions) + len(self.resources) >= INSTANCES_MAX:
+            raise RejectedError(summary, f"the node hosts {INSTANCES_MAX} instances already")
+
+    def _changed(self) -> None:
+        self.changes += 1
+        self._on_change()
+
+    def _done(self) -> StopReply:
+        self.revision += 1
+        return StopReply(self.revision)
+
+    def _record_start(self, number: int, workflow: str, component: str) -> None:
+        journal = self._context.actor.journal
+        node = journal.intern("node", self._context.actor.name)
+        journal.record(
+            "start", number, journal.intern("component", f"{workflow}/{component}"), node
+        )
+
+    def _record_patch(self, number: int, request: PatchRequest) -> None:
+        self._context.actor.journal.record(
+            "patch", number, request.generation, len(request.output_mapping)
+        )

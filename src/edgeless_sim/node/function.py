@@ -1,0 +1,427 @@
+"""One function instance on its node: queue, life cycle, outputs, restarts.
+
+Events are handled one at a time in arrival order, ``init`` first and the stop hook last (invariant
+I28). A guest's error ends that guest only: its caller gets Err, and the restart policy decides what
+follows (spec 1.6; defects U07, U08 absent). Nothing in this file waits: the processor calls back
+when a segment's time has passed, the data plane when a call has returned.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from edgeless_sim.dataplane.handle import DataplaneHandle
+from edgeless_sim.errors import BadCodeError, ResourceError
+from edgeless_sim.kernel.scheduler import Timer
+from edgeless_sim.model.event import (
+    ERR,
+    METADATA_ROOT,
+    NO_REPLY,
+    CallReturn,
+    Event,
+    EventType,
+)
+from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.outputs import OutputPerformer
+from edgeless_sim.node.restart import RestartPolicy
+from edgeless_sim.node.telemetry import ExitStatus, TelemetryKind
+from edgeless_sim.runtimes.base import (
+    Blocked,
+    Call,
+    Done,
+    Failed,
+    FunctionInstance,
+    GuestEvent,
+    GuestEventKind,
+    Step,
+)
+
+__all__ = ["QUEUE_BYTES_MAX", "QUEUE_EVENTS_MAX", "STOP_TIMEOUT_S", "HostedFunction", "Phase"]
+
+QUEUE_EVENTS_MAX: Final = 1024
+QUEUE_BYTES_MAX: Final = 16 << 20
+#: T_stop of reliability.md section 3.
+STOP_TIMEOUT_S: Final = 2.0
+
+_CALL: Final = int(EventType.CALL)
+_INIT: Final = -1
+_STOP: Final = -2
+
+
+class Phase(IntEnum):
+    """Where an instance is in its life."""
+
+    IDLE = 0
+    BUSY = 1
+    """A segment waits for a core, or runs."""
+    BLOCKED = 2
+    """The guest waits for a call to return."""
+    BACKOFF = 3
+    FAILED = 4
+    GONE = 5
+
+
+class HostedFunction:
+    """An instance of a function, from its start request to its end."""
+
+    __slots__ = (
+        "_context",
+        "_current",
+        "_entry",
+        "_guest",
+        "_instantiate",
+        "_on_change",
+        "_on_gone",
+        "_outputs",
+        "_queue",
+        "_queue_bytes",
+        "_reply",
+        "_restarts",
+        "_segment_ns",
+        "_step",
+        "_stopping",
+        "_stream",
+        "_timer",
+        "handle",
+        "phase",
+        "pid",
+        "reason",
+        "request",
+    )
+
+    def __init__(
+        self,
+        pid: InstanceId,
+        request: SpawnFunctionRequest,
+        context: HostingContext,
+        instantiate: Callable[[], FunctionInstance],
+        *,
+        on_change: Callable[[], None],
+        on_gone: Callable[["HostedFunction"], None],
+    ) -> None:
+        """Raise `BadCodeError` if the code cannot be loaded; nothing is left then."""
+        self.pid = pid
+        self.request = request
+        self.reason = ""
+        self.phase = Phase.IDLE
+        self._context = context
+        self._instantiate = instantiate
+        self._on_change = on_change
+        self._on_gone = on_gone
+        self._guest: FunctionInstance | None = instantiate()
+        self.handle = DataplaneHandle(pid.key, context.plane, context.actor.journal)
+        self._outputs = OutputPerformer(pid, self.handle, request.state_specification, context)
+        self._queue: deque[Event] = deque()
+        self._queue_bytes = 0
+        #: What the guest works on: an event, or None while it is in init or stop.
+        self._current: Event | None = None
+        self._entry = _INIT
+        self._reply: CallReturn | None = None
+        self._step: Step | None = None
+        self._segment_ns = 0
+        self._stream = 0
+        self._stopping = False
+        self._restarts = RestartPolicy()
+        self._timer: Timer | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stopping
+
+    # -- life cycle -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take events from now on; ``init`` is the first segment."""
+        if self.request.output_mapping is not None:
+            self.handle.patch(self.request.output_mapping, self.request.generation)
+        self.handle.attach(self)
+        self._context.telemetry.report(TelemetryKind.INSTANTIATE, self.pid, 0)
+        self._enter(_INIT)
+
+    def patched(self) -> None:
+        """The outputs changed."""
+        tell = getattr(self._guest, "patched", None)
+        if tell is not None:
+            tell(self.handle.channels)
+
+    def stop(self) -> None:
+        """Take no further event; run the stop hook after what runs now; then be gone."""
+        if self._stopping or self.phase is Phase.GONE:
+            return
+        self._stopping = True
+        self._drop_queue("the instance was stopped")
+        phase = self.phase
+        if phase is Phase.IDLE:
+            self._enter(_STOP)
+        elif phase is Phase.BLOCKED:
+            self.handle.abort(self._stream)
+        elif phase is Phase.BACKOFF or phase is Phase.FAILED:
+            self._vanish("stopped")
+            return
+        scheduler = self._context.actor.scheduler
+        self._set_timer(
+            scheduler.timer_at(scheduler.now_ns() + round(STOP_TIMEOUT_S * 1e9), self._stop_expired)
+        )
+
+    def crash(self, cause: str) -> None:
+        """Vanish with the node: no hook runs, nobody is told. The journal says what is lost."""
+        if self.phase is Phase.GONE:
+            return
+        if self._current is not None:
+            self._context.plane.drop(self._current, cause)
+        while self._queue:
+            self._context.plane.drop(self._queue.popleft(), cause)
+        self._release()
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def deliver(self, event: Event) -> None:
+        """See `Inbox.deliver`."""
+        if self._stopping or self.phase is Phase.FAILED:
+            cause = "the instance was stopped" if self._stopping else "the function has failed"
+            self._context.plane.refuse(event, cause)
+            return
+        queue = self._queue
+        size = self._queue_bytes + len(event.payload)
+        if len(queue) >= QUEUE_EVENTS_MAX or size > QUEUE_BYTES_MAX:
+            self._context.plane.refuse(event, "queue full")
+            return
+        self._context.actor.journal.record("recv", event.serial, self.handle.number)
+        self._queue_bytes = size
+        queue.append(event)
+        if self.phase is Phase.IDLE:
+            self.phase = Phase.BUSY
+            self._context.processor.submit(self)
+
+    # -- segments -------------------------------------------------------------------------------
+
+    def run_segment(self) -> tuple[int, int]:
+        """See `Work.run_segment`: enter the guest, or go on where it was blocked."""
+        guest = self._guest
+        if guest is None:
+            self._step = None
+            return 0, 0
+        reply = self._reply
+        if reply is not None:
+            self._reply = None
+            step = guest.resume(reply)
+        else:
+            step = guest.dispatch(self._next_entry())
+        self._step = step
+        return step.fuel, step.service_ns
+
+    def finish_segment(self, duration_ns: int) -> None:
+        """See `Work.finish_segment`: send what the guest sent, and see what comes next."""
+        step = self._step
+        if step is None or self.phase is Phase.GONE:
+            return
+        self._step = None
+        self._segment_ns += duration_ns
+        current = self._current
+        if step.outputs:
+            metadata = METADATA_ROOT if current is None else current.metadata
+            self._outputs.perform(step.outputs, metadata)
+        kind = type(step)
+        if kind is Done:
+            self._done(step)  # type: ignore[arg-type]  # the type was just compared
+        elif kind is Blocked:
+            self._blocked(step)  # type: ignore[arg-type]  # the type was just compared
+        else:
+            self._failed(step)  # type: ignore[arg-type]  # the only kind left
+
+    def _next_entry(self) -> GuestEvent:
+        """The next thing to hand to the guest, recorded as begun."""
+        record = self._context.actor.journal.record
+        number = self.handle.number
+        self._segment_ns = 0
+        if self._entry == _STOP:
+            record("begin", 0, number, 3, 0)
+            return GuestEvent(GuestEventKind.STOP)
+        if self._entry == _INIT:
+            record("begin", 0, number, 0, 0)
+            self.patched()
+            payload = self.request.annotations.get("init-payload")
+            return GuestEvent(GuestEventKind.INIT, b"", payload, self._stored_state())
+        event = self._queue.popleft()
+        self._current = event
+        self._queue_bytes -= len(event.payload)
+        waited_ns = self._context.actor.scheduler.now_ns() - event.created_ns
+        handler = GuestEventKind.CALL if event.kind == _CALL else GuestEventKind.CAST
+        record("begin", event.serial, number, handler, waited_ns)
+        if self._context.telemetry.enabled:
+            self._context.telemetry.report(TelemetryKind.TRANSFER, self.pid, waited_ns)
+        return GuestEvent(handler, event.source, event.payload)
+
+    def _done(self, step: Done) -> None:
+        event = self._current
+        context = self._context
+        fuel, duration_ns = step.fuel, self._segment_ns
+        if event is not None:
+            self._current = None
+            context.actor.journal.record(
+                "end", event.serial, self.handle.number, fuel, duration_ns, "ok"
+            )
+            if event.kind == _CALL:
+                context.plane.answer(event, step.reply or NO_REPLY)
+            if context.telemetry.enabled:
+                tag = "CALL" if event.kind == _CALL else "CAST"
+                context.telemetry.report(TelemetryKind.COMPLETED, self.pid, duration_ns, tag)
+            self._continue()
+            return
+        context.actor.journal.record("end", 0, self.handle.number, fuel, duration_ns, "ok")
+        if self._entry == _STOP:
+            context.telemetry.report(TelemetryKind.STOP, self.pid, duration_ns)
+            context.telemetry.report(TelemetryKind.EXIT, self.pid, ExitStatus.OK)
+            self._vanish("stopped")
+        else:
+            context.telemetry.report(TelemetryKind.INIT, self.pid, duration_ns)
+            self._continue()
+
+    def _blocked(self, step: Blocked) -> None:
+        self.phase = Phase.BLOCKED
+        call = step.call
+        current = self._current
+        metadata = METADATA_ROOT if current is None else current.metadata
+        if type(call) is Call:
+            stream = self.handle.call_nowait(call.alias, call.payload, self._returned, metadata)
+        else:
+            stream = self.handle.call_raw_nowait(
+                call.target,  # type: ignore[union-attr]  # the only kind left
+                call.payload,
+                self._returned,
+                metadata,
+            )
+        self._stream = stream
+        if self._stopping and stream:
+            self.handle.abort(stream)
+
+    def _returned(self, result: CallReturn) -> None:
+        """The call for which the guest waits has returned."""
+        if self.phase is Phase.BLOCKED:
+            self.phase = Phase.BUSY
+            self._reply = result
+            self._context.processor.submit(self)
+
+    def _failed(self, step: Failed) -> None:
+        event, self._current = self._current, None
+        context = self._context
+        context.actor.journal.record(
+            "end",
+            0 if event is None else event.serial,
+            self.handle.number,
+            step.fuel,
+            self._segment_ns,
+            step.reason,
+        )
+        if event is not None:
+            context.plane.answer(event, ERR)
+        status = ExitStatus.INTERNAL_ERROR if self._entry == _INIT else ExitStatus.CODE_ERROR
+        context.telemetry.report(TelemetryKind.EXIT, self.pid, status)
+        if self._stopping:
+            self._vanish("stopped")
+        else:
+            self._back_off(step.reason)
+
+    # -- what comes next ------------------------------------------------------------------------
+
+    def _enter(self, entry: int) -> None:
+        self._entry = entry
+        self.phase = Phase.BUSY
+        self._context.processor.submit(self)
+
+    def _continue(self) -> None:
+        """The guest is free: the stop hook, the next event, or nothing."""
+        if self._stopping:
+            self._enter(_STOP)
+            return
+        self._entry = 0
+        if self._queue:
+            self.phase = Phase.BUSY
+            self._context.processor.submit(self)
+        else:
+            self.phase = Phase.IDLE
+
+    def _back_off(self, reason: str) -> None:
+        """The guest is broken: start another one later, or give up."""
+        self._discard_guest()
+        scheduler = self._context.actor.scheduler
+        delay_s = self._restarts.delay_s(scheduler.now_ns())
+        self.reason = reason
+        if delay_s is None:
+            self.phase = Phase.FAILED
+            self._drop_queue("the function has failed")
+            self._note("failed", reason)
+        else:
+            self.phase = Phase.BACKOFF
+            self._note("backoff", f"{reason}; restart in {delay_s} s")
+            self._set_timer(
+                scheduler.timer_at(scheduler.now_ns() + delay_s * 1_000_000_000, self._restart)
+            )
+        self._on_change()
+
+    def _restart(self) -> None:
+        self._timer = None
+        try:
+            self._guest = self._instantiate()
+        except BadCodeError as error:
+            self._back_off(str(error))
+            return
+        self.reason = ""
+        self._note("restarted", "")
+        self._context.telemetry.report(TelemetryKind.INSTANTIATE, self.pid, 0)
+        self._enter(_INIT)
+        self._on_change()
+
+    def _stored_state(self) -> str | None:
+        try:
+            return self._context.states.load(self.request.state_specification)
+        except ResourceError as error:
+            self._note("state not restored", str(error))
+            return None
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _stop_expired(self) -> None:
+        self._timer = None
+        if self._current is not None:
+            self._context.plane.refuse(self._current, "the instance was stopped")
+            self._current = None
+        self._vanish("stop took too long")
+
+    def _vanish(self, reason: str) -> None:
+        if self.phase is Phase.GONE:
+            return
+        self._context.actor.journal.record("stop", self.handle.number, reason)
+        self._release()
+        self._on_gone(self)
+
+    def _release(self) -> None:
+        self.phase = Phase.GONE
+        self.handle.detach()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._discard_guest()
+
+    def _discard_guest(self) -> None:
+        guest, self._guest = self._guest, None
+        self._reply = None
+        if guest is not None:
+            guest.discard()
+
+    def _drop_queue(self, cause: str) -> None:
+        while self._queue:
+            self._context.plane.refuse(self._queue.popleft(), cause)
+        self._queue_bytes = 0
+
+    def _set_timer(self, timer: Timer) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer
+
+    def _note(self, state: str, reason: str) -> None:
+        self._context.actor.journal.record("state", self.handle.number, state, reason[:300])

@@ -1,0 +1,38 @@
+"""How a simulated node fares: a plain model of its memory and load."""
+
+from typing import Final
+
+from edgeless_sim.model.node import NodeCapabilities, NodeHealthStatus
+
+__all__ = ["modelled_health"]
+
+_KIB_PER_MIB: Final = 1024
+#: What the node's own process, and one instance, take.
+_PROCESS_KIB: Final = 64 * 1024
+_INSTANCE_KIB: Final = 32
+
+
+def modelled_health(
+    capabilities: NodeCapabilities, instances: int, busy_fraction: float
+) -> NodeHealthStatus:
+    """Health of a node with that many instances whose cores were busy for that fraction."""
+    total_kib = capabilities.mem_size * _KIB_PER_MIB
+    used_kib = _PROCESS_KIB + instances * _INSTANCE_KIB
+    free_kib = max(0, total_kib - used_kib)
+    cores = max(1, capabilities.num_cpus)
+    load = round(busy_fraction * cores * 100)
+    return NodeHealthStatus(
+        mem_free=free_kib,
+        mem_used=used_kib,
+        mem_available=free_kib,
+        proc_cpu_usage=load,
+        proc_memory=used_kib,
+        proc_vmemory=used_kib,
+        load_avg_1=load,
+        load_avg_5=load,
+        load_avg_15=load,
+        disk_free_space=capabilities.disk_tot_space << 20,
+        gpu_load_perc=-1,
+        gpu_temp_cels=-1000,
+        active_power=-1,
+    )

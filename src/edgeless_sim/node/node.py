@@ -1,0 +1,156 @@
+"""A node: agent, data plane, cores and subscriber, put together (spec 5)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeless_sim.api.codec import Codec, MsgpackCodec
+from edgeless_sim.api.dispatch import Dispatcher, Request
+from edgeless_sim.api.messages import UpdateNodeRequest
+from edgeless_sim.api.refresh import RefreshPort
+from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
+from edgeless_sim.dataplane.links import EventPort
+from edgeless_sim.dataplane.plane import Dataplane, Frame
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.node.agent import Agent
+from edgeless_sim.node.health import modelled_health
+from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.processor import Processor
+from edgeless_sim.node.state_store import StateStore
+from edgeless_sim.node.subscriber import NodeSubscriber
+from edgeless_sim.node.telemetry import Telemetry
+from edgeless_sim.resources.base import ResourceProvider
+from edgeless_sim.runtimes.catalog import RuntimeCatalog
+
+__all__ = ["Node", "NodeSettings"]
+
+
+class _Port(EventPort, RefreshPort, Protocol):
+    """A connection: events one way, refreshes both ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Who a node is and what it offers."""
+
+    node_id: NodeId
+    url: str
+    """At which both its agent and its data plane listen."""
+    orchestrator_url: str
+    capabilities: NodeCapabilities
+    performance_samples: bool = False
+    call_timeout_s: float = CALL_TIMEOUT_S
+
+
+class Node:
+    """Hosts function and resource instances. One object per life: a restart makes a new one."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        settings: NodeSettings,
+        connect: Callable[[str], _Port],
+        *,
+        runtimes: RuntimeCatalog,
+        providers: Mapping[str, ResourceProvider],
+        states: StateStore,
+        nonce: int,
+        codec: Codec | None = None,
+    ) -> None:
+        self.settings = settings
+        self.context = context
+        self.nonce = nonce
+        capabilities = settings.capabilities
+        self._providers = dict(providers)
+        self.plane = Dataplane(
+            settings.node_id,
+            context.scheduler,
+            context.journal,
+            context.entropy.stream(f"{context.name}/calls/{nonce}"),
+            connect,
+            call_timeout_s=settings.call_timeout_s,
+        )
+        self.processor = Processor(
+            context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu
+        )
+        self.telemetry = Telemetry(context.clock, performance_samples=settings.performance_samples)
+        hosting = HostingContext(context, self.plane, self.processor, self.telemetry, states)
+        self.agent = Agent(
+            settings.node_id,
+            hosting,
+            runtimes,
+            capabilities.runtimes,
+            self._providers,
+            on_change=self._changed,
+        )
+        codec = codec or MsgpackCodec()
+        self._dispatcher = Dispatcher(
+            {
+                "FunctionInstance": self.agent,
+                "ResourceConfiguration": self.agent,
+                "NodeManagement": self.agent,
+            },
+            codec,
+        )
+        self.subscriber = NodeSubscriber(
+            context, codec, connect(settings.orchestrator_url), self._describe, self._version
+        )
+
+    def start(self) -> None:
+        """Register with the ε-ORC, and go on doing so."""
+        self.subscriber.start()
+
+    async def stop(self) -> None:
+        """Stop gracefully: every instance gets its stop hook."""
+        self.subscriber.stop()
+        await self.agent.reset()
+
+    def crash(self, cause: str = "node crashed") -> None:
+        """Vanish: nobody is told, nothing is sent. Call it once the network is cut."""
+        self.subscriber.stop()
+        self.processor.crash()
+        self.plane.calls.forget_all()
+        self.agent.crash(cause)
+
+    def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
+        """Serve a control request."""
+        return self._dispatcher(incoming)
+
+    def on_cast(self, frame: Frame) -> None:
+        """Take an event from a peer."""
+        self.plane.receive(frame)
+
+    def _changed(self) -> None:
+        self.subscriber.prompt()
+
+    def _version(self) -> object:
+        if self.settings.performance_samples:
+            return self.context.scheduler.now_ns()
+        return self.agent.changes, self.agent.revision, self.processor.busy_ns
+
+    def _describe(self, ttl_s: float) -> UpdateNodeRequest:
+        settings = self.settings
+        agent = self.agent
+        inventory = agent.inventory()
+        capacity_ns = max(1, self.context.scheduler.now_ns()) * max(
+            1, settings.capabilities.num_cpus
+        )
+        busy = min(1.0, self.processor.busy_ns / capacity_ns)
+        return UpdateNodeRequest(
+            node_id=settings.node_id,
+            agent_url=settings.url,
+            invocation_url=settings.url,
+            resource_providers=tuple(
+                self._providers[name].specification for name in sorted(self._providers)
+            ),
+            capabilities=settings.capabilities,
+            ttl_s=ttl_s,
+            nonce=self.nonce,
+            health_status=modelled_health(settings.capabilities, len(inventory), busy),
+            performance_samples=self.telemetry.take(),
+            name=self.context.name,
+            inventory=inventory,
+            revision=agent.revision,
+        )

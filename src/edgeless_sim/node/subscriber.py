@@ -1,0 +1,109 @@
+"""Registers the node with its ε-ORC and refreshes the registration (spec 5.1).
+
+A kernel timer and a callback, not a task: thousands of idle nodes refresh every second or two. The
+encoded request is kept and sent again as it is while nothing has changed, which also lets the
+ε-ORC recognise it without decoding.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from edgeless_sim.api.codec import Codec, decode_reply
+from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
+from edgeless_sim.api.refresh import RefreshPort
+from edgeless_sim.api.services import UPDATE_NODE
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.scheduler import Timer
+
+__all__ = ["REFRESH_INTERVAL_S", "NodeSubscriber"]
+
+#: Until the ε-ORC asks for another interval.
+REFRESH_INTERVAL_S: Final = 2.0
+_PROMPT_NS: Final = 50_000_000
+_TIMEOUT_S: Final = 5.0
+
+
+class NodeSubscriber:
+    """Tells the ε-ORC, again and again, who this node is and what it runs."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        codec: Codec,
+        port: RefreshPort,
+        describe: Callable[[float], UpdateNodeRequest],
+        version: Callable[[], object],
+    ) -> None:
+        """*describe* makes the request for a time to live in seconds; *version* changes with it."""
+        self._context = context
+        self._codec = codec
+        self._port = port
+        self._describe = describe
+        self._version = version
+        self._dice = context.entropy.stream(f"{context.name}/refresh")
+        self._interval_s = REFRESH_INTERVAL_S
+        self._timer: Timer | None = None
+        self._next_ns = 0
+        self._sent: tuple[object, float] | None = None
+        self._payload = b""
+        self._waiting = False
+        self._stopped = False
+        self.registered = False
+        self.refusal = ""
+
+    def start(self) -> None:
+        """Register now."""
+        # In the foreground, so that a cluster is not settled before its nodes are registered.
+        self._context.scheduler.foreground_soon(self._refresh)
+
+    def stop(self) -> None:
+        """Refresh no more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def prompt(self) -> None:
+        """Something changed that the ε-ORC does not know from its own requests: tell it soon."""
+        due_ns = self._context.scheduler.now_ns() + _PROMPT_NS
+        if not self._stopped and self._timer is not None and self._next_ns > due_ns:
+            self._set_timer(due_ns)
+
+    def _refresh(self) -> None:
+        if self._stopped:
+            return
+        self._timer = None
+        jitter = 0.95 + 0.05 * self._dice.random()
+        interval_ns = round(self._interval_s * jitter * 1e9)
+        self._set_timer(self._context.scheduler.now_ns() + interval_ns)
+        if self._waiting:
+            return
+        version = (self._version(), self._interval_s)
+        if version != self._sent:
+            self._payload = self._codec.encode(self._describe(2 * self._interval_s + 1))
+            self._sent = version
+        self._waiting = True
+        self._port.call_nowait(UPDATE_NODE, self._payload, self._answered, timeout_s=_TIMEOUT_S)
+
+    def _answered(self, answer: object) -> None:
+        self._waiting = False
+        if self._stopped or not isinstance(answer, bytes):
+            return
+        try:
+            reply = decode_reply(self._codec, answer, UpdateNodeResponse)
+        except RejectedError as error:
+            self.registered = False
+            self.refusal = str(error)
+            self._sent = None
+            return
+        self.registered = True
+        self.refusal = ""
+        if reply.refresh_interval_s is not None and reply.refresh_interval_s != self._interval_s:
+            self._interval_s = min(max(reply.refresh_interval_s, 0.05), 3600.0)
+            self._set_timer(self._context.scheduler.now_ns() + round(self._interval_s * 1e9))
+
+    def _set_timer(self, when_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_ns = when_ns
+        self._timer = self._context.scheduler.background_at(when_ns, self._refresh)

@@ -1,0 +1,348 @@
+"""What one domain should be and what is known of it: nodes, components, who maps to whom.
+
+All changes are plain functions that never wait, so nobody sees a half-made one. Each leaves behind
+what it made necessary: components to place (``unplaced``) and nodes to talk to (``called``).
+Not here: what to do about them (`plan`), and doing it (`performer`).
+"""
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Final
+
+from edgeless_sim.api.messages import ComponentInventory, InstanceState
+from edgeless_sim.model.domain import DomainTotals
+from edgeless_sim.model.event import Target
+from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
+from edgeless_sim.orchestrator.records import Component, Node, Placement
+from edgeless_sim.orchestrator.requirements import (
+    Feasibility,
+    Needs,
+    feasible_nodes,
+    infeasible_reason,
+)
+from edgeless_sim.orchestrator.view import ComponentKind, DomainView, NodeView
+
+__all__ = ["DomainState"]
+
+_FEASIBLE_MAX: Final = 256
+
+
+class DomainState:
+    """The state of one domain."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[NodeId, Node] = {}
+        self.components: dict[LogicalId, Component] = {}
+        self.cordoned: dict[NodeId, None] = {}
+        """By id, so that a cordon outlives the registration."""
+        self.totals = DomainTotals()
+        self.unplaced: dict[LogicalId, None] = {}
+        """Components whose placement is to be looked at."""
+        self.held: dict[LogicalId, None] = {}
+        """Components that wait for a node that can host them."""
+        self.called: dict[NodeId, None] = {}
+        """Nodes to which something is to be said."""
+        self.totals_version = 0
+        """Grows with every change of ``totals``."""
+        self.version = 0
+        """Grows with every change of a component that the ε-CON can see."""
+        self.predecessors: dict[LogicalId, dict[LogicalId, None]] = {}
+        """Target -> components that map to it; the target need not exist."""
+        self._views: tuple[NodeView, ...] | None = ()
+        self._feasible: dict[Needs, Feasibility] = {}
+        self._foreign = 0
+
+    # --- nodes
+
+    def add_node(self, node: Node) -> None:
+        """A node has joined."""
+        assert node.node_id not in self.nodes, node.node_id
+        self.nodes[node.node_id] = node
+        self._foreign += not node.own
+        self._count(node.view, present=True)
+        self._nodes_changed(node)
+        self._peers_changed()
+
+    def set_view(self, node: Node, view: NodeView) -> None:
+        """A node says something else of itself, or may be used again, or not."""
+        if view == node.view:
+            return
+        old, node.view = node.view, view
+        if (old.capabilities, old.providers) != (view.capabilities, view.providers):
+            self._count(old, present=False)
+            self._count(view, present=True)
+        self._nodes_changed(node)
+
+    def set_invocation_url(self, node: Node, url: str) -> None:
+        """A node takes events elsewhere: everybody who sends to it has to know."""
+        node.invocation_url = url
+        for logical_id in list(node.instances.values()):
+            self.rewire_predecessors(logical_id)
+        self._peers_changed()
+
+    def remove_node(self, node: Node) -> None:
+        """A node has gone, with all that ran there; what it should stop has ended by itself."""
+        del self.nodes[node.node_id]
+        self.called.pop(node.node_id, None)
+        self._foreign -= not node.own
+        self._count(node.view, present=False)
+        self._views = None
+        self._feasible.clear()
+        self.lose_instances(node)
+        node.garbage.clear()
+        node.errands.clear()
+        self._peers_changed()
+
+    def lose_instances(self, node: Node) -> None:
+        """Whatever ran on *node* does not run any more."""
+        for instance_id, logical_id in list(node.instances.items()):
+            component = self.components[logical_id]
+            placement = component.placement_of(instance_id)
+            assert placement is not None, instance_id
+            self.drop(component, placement, may_run=False)
+
+    def feasible(self, needs: Needs) -> Feasibility:
+        """The nodes that can host a component with *needs*; the answer is kept until nodes change."""
+        found = self._feasible.get(needs)
+        if found is None:
+            if len(self._feasible) >= _FEASIBLE_MAX:
+                self._feasible.clear()
+            found = self._feasible[needs] = feasible_nodes(needs, self.views())
+        return found
+
+    def views(self) -> tuple[NodeView, ...]:
+        """All nodes, sorted by id."""
+        if self._views is None:
+            views = (node.view for node in self.nodes.values())
+            self._views = tuple(sorted(views, key=lambda view: view.node_id.int))
+        return self._views
+
+    # --- components
+
+    def add(self, component: Component) -> None:
+        """A component is wanted."""
+        assert component.logical_id not in self.components, component.logical_id
+        self.components[component.logical_id] = component
+        self._index(component)
+        component.targets = self._resolved(component)
+        self.unplaced[component.logical_id] = None
+        self.version += 1
+
+    def remove(self, component: Component) -> None:
+        """A component is not wanted any more; its instances are to be stopped."""
+        logical_id = component.logical_id
+        self._unindex(component)
+        for placement in component.placements():
+            self.drop(component, placement, may_run=True)
+        del self.components[logical_id]
+        self.unplaced.pop(logical_id, None)
+        self.held.pop(logical_id, None)
+        self.version += 1
+
+    def set_mapping(self, component: Component, mapping: dict[str, LogicalId]) -> None:
+        """The ε-CON wants other outputs: they replace all that were there (case D21)."""
+        self._unindex(component)
+        component.mapping = mapping
+        self._index(component)
+        self.version += 1
+        self._rewire(component)
+
+    def place(self, component: Component, placement: Placement, *, migrates: bool = False) -> None:
+        """It has been decided where a component is to run."""
+        node = self.nodes[placement.instance_id.node_id]
+        if migrates:
+            assert component.successor is None, component.logical_id
+            component.successor = placement
+        else:
+            assert component.current is None, component.logical_id
+            component.current = placement
+            self.unplaced.pop(component.logical_id, None)
+            self.held.pop(component.logical_id, None)
+        node.instances[placement.instance_id] = component.logical_id
+        self.call(node, placement.instance_id)
+        self.version += 1
+
+    def confirm(
+        self, component: Component, placement: Placement, *, revision: int, generation: int
+    ) -> None:
+        """A node has the instance, with the outputs of *generation*."""
+        placement.confirmed = True
+        placement.revision = max(placement.revision, revision)
+        placement.patch_revision = max(placement.patch_revision, revision)
+        placement.generation = generation
+        component.failures = 0
+        component.tried.clear()
+        if placement is component.successor:
+            predecessor, component.current, component.successor = (
+                component.current,
+                placement,
+                None,
+            )
+            if predecessor is not None:
+                self._retire(component, predecessor)
+        if placement.generation < component.generation:
+            self.call(self.nodes[placement.instance_id.node_id], placement.instance_id)
+        self.rewire_predecessors(component.logical_id)
+        self.version += 1
+
+    def rename(self, component: Component, placement: Placement, instance_id: InstanceId) -> None:
+        """The node chose the instance's id itself, as EDGELESS's own nodes do."""
+        node = self.nodes[placement.instance_id.node_id]
+        del node.instances[placement.instance_id]
+        placement.instance_id = instance_id
+        node.instances[instance_id] = component.logical_id
+
+    def drop(self, component: Component, placement: Placement, *, may_run: bool) -> None:
+        """A component has lost an instance. *may_run* = it has to be stopped, if it was started."""
+        instance_id = placement.instance_id
+        node = self.nodes.get(instance_id.node_id)
+        if placement is component.successor:
+            component.successor = None
+        else:
+            assert placement is component.current, instance_id
+            component.current = None
+            self.unplaced[component.logical_id] = None
+            self.rewire_predecessors(component.logical_id)
+        if node is not None:
+            del node.instances[instance_id]
+            if may_run and placement.sent:
+                self.discard(node, instance_id, component.kind)
+        self.version += 1
+
+    def observe(self, placement: Placement, state: InstanceState, reason: str) -> bool:
+        """A node says how an instance fares; return whether that is news."""
+        if (placement.state, placement.reason) == (state, reason):
+            return False
+        placement.state, placement.reason = state, reason
+        self.version += 1
+        return True
+
+    def discard(self, node: Node, instance_id: InstanceId, kind: ComponentKind | None) -> None:
+        """An instance on *node* is to be stopped."""
+        node.garbage[instance_id] = kind
+        self.call(node, instance_id)
+
+    def call(self, node: Node, instance_id: InstanceId) -> None:
+        """Something is to be said to *node* about an instance."""
+        node.errands[instance_id] = None
+        self.called[node.node_id] = None
+
+    # --- wiring
+
+    def rewire_predecessors(self, logical_id: LogicalId) -> None:
+        """A component has moved, come or gone: those that send to it get new outputs."""
+        for source in list(self.predecessors.get(logical_id, ())):
+            self._rewire(self.components[source])
+
+    def resolved(self, component: Component) -> dict[str, Target]:
+        """The outputs of *component* as they should be now; targets that do not run are left out."""
+        return self._resolved(component)
+
+    # --- views
+
+    def view(self, *, components: bool) -> DomainView:
+        """The domain as a value."""
+        if not components:
+            return DomainView(self.views())
+        ordered = sorted(self.components.values(), key=attrgetter("logical_id"))
+        return DomainView(
+            self.views(), tuple(component.view(self.host_of(component)) for component in ordered)
+        )
+
+    def inventory(self) -> tuple[ComponentInventory, ...]:
+        """All components, in the order in which they were started, for the ε-CON."""
+        return tuple(self._inventory(component) for component in self.components.values())
+
+    def host_of(self, component: Component) -> str:
+        """Name of the node that hosts *component*; empty if there is none."""
+        if component.current is None:
+            return ""
+        return self.nodes[component.current.instance_id.node_id].view.name
+
+    def find_node(self, name: str) -> Node | None:
+        """The node with this name or id."""
+        for node in self.nodes.values():
+            if name in (node.view.name, str(node.node_id)):
+                return node
+        return None
+
+    # --- inside
+
+    def _inventory(self, component: Component) -> ComponentInventory:
+        state, reason = component.condition()
+        current = component.current
+        return ComponentInventory(
+            component.logical_id,
+            state,
+            reason,
+            None if current is None else current.instance_id,
+            self.host_of(component),
+        )
+
+    def _retire(self, component: Component, placement: Placement) -> None:
+        node = self.nodes[placement.instance_id.node_id]
+        del node.instances[placement.instance_id]
+        if placement.sent:
+            self.discard(node, placement.instance_id, component.kind)
+
+    def _rewire(self, component: Component) -> None:
+        targets = self._resolved(component)
+        if targets == component.targets:
+            return
+        component.targets = targets
+        component.generation += 1
+        for placement in component.placements():
+            self.call(self.nodes[placement.instance_id.node_id], placement.instance_id)
+
+    def _resolved(self, component: Component) -> dict[str, Target]:
+        targets: dict[str, Target] = {}
+        for channel, logical_id in sorted(component.mapping.items()):
+            target = self.components.get(logical_id)
+            if target is None or target.current is None or not target.current.confirmed:
+                continue
+            instance_id = target.current.instance_id
+            node = self.nodes.get(instance_id.node_id)
+            if node is not None:
+                targets[channel] = Target(instance_id, node.invocation_url)
+        return targets
+
+    def _index(self, component: Component) -> None:
+        for target in component.mapping.values():
+            self.predecessors.setdefault(target, {})[component.logical_id] = None
+
+    def _unindex(self, component: Component) -> None:
+        for target in component.mapping.values():
+            sources = self.predecessors.get(target, {})
+            sources.pop(component.logical_id, None)
+            if not sources:
+                self.predecessors.pop(target, None)
+
+    def _count(self, view: NodeView, *, present: bool) -> None:
+        change: Callable[..., None] = self.totals.add if present else self.totals.remove
+        change(view.capabilities, view.providers)
+        self.totals_version += 1
+
+    def _nodes_changed(self, node: Node) -> None:
+        """Look again at the components that waited for a node like *node*."""
+        self._views = None
+        self._feasible.clear()
+        self.recall(
+            logical_id
+            for logical_id in self.held
+            if infeasible_reason(self.components[logical_id].needs, node.view) is None
+        )
+
+    def recall(self, logical_ids: Iterable[LogicalId]) -> None:
+        """Look again at components that wait, with all nodes as candidates."""
+        for logical_id in list(logical_ids):
+            self.held.pop(logical_id, None)
+            self.components[logical_id].tried.clear()
+            self.unplaced[logical_id] = None
+
+    def _peers_changed(self) -> None:
+        # Only nodes that are not told the URL with each target need a table of peers (decision 7).
+        if self._foreign:
+            for node in self.nodes.values():
+                if not node.own:
+                    node.peers_wanted = True
+                    self.called[node.node_id] = None

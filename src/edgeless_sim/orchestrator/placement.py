@@ -1,0 +1,120 @@
+"""Placement strategies: which of the feasible nodes hosts a component. Pure (design, decision 29).
+
+A strategy is found by its name among the entry points "edgeless.strategies", or as
+``module:Class``. It has no clock, no I/O and no dice of its own, and it may remember what it chose.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from itertools import accumulate
+from random import Random
+from typing import Any, Final, Protocol, cast
+
+from edgeless_sim.errors import SettingsError
+from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.orchestrator.view import ComponentView, DomainView, NodeView
+
+__all__ = [
+    "PlacementStrategy",
+    "RandomPlacement",
+    "RoundRobinPlacement",
+    "compute_weight",
+    "create_strategy",
+]
+
+_GROUP: Final = "edgeless.strategies"
+
+
+class PlacementStrategy(Protocol):
+    """Chooses among feasible nodes."""
+
+    wants_components: bool
+    """Whether the view must list the components, too; that costs time in large domains."""
+
+    def choose(
+        self,
+        feasible: Sequence[NodeView],
+        component: ComponentView,
+        view: DomainView,
+        dice: Random,
+    ) -> NodeId:
+        """Pick one of *feasible*, which is never empty and is sorted by node_id."""
+        ...
+
+
+def compute_weight(capabilities: NodeCapabilities) -> float:
+    """How much a node counts in a random choice (case D16)."""
+    return max(capabilities.num_cores, capabilities.num_cpus) * capabilities.clock_freq_cpu or 1.0
+
+
+class RandomPlacement:
+    """Weighted by compute capacity, as in EDGELESS."""
+
+    wants_components = False
+
+    def __init__(self) -> None:
+        self._feasible: Sequence[NodeView] = ()
+        self._sums: list[float] = []
+
+    def choose(
+        self,
+        feasible: Sequence[NodeView],
+        component: ComponentView,  # noqa: ARG002 - the shape of a strategy
+        view: DomainView,  # noqa: ARG002 - the shape of a strategy
+        dice: Random,
+    ) -> NodeId:
+        """See `PlacementStrategy.choose`."""
+        # The same candidates come again and again: adding 10,000 weights each time would show.
+        if feasible is not self._feasible:
+            self._feasible = feasible
+            self._sums = list(accumulate(compute_weight(node.capabilities) for node in feasible))
+        return dice.choices(feasible, cum_weights=self._sums)[0].node_id
+
+
+class RoundRobinPlacement:
+    """The next feasible node after the last one chosen, in the order of their ids."""
+
+    wants_components = False
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def choose(
+        self,
+        feasible: Sequence[NodeView],
+        component: ComponentView,  # noqa: ARG002 - the shape of a strategy
+        view: DomainView,  # noqa: ARG002 - the shape of a strategy
+        dice: Random,  # noqa: ARG002 - the shape of a strategy
+    ) -> NodeId:
+        """See `PlacementStrategy.choose`."""
+        place = bisect_right(feasible, self._last, key=lambda node: node.node_id.int)
+        chosen = feasible[place % len(feasible)].node_id
+        self._last = chosen.int
+        return chosen
+
+
+def create_strategy(name: str) -> PlacementStrategy:
+    """The strategy called *name*; raise `SettingsError` if there is none."""
+    known = {point.name: point for point in entry_points(group=_GROUP)}
+    if name in known:
+        return cast(PlacementStrategy, known[name].load()())
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        raise SettingsError(
+            f"orchestration strategy {quoted(name)} is not known: one of "
+            f"{', '.join(sorted(known))}, or module:Class{suggestion(name, known)}"
+        )
+    return _load(module_name, class_name)
+
+
+def _load(module_name: str, class_name: str) -> PlacementStrategy:
+    try:
+        made: Any = getattr(import_module(module_name), class_name)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        where = quoted(f"{module_name}:{class_name}")
+        raise SettingsError(f"orchestration strategy {where}: {error}") from error
+    return cast(PlacementStrategy, made)

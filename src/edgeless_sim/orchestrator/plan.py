@@ -1,0 +1,226 @@
+"""What to do about the difference between what should be and what is known. Pure.
+
+`plan_refresh` decides where components run, `plan_node` what to say next to one node. Whoever
+performs a step changes the state; that is why `plan_refresh` is to be read step by step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeAlias
+
+import msgspec
+
+from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
+from edgeless_sim.errors import SettingsError
+from edgeless_sim.kernel.entropy import uuid4_from
+from edgeless_sim.model.event import PatchRequest
+from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
+from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.placement import PlacementStrategy
+from edgeless_sim.orchestrator.records import Component, Node, Request
+from edgeless_sim.orchestrator.requirements import (
+    explained,
+    infeasible_reason,
+    suitable_providers,
+)
+from edgeless_sim.orchestrator.view import ComponentKind, NodeView
+
+__all__ = [
+    "CANDIDATES_MAX",
+    "Hold",
+    "Judge",
+    "NodeStep",
+    "PatchInstance",
+    "Place",
+    "ResetNode",
+    "StartInstance",
+    "StopInstance",
+    "TellPeer",
+    "plan_instance",
+    "plan_migration",
+    "plan_node",
+    "plan_refresh",
+]
+
+#: How many nodes are tried for a component before there is a pause, or the ε-CON hears of it.
+CANDIDATES_MAX: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Run the component there, under that id."""
+
+    logical_id: LogicalId
+    instance_id: InstanceId
+    provider_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The component cannot run now. ``retry`` = time may heal it; else a node has to change."""
+
+    logical_id: LogicalId
+    reason: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    """Start an instance, with the outputs known now."""
+
+    instance_id: InstanceId
+    logical_id: LogicalId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInstance:
+    """Replace the outputs of an instance."""
+
+    instance_id: InstanceId
+    logical_id: LogicalId
+    kind: ComponentKind
+    request: PatchRequest
+
+
+@dataclass(frozen=True, slots=True)
+class StopInstance:
+    """Stop an instance. A stray one may be of either kind."""
+
+    instance_id: InstanceId
+    kind: ComponentKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetNode:
+    """Stop everything that runs there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellPeer:
+    """Change the node's table of peers."""
+
+    request: UpdatePeersRequest
+
+
+NodeStep: TypeAlias = StartInstance | PatchInstance | StopInstance | ResetNode | TellPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A strategy with the name that it has in the journal."""
+
+    name: str
+    strategy: PlacementStrategy
+
+
+def plan_refresh(state: DomainState, dice: Random, judge: Judge) -> Iterator[Place | Hold]:
+    """A step for each component that is to be placed.
+
+    Perform each step before asking for the next: a strategy sees what was placed before.
+    """
+    for logical_id in list(state.unplaced):
+        component = state.components.get(logical_id)
+        if component is not None and component.current is None:
+            yield _plan_placement(state, component, dice, judge)
+
+
+def plan_migration(
+    state: DomainState, component: Component, targets: tuple[NodeId, ...], dice: Random
+) -> Place | Hold:
+    """Where a migrating component goes: the first of *targets* that can host it (spec 4.7)."""
+    logical_id = component.logical_id
+    current = component.current
+    if current is None or not current.confirmed or component.successor is not None:
+        return Hold(logical_id, "it does not run at present", retry=False)
+    reasons: list[str] = []
+    for node_id in targets:
+        node = state.nodes.get(node_id)
+        if node is None:
+            reasons.append(f"{node_id}: unknown node")
+        elif node_id == current.instance_id.node_id:
+            return Hold(logical_id, f"{node.view.name}: runs there already", retry=False)
+        elif (reason := infeasible_reason(component.needs, node.view)) is not None:
+            reasons.append(f"{node.view.name}: {reason}")
+        else:
+            return _place(component, node.view, dice, "migrate")
+    return Hold(logical_id, "; ".join(reasons)[:300] or "no target named", retry=False)
+
+
+def plan_node(state: DomainState, node: Node) -> ResetNode | TellPeer | None:
+    """What to say to *node* before anything about its instances."""
+    if node.reset_wanted:
+        return ResetNode()
+    if node.peers_wanted and not node.own:
+        for peer_id, peer in state.nodes.items():
+            if node.peers.get(peer_id) != peer.invocation_url:
+                return TellPeer(
+                    UpdatePeersRequest(UpdatePeersType.ADD, peer_id, peer.invocation_url)
+                )
+        for peer_id in node.peers:
+            if peer_id not in state.nodes:
+                return TellPeer(UpdatePeersRequest(UpdatePeersType.DEL, peer_id))
+    return None
+
+
+def plan_instance(state: DomainState, node: Node, instance_id: InstanceId) -> NodeStep | None:
+    """What to say to *node* about one instance; None if all is as it should be."""
+    if instance_id in node.garbage:
+        return StopInstance(instance_id, node.garbage[instance_id])
+    logical_id = node.instances.get(instance_id)
+    if logical_id is None:
+        return None
+    component = state.components[logical_id]
+    placement = component.placement_of(instance_id)
+    assert placement is not None, instance_id
+    if not placement.confirmed:
+        return StartInstance(instance_id, logical_id, _start_request(component, instance_id))
+    if placement.generation < component.generation:
+        patch = PatchRequest(instance_id, dict(component.targets), component.generation)
+        return PatchInstance(instance_id, logical_id, component.kind, patch)
+    return None
+
+
+def _plan_placement(
+    state: DomainState, component: Component, dice: Random, judge: Judge
+) -> Place | Hold:
+    found = state.feasible(component.needs)
+    candidates = found.nodes
+    if component.tried:
+        # A tuple of its own: a strategy may recognise the one that it saw last by identity.
+        candidates = tuple(n for n in candidates if n.node_id not in component.tried)
+    why = explained(judge.name, found)
+    if not candidates or len(component.tried) >= CANDIDATES_MAX:
+        if component.refusal is not None and component.tried:
+            return Hold(component.logical_id, str(component.refusal)[:300], retry=True)
+        return Hold(component.logical_id, why, retry=bool(component.tried))
+    strategy = judge.strategy
+    view = state.view(components=strategy.wants_components)
+    chosen = strategy.choose(candidates, component.view(""), view, dice)
+    node = state.nodes.get(chosen)
+    if node is None or all(view.node_id != chosen for view in candidates):
+        raise SettingsError(f"strategy {judge.name} chose {chosen}, which is not feasible")
+    return _place(component, node.view, dice, why)
+
+
+def _place(component: Component, node: NodeView, dice: Random, reason: str) -> Place:
+    provider_id = ""
+    if component.kind is ComponentKind.RESOURCE:
+        provider_id = dice.choice(suitable_providers(component.needs, node))
+    instance_id = InstanceId(node.node_id, FunctionId(uuid4_from(dice)))
+    return Place(component.logical_id, instance_id, provider_id, reason)
+
+
+def _start_request(component: Component, instance_id: InstanceId) -> Request:
+    request = component.request
+    placement = component.placement_of(instance_id)
+    changes: dict[str, object] = {
+        "instance_id": instance_id,
+        "output_mapping": dict(component.targets),
+        "generation": component.generation,
+    }
+    if component.kind is ComponentKind.RESOURCE and placement is not None:
+        changes["provider_id"] = placement.provider_id
+    return msgspec.structs.replace(request, **changes)

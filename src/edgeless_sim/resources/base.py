@@ -1,0 +1,93 @@
+"""What a resource provider is, and what it gets from the node that it runs on.
+
+Not here: which providers there are (`catalog`) and which of them a node offers (its settings).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from edgeless_sim.kernel.clock import Clock
+from edgeless_sim.kernel.scheduler import Scheduler
+from edgeless_sim.model.compat import STRICT, Compatibility
+from edgeless_sim.model.event import CallReturn, Event, PatchRequest
+from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
+from edgeless_sim.resources.files import FileStore
+
+__all__ = ["EventSink", "ResourceHost", "ResourceProvider"]
+
+
+class EventSink(Protocol):
+    """Where a resource instance sends the events it makes."""
+
+    def cast(self, channel: str, payload: str) -> None:
+        """Send *payload* on *channel*; nothing happens if that is not mapped."""
+        ...
+
+    async def call(self, channel: str, payload: str, *, timeout_s: float) -> CallReturn:
+        """Send *payload* on *channel* and return the answer; Err after *timeout_s*."""
+        ...
+
+    def call_nowait(
+        self, channel: str, payload: str, answer: Callable[[CallReturn], None], *, timeout_s: float
+    ) -> None:
+        """As `call`, but give the answer to *answer*, exactly once."""
+        ...
+
+
+def _unheard(pid: InstanceId, message: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceHost:
+    """What a provider is made with: its node's name, time, files and profile."""
+
+    node_name: str
+    clock: Clock
+    scheduler: Scheduler
+    files: FileStore
+    compatibility: Compatibility = STRICT
+    #: Takes what an instance could not do, for the node's log.
+    warn: Callable[[InstanceId, str], None] = _unheard
+
+
+class ResourceProvider(Protocol):
+    """Makes resource instances of one ``class_type`` on one node."""
+
+    class_type: ClassVar[str]
+    version: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]]
+
+    def __init__(self, provider_id: str, host: ResourceHost) -> None: ...
+
+    @property
+    def specification(self) -> ResourceProviderSpecification:
+        """What the node announces."""
+        ...
+
+    async def start(
+        self, pid: InstanceId, specification: ResourceInstanceSpecification, sink: EventSink
+    ) -> None:
+        """Start an instance, or configure it anew if it runs already.
+
+        Raise `RejectedError` if the configuration is not acceptable; nothing was started then.
+        """
+        ...
+
+    def handle(self, event: Event, answer: Callable[[CallReturn], None]) -> None:
+        """Take one event; never wait, never raise what the world did.
+
+        *answer* is called exactly once per event, at once or later: with the reply to a call, with
+        NoReply when a cast has been dealt with, with Err when either failed.
+        """
+        ...
+
+    async def patch(self, request: PatchRequest) -> None:
+        """Rewire an instance's outputs; classes without outputs ignore it."""
+        ...
+
+    async def stop(self, pid: InstanceId) -> None:
+        """End an instance; nothing happens if there is none."""
+        ...

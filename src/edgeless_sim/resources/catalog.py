@@ -1,0 +1,63 @@
+"""From ``class_type`` to the provider that makes its instances: entry points
+``edgeless.resources``.
+
+A provider's module is loaded when the first provider of its class is made.
+"""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from edgeless_sim.errors import SettingsError
+from edgeless_sim.model.names import clipped, quoted, suggestion
+from edgeless_sim.resources.base import ResourceHost, ResourceProvider
+
+__all__ = ["create_provider", "known_classes", "provider_class"]
+
+_GROUP: Final = "edgeless.resources"
+
+
+def known_classes() -> tuple[str, ...]:
+    """The resource classes that are installed, sorted."""
+    return tuple(sorted(_installed()))
+
+
+def provider_class(class_type: str) -> type[ResourceProvider]:
+    """The provider of *class_type*, with its ``version`` and ``outputs``.
+
+    Raise `SettingsError` if there is none, naming those that there are, or if it cannot be loaded,
+    e.g. because an optional package is missing.
+    """
+    entry = _installed().get(class_type)
+    if entry is None:
+        known = known_classes()
+        raise SettingsError(
+            f"unknown resource class {quoted(class_type)}{suggestion(class_type, known)}; "
+            f"known: {', '.join(known)}"
+        )
+    try:
+        found: type[ResourceProvider] = entry.load()
+    except (ImportError, AttributeError) as cause:
+        raise SettingsError(
+            clipped(f"resource class {quoted(class_type)} cannot be loaded: {cause}")
+        ) from cause
+    return found
+
+
+def create_provider(class_type: str, provider_id: str, host: ResourceHost) -> ResourceProvider:
+    """A provider of *class_type* called *provider_id* on *host*; raise as `provider_class`."""
+    return provider_class(class_type)(provider_id, host)
+
+
+@cache  # Looked up per provider and node, but reading all installed packages takes milliseconds.
+def _installed() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=_GROUP):
+        other = found.setdefault(entry.name, entry)
+        # The same package may be on the path twice, e.g. installed and editable.
+        if other.value != entry.value:
+            raise SettingsError(
+                f"two packages offer the resource class {quoted(entry.name)}: "
+                f"{other.value} and {entry.value}; uninstall one"
+            )
+    return found

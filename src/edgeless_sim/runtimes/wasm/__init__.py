@@ -1,0 +1,1 @@
+"""WebAssembly guests: the only package that touches wasmtime."""
