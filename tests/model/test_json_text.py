@@ -21,7 +21,7 @@ def test_a_document_may_begin_with_a_byte_order_mark() -> None:
     ("data", "message"),
     [
         (b"", "w.json:1:1: the document is empty"),
-        (b" \n", "w.json:1:1: the document is empty"),
+        (b" \n", "w.json:2:1: the document is empty"),
         (b'{"a": 1', "w.json:1:8: not JSON: Expecting ',' delimiter"),
         (b"{} {}", "w.json:1:4: not JSON: Extra data"),
         (b'{"a": "x\ny"}', "w.json:1:9: not JSON: Invalid control character at"),
@@ -100,8 +100,8 @@ def test_a_value_is_refused_at_its_key_or_element() -> None:
     for path, place in (
         ((), "w:1:1: no"),
         (("b",), "w:2:2: b: no"),
-        (("b", 1), "w:2:17: b[1]: no"),
-        (("b", 1, "d e"), "w:2:27: b[1]['d e']: no"),
+        (("b", 1), "w:2:18: b[1]: no"),
+        (("b", 1, "d e"), "w:2:28: b[1]['d e']: no"),
     ):
         with pytest.raises(WorkflowSpecError) as caught:
             document.refuse(path, "no")

@@ -7,6 +7,7 @@ from edgeless_sim.model.names import (
     looks_like_node_name,
     name_fault,
     quoted,
+    shown_path,
     suggestion,
     text_fault,
 )
@@ -44,6 +45,12 @@ def test_a_clipped_message_has_at_most_a_kibibyte_on_one_line() -> None:
     assert clipped("a\nb") == "a\\u000ab"
     assert len(clipped("\u00e4" * 2000).encode()) <= 1024
     assert len(clipped("\n" * 2000).encode()) <= 1024
+
+
+def test_of_a_long_path_the_end_is_shown() -> None:
+    assert shown_path("a/workflow.json") == "a/workflow.json"
+    assert shown_path("x" * 300 + "/workflow.json").endswith("/workflow.json")
+    assert len(shown_path("x" * 300)) == 201
 
 
 def test_the_nearest_name_is_suggested() -> None:

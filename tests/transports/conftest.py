@@ -38,7 +38,7 @@ def drain(queue: TimerQueue) -> Callable[[], None]:
 
 @pytest.fixture
 def make_network(queue: TimerQueue) -> MakeNetwork:
-    def make(rules: Iterable[Rule] = (), *, seed: int = 1, in_flight_max: int = 1000) -> MemoryNetwork:
-        return MemoryNetwork(queue, Random(seed), rules, in_flight_max=in_flight_max)
+    def make(rules: Iterable[Rule] = (), *, in_flight_max: int = 1000) -> MemoryNetwork:
+        return MemoryNetwork(queue, Random(1), rules, in_flight_max=in_flight_max)
 
     return make

@@ -1,15 +1,31 @@
 """The conformance suite over the memory transport, in virtual and in real time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import count
 from random import Random
 
+import anyio
 import pytest
 
-from edgeless_sim.kernel.loop import VirtualTimeLoop, current_scheduler, run
-from edgeless_transports import Address, MemoryNetwork, MemoryTransport, Rule
-from edgeless_transports.conformance import CHECKS, Check, Subject, check_transport
+from edgeless_sim.kernel.loop import current_scheduler, run
+from edgeless_transports import (
+    Address,
+    CallTimeout,
+    Connection,
+    MemoryNetwork,
+    MemoryTransport,
+    Rule,
+)
+from edgeless_transports.conformance import (
+    CHECKS,
+    Check,
+    Subject,
+    casts_keep_their_order,
+    check_transport,
+    exceptions_leave_bare,
+)
 from edgeless_transports.rules import fifo, latency
 
 WORLDS = ["sim", "real"]
@@ -39,9 +55,7 @@ def test_it_also_does_so_over_a_slow_network_with_jitter() -> None:
     run(main, world="sim")
 
 
-def test_virtual_checks_take_no_task_of_the_event_path() -> None:
-    """A thousand synchronous requests and casts start no task."""
-
+def test_no_task_is_started_for_frames_that_are_served_at_once() -> None:
     async def main() -> int:
         subject = _subject()
         ends: list[object] = []
@@ -60,35 +74,46 @@ def test_virtual_checks_take_no_task_of_the_event_path() -> None:
             for _ in range(1000):
                 connection.call_nowait("echo", b"", ends.append, timeout_s=1)
                 connection.cast_nowait("cast", b"")
-            while len(ends) < 1000:
-                await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
+            await anyio.sleep(0.5)
             loop.set_task_factory(None)
+        assert len(ends) == 1000
         return started
 
     assert run(main, world="sim") == 0
 
 
-@pytest.mark.parametrize("broken", ["drops", "reorders", "duplicates"])
-def test_the_suite_notices_a_network_that(broken: str) -> None:
-    def drop_every_tenth() -> Rule:
-        numbers = count()
-        return lambda frame, times, dice: () if next(numbers) % 10 == 9 else times
+def _drop_every_tenth() -> Rule:
+    numbers = count()
+    return lambda frame, times, dice: () if next(numbers) % 10 == 9 else times
 
-    rules: dict[str, Callable[[], Rule]] = {
-        "drops": drop_every_tenth,
-        "reorders": lambda: latency(1_000_000, 1_000_000),
-        "duplicates": lambda: lambda frame, times, dice: times * 2,
-    }
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (_drop_every_tenth(), "did not answer"),
+        (latency(1_000_000, 1_000_000), "does not hold: .* equals"),
+        (lambda frame, times, dice: times * 2, "does not hold: all casts arrive"),
+    ],
+    ids=["loses", "reorders", "duplicates"],
+)
+def test_the_suite_notices_a_transport_that(broken: Rule, what: str) -> None:
+    async def main() -> None:
+        await casts_keep_their_order(_subject(broken))
+
+    with pytest.raises((AssertionError, CallTimeout), match=what):
+        run(main)
+
+
+def test_a_transport_that_wraps_the_callers_exception_is_noticed() -> None:
+    class Wrapping(MemoryTransport):
+        @asynccontextmanager
+        async def connect(self, address: Address) -> AsyncGenerator[Connection]:
+            async with super().connect(address) as connection, anyio.create_task_group():
+                yield connection
 
     async def main() -> None:
-        await check_transport(_subject(rules[broken]()))
+        wrapping = Wrapping(current_scheduler())
+        await exceptions_leave_bare(Subject(wrapping, wrapping, lambda: Address("memory", "x")))
 
-    with pytest.raises((AssertionError, TimeoutError, Exception), match=r"hold|must|within"):
-        run(main, world="sim")
-
-
-def test_the_virtual_world_is_virtual() -> None:
-    async def main() -> bool:
-        return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
-
-    assert run(main, world="sim")
+    with pytest.raises(AssertionError, match="the exception arrives bare"):
+        run(main)

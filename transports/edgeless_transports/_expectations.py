@@ -1,15 +1,19 @@
-"""What the conformance suite says things with: expectations, and handlers to serve them."""
+"""What the conformance suite is written in: its subject, expectations, handlers to serve."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import anyio
+from anyio.abc import TaskStatus
 
 from edgeless_transports._tasks import background_tasks
-from edgeless_transports.base import CastReceiver, Incoming
+from edgeless_transports.base import Address, CastReceiver, Connection, Handler, Incoming, Transport
 from edgeless_transports.errors import RemoteError, TransportError
 
 __all__ = [
+    "Subject",
     "all_of",
     "echo",
     "end_of",
@@ -26,6 +30,50 @@ __all__ = [
 ]
 
 _POLL_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The transport to check, as seen by a server and by a client, which may be the same object."""
+
+    server: Transport
+    client: Transport
+    #: An address at which nobody listens and somebody can, e.g. with port 0.
+    new_address: Callable[[], Address]
+    #: Seconds within which anything that ends at all must end.
+    timeout_s: float = 5.0
+
+    @asynccontextmanager
+    async def serving(
+        self, handler: Handler, *, on_cast: CastReceiver | None = None
+    ) -> AsyncGenerator[Connection]:
+        """A connection to *handler*."""
+        async with (
+            self.server.listen(self.new_address(), handler, on_cast=on_cast) as address,
+            self.client.connect(address) as connection,
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def stoppable_listener(
+        self, handler: Handler
+    ) -> AsyncGenerator[tuple[Address, Callable[[], Awaitable[None]]]]:
+        """An address and what stops listening there, before the contexts inside it have ended."""
+        # In a task of its own: a transport's contexts need not be left out of order.
+        stopping, stopped = anyio.Event(), anyio.Event()
+
+        async def serve(*, task_status: TaskStatus[Address]) -> None:
+            async with self.server.listen(self.new_address(), handler) as address:
+                task_status.started(address)
+                await stopping.wait()
+            stopped.set()
+
+        async def stop() -> None:
+            stopping.set()
+            await stopped.wait()
+
+        async with background_tasks() as group:
+            yield await group.start(serve), stop
 
 
 def echo(incoming: Incoming) -> bytes:

@@ -6,16 +6,14 @@ the suite runs in virtual time too. It checks one process with itself; what two 
 other when one dies is out of its reach.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 import anyio
-from anyio.abc import TaskStatus
 
 from edgeless_transports._expectations import (
+    Subject,
     all_of,
     echo,
     end_of,
@@ -33,12 +31,7 @@ from edgeless_transports._expectations import (
 from edgeless_transports._tasks import background_tasks
 from edgeless_transports.base import (
     METHOD_CHARS_MAX,
-    Address,
-    CastReceiver,
-    Connection,
-    Handler,
     Incoming,
-    Transport,
 )
 from edgeless_transports.errors import (
     AddressError,
@@ -49,33 +42,31 @@ from edgeless_transports.errors import (
     TransportError,
 )
 
-__all__ = ["CHECKS", "Check", "Subject", "check_transport"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Subject",
+    "a_cancelled_call_harms_no_other",
+    "a_connection_outlives_its_listener",
+    "a_handlers_error_reaches_its_caller",
+    "an_address_serves_one_listener",
+    "callbacks_answer_exactly_once",
+    "calls_are_answered",
+    "casts_go_to_on_cast",
+    "casts_keep_their_order",
+    "check_transport",
+    "closing_a_connection_ends_its_calls",
+    "closing_a_listener_ends_its_calls",
+    "concurrent_calls_do_not_mix",
+    "deadlines_are_honoured",
+    "exceptions_leave_bare",
+    "methods_are_printable_text",
+    "nobody_listens",
+    "payloads_arrive_unchanged",
+]
 
 _CALLS: Final = 1000
 _SHORT_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The transport to check, as seen by a server and by a client, which may be the same object."""
-
-    server: Transport
-    client: Transport
-    #: An address at which nobody listens and somebody can, e.g. with port 0.
-    new_address: Callable[[], Address]
-    #: Seconds within which anything that ends at all must end.
-    timeout_s: float = 5.0
-
-    @asynccontextmanager
-    async def serving(
-        self, handler: Handler, *, on_cast: CastReceiver | None = None
-    ) -> AsyncGenerator[Connection]:
-        """A connection to *handler*."""
-        async with (
-            self.server.listen(self.new_address(), handler, on_cast=on_cast) as address,
-            self.client.connect(address) as connection,
-        ):
-            yield connection
 
 
 Check: TypeAlias = Callable[[Subject], Coroutine[Any, Any, None]]
@@ -213,7 +204,7 @@ async def an_address_serves_one_listener(subject: Subject) -> None:
 async def a_connection_outlives_its_listener(subject: Subject) -> None:
     """When somebody listens again, calls are answered again, without a new connection."""
     async with (
-        _listener(subject, echo) as (address, stop),
+        subject.stoppable_listener(echo) as (address, stop),
         subject.client.connect(address) as connection,
     ):
         await stop()
@@ -264,7 +255,7 @@ async def closing_a_listener_ends_its_calls(subject: Subject) -> None:
         return never(incoming)
 
     async with (
-        _listener(subject, handler) as (address, stop),
+        subject.stoppable_listener(handler) as (address, stop),
         subject.client.connect(address) as connection,
     ):
         for _ in range(3):
@@ -373,24 +364,3 @@ CHECKS: Final[tuple[Check, ...]] = (
     exceptions_leave_bare,
     callbacks_answer_exactly_once,
 )
-
-
-@asynccontextmanager
-async def _listener(
-    subject: Subject, handler: Handler
-) -> AsyncGenerator[tuple[Address, Callable[[], Awaitable[None]]]]:
-    """A listener that may be stopped before the contexts inside it end: it has its own task."""
-    stopping, stopped = anyio.Event(), anyio.Event()
-
-    async def serve(*, task_status: TaskStatus[Address]) -> None:
-        async with subject.server.listen(subject.new_address(), handler) as address:
-            task_status.started(address)
-            await stopping.wait()
-        stopped.set()
-
-    async def stop() -> None:
-        stopping.set()
-        await stopped.wait()
-
-    async with background_tasks() as group:
-        yield await group.start(serve), stop

@@ -198,13 +198,16 @@ class _Fifo(_LinkTable):
         last = self.until_ns.get(link)
         if last is None:
             self.clean(frame.sent_ns)
-            last = times[0]
-        out = []
-        for when in times if len(times) == 1 else sorted(times):
-            last = max(last, when)
-            out.append(last)
-        self.until_ns[link] = last
-        return tuple(out)
+            last = min(times)
+        if len(times) == 1:
+            when = times[0]
+            if when < last:
+                return (last,)
+            self.until_ns[link] = when
+            return times
+        due = [max(last, when) for when in sorted(times)]
+        self.until_ns[link] = due[-1]
+        return tuple(due)
 
 
 class _Bandwidth(_LinkTable):
@@ -219,11 +222,11 @@ class _Bandwidth(_LinkTable):
         free = self.until_ns.get(link)
         if free is None:
             self.clean(frame.sent_ns)
-            free = times[0]
+            free = min(times)
         # Rounded up: a frame never takes no time.
         taken_ns = -(-max(1, frame.size) * _NS_PER_S // self._bytes_per_s)
         out = []
-        for when in times:
+        for when in times if len(times) == 1 else sorted(times):
             free = max(free, when) + taken_ns
             out.append(free)
         self.until_ns[link] = free

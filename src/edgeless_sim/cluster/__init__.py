@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The composition root: actors, transports and network, wired into a cluster."""

@@ -17,7 +17,15 @@ from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 
-__all__ = ["Choice", "DomainOffer", "DomainView", "WorkflowNeeds", "choose", "needs_of", "shortfall"]
+__all__ = [
+    "Choice",
+    "DomainOffer",
+    "DomainView",
+    "WorkflowNeeds",
+    "choose",
+    "needs_of",
+    "shortfall",
+]
 
 #: How many domains an explanation names.
 _NAMED_MAX: Final = 8

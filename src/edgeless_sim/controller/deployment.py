@@ -112,9 +112,7 @@ def logical(lid: LogicalId) -> InstanceId:
     return InstanceId(NODE_NIL, FunctionId(lid))
 
 
-def plan_deployment(
-    request: SpawnWorkflowRequest, domain_id: DomainId, dice: Random
-) -> Deployment:
+def plan_deployment(request: SpawnWorkflowRequest, domain_id: DomainId, dice: Random) -> Deployment:
     """All of *request* in one domain, under new logical ids.
 
     The ids are drawn here and not by the ε-ORC, so that a start whose reply is lost can be
@@ -177,9 +175,7 @@ def plan_starts(
                 output_mapping=_translated(resource.output_mapping, targets),
             ),
         )
-        for component, resource in zip(
-            components[functions_total:], request.resources, strict=True
-        )
+        for component, resource in zip(components[functions_total:], request.resources, strict=True)
     ]
     return tuple(starts)
 
@@ -192,17 +188,16 @@ def plan_patches(
     Needed only where the first output mapping could not travel with the start.
     """
     targets = _targets(deployment)
-    declared = (*request.functions, *request.resources)
+    mappings = [function.output_mapping for function in request.functions]
+    mappings += [resource.output_mapping for resource in request.resources]
     return tuple(
         Patch(
             component.lid,
             component.kind,
-            PatchRequest(
-                logical(component.lid), _translated(source.output_mapping, targets), generation
-            ),
+            PatchRequest(logical(component.lid), _translated(mapping, targets), generation),
         )
-        for component, source in zip(deployment.components, declared, strict=True)
-        if source.output_mapping
+        for component, mapping in zip(deployment.components, mappings, strict=True)
+        if mapping
     )
 
 

@@ -44,7 +44,15 @@ class _Item:
 class DomainLedger:
     """The books of one domain. Every component known here is expected or garbage, never both."""
 
-    __slots__ = ("_expected", "_garbage", "_inventory", "_settled_at", "_starting", "_todo", "reports")
+    __slots__ = (
+        "_expected",
+        "_garbage",
+        "_inventory",
+        "_settled_at",
+        "_starting",
+        "_todo",
+        "reports",
+    )
 
     def __init__(self) -> None:
         self.reports = 0

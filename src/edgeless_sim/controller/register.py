@@ -6,7 +6,7 @@ epoch and is repeated until the domain echoes it (defect U38); before that the d
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heappop, heappush
 from math import isfinite
@@ -57,20 +57,35 @@ class DomainEntry:
     nonce: int
     counter: int
     deadline_ns: int
+    ttl_ns: int
     epoch: int | None = None
     """The reset that it has confirmed; None = it is not usable."""
     epoch_ordered: int | None = None
     """The reset that it is told to do, and has not confirmed."""
+    silent: bool = False
+    """It did not answer lately, though it may still register."""
     superseded: deque[int] = field(default_factory=lambda: deque(maxlen=_SUPERSEDED_MAX))
+    queued_ns: int = 0
+    """The deadline under which it stands in the register's heap."""
+    accepted: bytes = b""
+    """The last registration, encoded, if one equal to it can tell nothing new; else empty."""
+    reply: bytes = b""
+    """The encoded reply to `accepted`."""
     view: DomainView = field(init=False)
 
     def __post_init__(self) -> None:
         self.refresh_view()
 
-    def refresh_view(self, *, silent: bool = False) -> None:
-        """Make the view anew after a change of capabilities, epoch or *silent*."""
+    def refresh_view(self) -> None:
+        """Make the view anew after a change of capabilities, epoch or silence."""
         offer = DomainOffer.of(self.capabilities)
-        self.view = DomainView(self.domain_id, offer, self.epoch is None, silent)
+        self.view = DomainView(self.domain_id, offer, self.epoch is None, self.silent)
+
+    def mark(self, *, silent: bool) -> None:
+        """Note whether it answers."""
+        if silent is not self.silent:
+            self.silent = silent
+            self.view = replace(self.view, silent=silent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,8 @@ class Verdict:
     entry: DomainEntry
     response: UpdateDomainResponse
     news: News
+    overtaken: bool = False
+    """The frame is older than one that arrived before it: what it reports is past."""
 
 
 class DomainRegister:
@@ -88,7 +105,8 @@ class DomainRegister:
     def __init__(self, dice: Random) -> None:
         self._dice = dice
         self._entries: dict[DomainId, DomainEntry] = {}
-        # (deadline, domain) pairs; one per domain, moved only when it comes up.
+        # (deadline, domain) pairs. A later deadline moves its pair only when that comes up; pairs
+        # that are not their entry's ``queued_ns`` are left-overs.
         self._deadlines: list[tuple[int, DomainId]] = []
 
     def __len__(self) -> int:
@@ -109,21 +127,28 @@ class DomainRegister:
     def update(self, request: UpdateDomainRequest, now_ns: int) -> Verdict:
         """Take a registration; raise `RejectedError` if it is none, or not from the right one."""
         _check(request)
-        deadline_ns = now_ns + round(min(request.ttl_s, TTL_S_MAX) * 1e9)
+        ttl_ns = round(max(0.0, min(request.ttl_s, TTL_S_MAX)) * 1e9)
         entry = self._entries.get(request.domain_id)
         if entry is None:
-            return self._join(request, deadline_ns)
+            return self._join(request, now_ns, ttl_ns)
         if request.nonce in entry.superseded:
             raise RejectedError(
                 "Superseded domain process",
                 f"another process has registered as domain {quoted(request.domain_id)} since",
             )
-        entry.deadline_ns = deadline_ns
+        entry.ttl_ns = ttl_ns
+        self.prolong(entry, now_ns)
         if request.nonce != entry.nonce:
             return self._restart(entry, request)
         if entry.epoch is not None and request.epoch == entry.epoch:
             return self._refresh(entry, request)
         return self._acknowledge(entry, request)
+
+    def prolong(self, entry: DomainEntry, now_ns: int) -> None:
+        """*entry* was heard of: set its deadline anew."""
+        entry.deadline_ns = now_ns + entry.ttl_ns
+        if entry.deadline_ns < entry.queued_ns:
+            self._queue(entry)
 
     def trust(self, entry: DomainEntry) -> None:
         """Take it that *entry* has done its reset: it is EDGELESS's own and cannot say so."""
@@ -136,16 +161,22 @@ class DomainRegister:
         expired = []
         heap = self._deadlines
         while heap and heap[0][0] < now_ns:
-            _, domain_id = heappop(heap)
-            entry = self._entries[domain_id]
+            queued_ns, domain_id = heappop(heap)
+            entry = self._entries.get(domain_id)
+            if entry is None or entry.queued_ns != queued_ns:
+                continue
             if entry.deadline_ns < now_ns:
                 del self._entries[domain_id]
                 expired.append(entry)
             else:
-                heappush(heap, (entry.deadline_ns, domain_id))
+                self._queue(entry)
         return expired
 
-    def _join(self, request: UpdateDomainRequest, deadline_ns: int) -> Verdict:
+    def _queue(self, entry: DomainEntry) -> None:
+        entry.queued_ns = entry.deadline_ns
+        heappush(self._deadlines, (entry.deadline_ns, entry.domain_id))
+
+    def _join(self, request: UpdateDomainRequest, now_ns: int, ttl_ns: int) -> Verdict:
         if len(self._entries) >= DOMAINS_MAX:
             raise RejectedError("Too many domains", f"{DOMAINS_MAX} are registered already")
         entry = DomainEntry(
@@ -154,10 +185,11 @@ class DomainRegister:
             capabilities=request.capabilities,
             nonce=request.nonce,
             counter=request.counter,
-            deadline_ns=deadline_ns,
+            deadline_ns=now_ns + ttl_ns,
+            ttl_ns=ttl_ns,
         )
         self._entries[request.domain_id] = entry
-        heappush(self._deadlines, (deadline_ns, request.domain_id))
+        self._queue(entry)
         return self._order_reset(entry, News.JOINED)
 
     def _restart(self, entry: DomainEntry, request: UpdateDomainRequest) -> Verdict:
@@ -166,17 +198,19 @@ class DomainRegister:
         entry.nonce = request.nonce
         entry.epoch = None
         entry.epoch_ordered = None
+        entry.silent = False
         self._take(entry, request)
         entry.refresh_view()
         return self._order_reset(entry, News.RESTARTED)
 
     def _refresh(self, entry: DomainEntry, request: UpdateDomainRequest) -> Verdict:
-        news = News.NONE
-        # An older counter is a frame that was overtaken on its way.
-        if request.counter >= entry.counter and self._take(entry, request):
-            entry.refresh_view()
-            news = News.CHANGED
-        return Verdict(entry, UpdateDomainResponse(reset=False, epoch=request.epoch), news)
+        response = UpdateDomainResponse(reset=False, epoch=request.epoch)
+        if request.counter < entry.counter:
+            return Verdict(entry, response, News.NONE, overtaken=True)
+        if not self._take(entry, request):
+            return Verdict(entry, response, News.NONE)
+        entry.refresh_view()
+        return Verdict(entry, response, News.CHANGED)
 
     def _acknowledge(self, entry: DomainEntry, request: UpdateDomainRequest) -> Verdict:
         """The same process, but not at the epoch that we know it has confirmed."""
@@ -221,5 +255,5 @@ def _check(request: UpdateDomainRequest) -> None:
             f"orchestrator URL {quoted(request.orchestrator_url)}: "
             f"{fault or 'write scheme://location'}",
         )
-    if not isfinite(request.ttl_s) or request.ttl_s <= 0:
+    if not isfinite(request.ttl_s):
         raise RejectedError("Invalid domain configuration", f"time to live {request.ttl_s} s")

@@ -9,6 +9,7 @@ threads and no subprocesses in it. Nothing ready and no timer set is a `Deadlock
 
 import asyncio
 import contextvars
+import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
@@ -85,7 +86,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self.pacer: Pacer | None = None
         #: Called now and then with the virtual time; it must not schedule anything.
         self.on_progress: Callable[[int], None] | None = None
-        self._settle_waiters: list[asyncio.Future[None]] = []
+        self._settle_waiters: list[asyncio.Future[bool]] = []
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -148,13 +149,24 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """There is nobody to wake."""
 
-    async def settled(self) -> None:
-        """Return when no foreground work is pending (see `edgeless_sim.kernel.scheduler`)."""
-        future = self.create_future()
+    async def settled(self, timeout_s: float = math.inf) -> bool:
+        """Return True when no foreground work is pending, False when *timeout_s* have passed.
+
+        What foreground work is says `edgeless_sim.kernel.scheduler`.
+        """
+        future: asyncio.Future[bool] = self.create_future()
         self._settle_waiters.append(future)
+        deadline = None
+        if timeout_s != math.inf:
+            # In the background: the deadline itself must not count as pending work.
+            deadline = self.scheduler.background_at(
+                self.scheduler.now + round(timeout_s * 1e9), _give_up, future
+            )
         try:
-            await future
+            return await future
         finally:
+            if deadline is not None:
+                deadline.cancel()
             if future in self._settle_waiters:
                 self._settle_waiters.remove(future)
 
@@ -193,7 +205,12 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         waiters, self._settle_waiters = self._settle_waiters, []
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
+
+
+def _give_up(waiter: "asyncio.Future[bool]") -> None:
+    if not waiter.done():
+        waiter.set_result(False)
 
 
 def current_scheduler() -> Scheduler:

@@ -11,8 +11,8 @@ refreshes and ticks are background, everything that somebody asked for is not.
 
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Any, Protocol, TypeAlias
+from heapq import heapify, heappop, heappush, nsmallest
+from typing import Any, Final, Protocol, TypeAlias
 
 __all__ = ["Callback", "Scheduler", "Timer", "TimerQueue"]
 
@@ -20,15 +20,45 @@ Callback: TypeAlias = Callable[..., None]
 #: (deadline in ns, sequence, callback, arguments)
 _Entry: TypeAlias = tuple[int, int, Callback, tuple[Any, ...]]
 
+#: Cancelled timers that are not worth a compaction.
+_DEAD_MIN: Final = 64
+
+
+class _Heap(list[_Entry]):
+    """A heap of timers that counts the cancelled ones in it, and gets rid of them."""
+
+    __slots__ = ("dead",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = 0
+
+    def bury(self) -> None:
+        """A timer of this heap was cancelled. Compacts when most are: amortised, a step each."""
+        self.dead += 1
+        if self.dead > _DEAD_MIN and 2 * self.dead > len(self):
+            # In place, and without a trace: the order of (deadline, sequence) is total.
+            self[:] = [entry for entry in self if not _is_dead(entry)]
+            heapify(self)
+            self.dead = 0
+
+    def behead(self) -> None:
+        """Drop cancelled timers from the head, so that time does not stop for them."""
+        while self and _is_dead(self[0]):
+            heappop(self)
+            self.dead -= 1
+
 
 class Timer:
     """A timer that can be cancelled. Cancelling twice, or after it fired, does nothing."""
 
-    __slots__ = ("_args", "_callback")
+    __slots__ = ("_args", "_callback", "_heap")
 
-    def __init__(self, callback: Callback, args: tuple[Any, ...]) -> None:
+    def __init__(self, callback: Callback, args: tuple[Any, ...], heap: _Heap | None) -> None:
         self._callback: Callback | None = callback
         self._args = args
+        #: None = never set, such as a deadline at infinity.
+        self._heap = heap
 
     @property
     def pending(self) -> bool:
@@ -37,17 +67,31 @@ class Timer:
 
     def cancel(self) -> None:
         """Never fire."""
-        self._callback = None
-        self._args = ()
+        if self._callback is not None:
+            self._callback = None
+            self._args = ()
+            if self._heap is not None:
+                self._heap.bury()
 
     def fire(self) -> None:
-        """Run the callback once; the scheduler calls this."""
+        """Run the callback once; the scheduler calls this when it takes the timer off the heap."""
         callback = self._callback
         if callback is not None:
             args = self._args
             self._callback = None
             self._args = ()
             callback(*args)
+        elif self._heap is not None:
+            self._heap.dead -= 1
+
+    @property
+    def name(self) -> str:
+        """What it would run, for error messages."""
+        return _name_of(self._callback)
+
+
+#: In a heap, a `Timer` is this function and itself as the argument: cheap to tell from the others.
+_FIRE: Final = Timer.fire
 
 
 class Scheduler(Protocol):
@@ -108,8 +152,8 @@ class TimerQueue:
         self.now = 0
         #: Whether the callback that runs at present is background work.
         self.background = False
-        self._timers: list[_Entry] = []
-        self._timers_background: list[_Entry] = []
+        self._timers = _Heap()
+        self._timers_background = _Heap()
         self._sequence = 0
         self._holds = 0
 
@@ -135,32 +179,30 @@ class TimerQueue:
 
     def timer_at(self, when_ns: int, callback: Callback, *args: Any) -> Timer:
         """See `Scheduler.timer_at`."""
-        timer = Timer(callback, args)
-        self.call_at(when_ns, timer.fire)
+        heap = self._timers_background if self.background else self._timers
+        timer = Timer(callback, args, heap)
+        self.call_at(when_ns, _FIRE, timer)
         return timer
 
     def background_at(self, when_ns: int, callback: Callback, *args: Any) -> Timer:
         """See `Scheduler.background_at`."""
-        timer = Timer(callback, args)
+        heap = self._timers_background
+        timer = Timer(callback, args, heap)
         self._sequence = sequence = self._sequence + 1
-        heappush(self._timers_background, (when_ns, sequence, timer.fire, ()))
+        heappush(heap, (when_ns, sequence, _FIRE, (timer,)))
         return timer
 
     def foreground_pending(self) -> int:
-        """See `Scheduler.foreground_pending`. Drops cancelled timers from the head of the heap."""
+        """See `Scheduler.foreground_pending`."""
         timers = self._timers
-        while timers and _is_dead(timers[0]):
-            heappop(timers)
-        live = self._holds + sum(not _is_dead(entry) for entry in timers)
+        live = self._holds + len(timers) - timers.dead
         return live + sum(not background for _, _, background in self.ready)
 
     def foreground_idle(self) -> bool:
         """Whether `foreground_pending` is 0; cheap enough to ask before every step of time."""
         timers = self._timers
-        while timers and _is_dead(timers[0]):
-            heappop(timers)
         return (
-            not timers
+            len(timers) == timers.dead
             and not self._holds
             and not any(not background for _, _, background in self.ready)
         )
@@ -176,14 +218,17 @@ class TimerQueue:
 
     def describe_foreground(self, count_max: int = 5) -> list[str]:
         """What still moves, for error messages: the earliest live foreground timers."""
-        live = sorted(entry[:2] for entry in self._timers if not _is_dead(entry))[:count_max]
-        by_key = {entry[:2]: entry for entry in self._timers}
-        names = [f"{_name_of(by_key[key])} at {key[0] / 1e9:.3f} s" for key in live]
+        live = nsmallest(count_max, (entry for entry in self._timers if not _is_dead(entry)))
+        names = [f"{_name_of_entry(entry)} at {entry[0] / 1e9:.3f} s" for entry in live]
         return [*names, f"{self._holds} calls without an answer"] if self._holds else names
 
     def next_deadline(self) -> int | None:
-        """When the next timer fires, None if there is none."""
+        """When the next timer fires, None if there is none. Cancelled ones do not count."""
         timers, others = self._timers, self._timers_background
+        if timers.dead:
+            timers.behead()
+        if others.dead:
+            others.behead()
         if timers and others:
             return min(timers[0][0], others[0][0])
         if timers:
@@ -202,13 +247,15 @@ class TimerQueue:
 
 def _is_dead(entry: _Entry) -> bool:
     """Whether the entry is a `Timer` that was cancelled."""
-    owner = getattr(entry[2], "__self__", None)
-    return isinstance(owner, Timer) and not owner.pending
+    return entry[2] is _FIRE and not entry[3][0].pending
 
 
-def _name_of(entry: _Entry) -> str:
-    callback = entry[2]
+def _name_of_entry(entry: _Entry) -> str:
+    return entry[3][0].name if entry[2] is _FIRE else _name_of(entry[2])
+
+
+def _name_of(callback: Callback | None) -> str:
     owner = getattr(callback, "__self__", None)
-    if isinstance(owner, Timer) and owner._callback is not None:  # noqa: SLF001 - same module
-        callback = owner._callback  # noqa: SLF001 - same module
-    return getattr(callback, "__qualname__", repr(type(callback).__name__))
+    if isinstance(owner, asyncio.Task):
+        return f"task {owner.get_name()}"
+    return getattr(callback, "__qualname__", type(callback).__name__)

@@ -10,7 +10,7 @@ from edgeless_sim.model.documents import FunctionClassDocument, checked_shape, u
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.json_text import JSON_BYTES_MAX, read_json
-from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.names import clipped, shown_path
 from edgeless_sim.model.workflow import class_faults
 
 __all__ = ["load_function_file", "parse_function_file"]
@@ -41,10 +41,11 @@ def load_function_file(
 
     ``code`` stays as it is written. Raise `FunctionSpecError`.
     """
+    source = shown_path(str(path))
     try:
         text = read_regular_file(path, JSON_BYTES_MAX)
     except FileNotFoundError:
-        raise FunctionSpecError(clipped(f"{quoted(str(path))}: no such file")) from None
+        raise FunctionSpecError(clipped(f"{source}: no such file")) from None
     except ValueError as cause:
-        raise FunctionSpecError(clipped(f"{quoted(str(path))}: {cause}")) from None
-    return parse_function_file(text, strict=strict, source=str(path))
+        raise FunctionSpecError(clipped(f"{source}: {cause}")) from None
+    return parse_function_file(text, strict=strict, source=source)

@@ -16,6 +16,7 @@ __all__ = [
     "name_fault",
     "nearest",
     "quoted",
+    "shown_path",
     "suggestion",
     "text_fault",
 ]
@@ -25,6 +26,7 @@ NAME_BYTES_MAX: Final = 255
 ERROR_BYTES_MAX: Final = 1024
 
 _QUOTED_CHARS_MAX: Final = 64
+_PATH_CHARS_MAX: Final = 200
 #: Comparing long names is quadratic; the beginning is enough for a suggestion.
 _COMPARED_CHARS_MAX: Final = 48
 
@@ -50,6 +52,11 @@ def clipped(message: str) -> str:
     if len(encoded) <= ERROR_BYTES_MAX:
         return safe
     return encoded[: ERROR_BYTES_MAX - 3].decode(errors="ignore") + "…"
+
+
+def shown_path(path: str) -> str:
+    """*path* as the beginning of a message: its end, where it is long."""
+    return path if len(path) <= _PATH_CHARS_MAX else f"…{path[-_PATH_CHARS_MAX:]}"
 
 
 def name_fault(text: str, bytes_max: int = NAME_BYTES_MAX) -> str | None:

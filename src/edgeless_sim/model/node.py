@@ -69,7 +69,8 @@ class NodeCapabilities(msgspec.Struct, frozen=True):
             _check_range(field, getattr(self, field), CPUS_MAX)
         for field in ("mem_size", "disk_tot_space", "num_gpus", "mem_size_gpu"):
             _check_range(field, getattr(self, field), _UINT32_MAX)
-        if not isfinite(self.clock_freq_cpu) or not 0 <= self.clock_freq_cpu <= CLOCK_MHZ_MAX:
+        # Not a number is in no range.
+        if not 0 <= self.clock_freq_cpu <= CLOCK_MHZ_MAX:
             _reject(f"clock_freq_cpu: {self.clock_freq_cpu} is not between 0 and {CLOCK_MHZ_MAX}")
         for field in ("labels", "runtimes"):
             count = len(getattr(self, field))
@@ -166,7 +167,9 @@ class NodePerformanceSamples(msgspec.Struct, frozen=True):
 
 def _check_range(field: str, value: int, most: int) -> None:
     if not 0 <= value <= most:
-        _reject(f"{field}: {value:.4g} is not between 0 and {most}")
+        # A number of thousands of digits cannot even be printed.
+        shown = value if value.bit_length() <= 64 else "a number beyond 64 bits"
+        _reject(f"{field}: {shown} is not between 0 and {most}")
 
 
 def _check_name(field: str, name: str) -> None:

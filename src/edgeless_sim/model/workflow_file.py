@@ -15,7 +15,7 @@ from edgeless_sim.model.documents import WorkflowDocument, checked_shape, unknow
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.json_text import JSON_BYTES_MAX, JsonDocument, read_json
-from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.names import clipped, quoted, shown_path
 from edgeless_sim.model.workflow import (
     CODE_BYTES_MAX,
     SpawnWorkflowRequest,
@@ -59,13 +59,14 @@ def load_workflow(path: Path, *, strict: bool = False) -> tuple[SpawnWorkflowReq
 
     Raise `WorkflowSpecError`, as `parse_workflow` does.
     """
+    source = shown_path(str(path))
     try:
         text = read_regular_file(path, JSON_BYTES_MAX)
     except FileNotFoundError:
-        raise WorkflowSpecError(clipped(f"{quoted(str(path))}: no such file")) from None
+        raise WorkflowSpecError(clipped(f"{source}: no such file")) from None
     except ValueError as cause:
-        raise WorkflowSpecError(clipped(f"{quoted(str(path))}: {cause}")) from None
-    return parse_workflow(text, base=path.parent, strict=strict, source=str(path))
+        raise WorkflowSpecError(clipped(f"{source}: {cause}")) from None
+    return parse_workflow(text, base=path.parent, strict=strict, source=source)
 
 
 class _Code:

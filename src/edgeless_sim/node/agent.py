@@ -22,8 +22,9 @@ from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
-from edgeless_sim.node.function import HostedFunction, Phase
+from edgeless_sim.node.function import HostedFunction
 from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.resource import HostedResource
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.runtimes.catalog import RuntimeCatalog

@@ -8,7 +8,6 @@ when a segment's time has passed, the data plane when a call has returned.
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final
 
 from edgeless_sim.dataplane.handle import DataplaneHandle
@@ -26,11 +25,11 @@ from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.outputs import OutputPerformer
+from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.restart import RestartPolicy
 from edgeless_sim.node.telemetry import ExitStatus, TelemetryKind
 from edgeless_sim.runtimes.base import (
     Blocked,
-    Call,
     Done,
     Failed,
     FunctionInstance,
@@ -39,7 +38,7 @@ from edgeless_sim.runtimes.base import (
     Step,
 )
 
-__all__ = ["QUEUE_BYTES_MAX", "QUEUE_EVENTS_MAX", "STOP_TIMEOUT_S", "HostedFunction", "Phase"]
+__all__ = ["QUEUE_BYTES_MAX", "QUEUE_EVENTS_MAX", "STOP_TIMEOUT_S", "HostedFunction"]
 
 QUEUE_EVENTS_MAX: Final = 1024
 QUEUE_BYTES_MAX: Final = 16 << 20
@@ -49,19 +48,6 @@ STOP_TIMEOUT_S: Final = 2.0
 _CALL: Final = int(EventType.CALL)
 _INIT: Final = -1
 _STOP: Final = -2
-
-
-class Phase(IntEnum):
-    """Where an instance is in its life."""
-
-    IDLE = 0
-    BUSY = 1
-    """A segment waits for a core, or runs."""
-    BLOCKED = 2
-    """The guest waits for a call to return."""
-    BACKOFF = 3
-    FAILED = 4
-    GONE = 5
 
 
 class HostedFunction:
@@ -283,21 +269,11 @@ class HostedFunction:
 
     def _blocked(self, step: Blocked) -> None:
         self.phase = Phase.BLOCKED
-        call = step.call
         current = self._current
         metadata = METADATA_ROOT if current is None else current.metadata
-        if type(call) is Call:
-            stream = self.handle.call_nowait(call.alias, call.payload, self._returned, metadata)
-        else:
-            stream = self.handle.call_raw_nowait(
-                call.target,  # type: ignore[union-attr]  # the only kind left
-                call.payload,
-                self._returned,
-                metadata,
-            )
-        self._stream = stream
-        if self._stopping and stream:
-            self.handle.abort(stream)
+        self._stream = self._outputs.call(step.call, self._returned, metadata)
+        if self._stopping and self._stream:
+            self.handle.abort(self._stream)
 
     def _returned(self, result: CallReturn) -> None:
         """The call for which the guest waits has returned."""

@@ -1,15 +1,18 @@
 """Performs what a guest has sent, when its segment ends (spec 1.1, 1.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edgeless_sim.dataplane.handle import DataplaneHandle
 from edgeless_sim.errors import ResourceError
+from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.function import StateSpecification
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.telemetry import TelemetryKind
 from edgeless_sim.runtimes.base import (
+    Call,
+    CallRaw,
     Cast,
     CastRaw,
     DelayedCast,
@@ -53,11 +56,19 @@ class OutputPerformer:
         for output in outputs:
             kind = type(output)
             if kind is Cast:
-                handle.cast(output.alias, output.payload, metadata)  # type: ignore[union-attr]  # compared
+                handle.cast(output.alias, output.payload, metadata)  # type: ignore[union-attr]  # kind was compared
             elif kind is Log:
-                self._log(output)  # type: ignore[arg-type]  # compared
+                self._log(output)  # type: ignore[arg-type]  # kind was compared
             else:
                 self._perform_rare(output, metadata)
+
+    def call(
+        self, call: Call | CallRaw, answer: Callable[[CallReturn], None], metadata: bytes
+    ) -> int:
+        """Make the call for which a guest waits; give its number, 0 if it failed at once."""
+        if isinstance(call, Call):
+            return self._handle.call_nowait(call.alias, call.payload, answer, metadata)
+        return self._handle.call_raw_nowait(call.target, call.payload, answer, metadata)
 
     def _perform_rare(self, output: Output, metadata: bytes) -> None:
         if isinstance(output, CastRaw):

@@ -102,7 +102,7 @@ class DomainState:
             self.drop(component, placement, may_run=False)
 
     def feasible(self, needs: Needs) -> Feasibility:
-        """The nodes that can host a component with *needs*; the answer is kept until nodes change."""
+        """The nodes that can host a component with *needs*. Kept until nodes change."""
         found = self._feasible.get(needs)
         if found is None:
             if len(self._feasible) >= _FEASIBLE_MAX:
@@ -200,8 +200,9 @@ class DomainState:
             component.successor = None
         else:
             assert placement is component.current, instance_id
-            component.current = None
-            self.unplaced[component.logical_id] = None
+            component.current, component.successor = component.successor, None
+            if component.current is None:
+                self.unplaced[component.logical_id] = None
             self.rewire_predecessors(component.logical_id)
         if node is not None:
             del node.instances[instance_id]
@@ -227,6 +228,14 @@ class DomainState:
         node.errands[instance_id] = None
         self.called[node.node_id] = None
 
+    def hold(self, component: Component, reason: str) -> None:
+        """A component cannot run at present."""
+        self.unplaced.pop(component.logical_id, None)
+        self.held[component.logical_id] = None
+        if component.reason != reason:
+            component.reason = reason
+            self.version += 1
+
     # --- wiring
 
     def rewire_predecessors(self, logical_id: LogicalId) -> None:
@@ -235,7 +244,7 @@ class DomainState:
             self._rewire(self.components[source])
 
     def resolved(self, component: Component) -> dict[str, Target]:
-        """The outputs of *component* as they should be now; targets that do not run are left out."""
+        """The outputs of *component* as they should be now, without targets that do not run."""
         return self._resolved(component)
 
     # --- views

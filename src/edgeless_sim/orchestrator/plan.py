@@ -200,7 +200,7 @@ def _plan_placement(
     view = state.view(components=strategy.wants_components)
     chosen = strategy.choose(candidates, component.view(""), view, dice)
     node = state.nodes.get(chosen)
-    if node is None or all(view.node_id != chosen for view in candidates):
+    if node is None or chosen in component.tried or infeasible_reason(component.needs, node.view):
         raise SettingsError(f"strategy {judge.name} chose {chosen}, which is not feasible")
     return _place(component, node.view, dice, why)
 

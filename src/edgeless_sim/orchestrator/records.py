@@ -1,4 +1,4 @@
-"""The rows of an ε-ORC's state: nodes, components, placements. Data only; `domain_state` keeps them.
+"""The rows of an ε-ORC's state: nodes, components, placements. `domain_state` keeps them.
 
 "Wanted" and "known" stand side by side: what differs is to be repaired.
 """
@@ -36,6 +36,8 @@ class Placement:
     """Of the last patch that the node said it took."""
     patch_revision: int = 0
     """The node's revision when it said so."""
+    refusals: int = 0
+    """Patches in a row that the node refused."""
     state: InstanceState = InstanceState.RUNNING
     reason: str = ""
 

@@ -28,6 +28,7 @@ __all__ = [
 #: A domain of thousands of nodes has thousands of reasons; a reader has time for a few.
 REASONS_MAX: Final = 8
 _EXPLANATION_CHARS_MAX: Final = 300
+_NONE: Final = DeploymentRequirements()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Needs:
 
     kind: ComponentKind
     type_name: str
-    requirements: DeploymentRequirements = DeploymentRequirements()
+    requirements: DeploymentRequirements = _NONE
     provider_id: str = ""
     """The only provider that will do; empty = any of the class (spec 4.4, portal)."""
 

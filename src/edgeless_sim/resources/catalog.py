@@ -32,8 +32,8 @@ def provider_class(class_type: str) -> type[ResourceProvider]:
     if entry is None:
         known = known_classes()
         raise SettingsError(
-            f"unknown resource class {quoted(class_type)}{suggestion(class_type, known)}; "
-            f"known: {', '.join(known)}"
+            f"unknown resource class {quoted(class_type)}{suggestion(class_type, known)} "
+            f"(known: {', '.join(known)})"
         )
     try:
         found: type[ResourceProvider] = entry.load()

@@ -201,12 +201,14 @@ class SandboxedFiles:
         self._refusals = 0
         self._files_count = 0
         self._bytes_total = 0
+        self._root = -1
         try:
             root.mkdir(parents=True, exist_ok=True)
             # The root itself may be a link: the operator chose it.
             self._root = os.open(root, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
             self._survey()
         except OSError as cause:
+            self.close()
             raise ResourceError(f"{root}: {cause.strerror}") from cause
 
     def append(self, path: str, text: str) -> None:
@@ -218,12 +220,14 @@ class SandboxedFiles:
                 self._add(path, file, size, added)
                 return
         except _AbsentError:
+            # Only now may something be made, so that a refusal leaves nothing behind.
             self._quotas.check_new(path, self._files_count)
+        with _worldly(path):
             self._check(path, len(added), len(added))
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        with _worldly(path), self._opened(parts, flags) as (file, size):
-            self._files_count += 1
-            self._add(path, file, size, added)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            with self._opened(parts, flags) as (file, size):
+                self._files_count += 1
+                self._add(path, file, size, added)
 
     def read(self, path: str) -> bytes:
         """See `FileStore.read`; not more than a file may have."""

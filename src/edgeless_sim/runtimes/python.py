@@ -47,6 +47,7 @@ __all__ = ["CallError", "Edgeless", "PythonFunction", "PythonInstance", "PythonR
 _FAULTS: Final = (Exception, SystemExit, CancelledError)
 _FILE_BYTES_MAX: Final = 1 << 20
 _MODULES_MAX: Final = 256
+_WORDS_BYTES_MAX: Final = 600
 _HANDLERS: Final = ("handle_init", "handle_cast", "handle_call", "handle_stop")
 
 _Handling: TypeAlias = Generator[object, CallReturn | None, object]
@@ -291,7 +292,9 @@ def _described(fault: BaseException, filename: str, line: int | None = None) -> 
     raised = _line_in(fault.__traceback__, filename)
     number = line if raised is None else raised
     place = Path(filename).name if number is None else f"{Path(filename).name}:{number}"
-    named = f"{type(fault).__name__}: {words[:512]}" if words else type(fault).__name__
+    # Cut before the place is added, which is the more useful part.
+    words = clipped(words).encode()[:_WORDS_BYTES_MAX].decode(errors="ignore")
+    named = f"{type(fault).__name__}: {words}" if words else type(fault).__name__
     return clipped(f"{named} at {place}")
 
 

@@ -13,22 +13,8 @@ __all__ = ["Pricing"]
 
 _TOKEN: Final = re.compile(r"[()]|[^\s()]+")
 _FREE: Final = frozenset(
-    [
-        "func",
-        "export",
-        "param",
-        "result",
-        "local",
-        "type",
-        "block",
-        "loop",
-        "then",
-        "else",
-        "unreachable",
-        "return",
-        "drop",
-        "nop",
-    ]
+    {"func", "export", "param", "result", "local", "type", "block", "loop", "then", "else"}
+    | {"unreachable", "return", "drop", "nop"}
 )
 
 
@@ -37,16 +23,16 @@ def _executed(text: str) -> list[str]:
     heads: list[str] = []
     depth = 0
     skipped_from: int | None = None
-    tokens = _TOKEN.findall(text)
-    for place, token in enumerate(tokens):
-        if token == "(":
+    words = _TOKEN.findall(text)
+    for place, word in enumerate(words):
+        if word == "(":
             depth += 1
-            head = tokens[place + 1]
+            head = words[place + 1]
             if skipped_from is None and head in ("then", "else"):
                 skipped_from = depth
             if skipped_from is None:
-                heads.append(f"call {tokens[place + 2]}" if head == "call" else head)
-        elif token == ")":
+                heads.append(f"call {words[place + 2]}" if head == "call" else head)
+        elif word == ")":
             if skipped_from == depth:
                 skipped_from = None
             depth -= 1

@@ -1,0 +1,71 @@
+"""The experimenter: sends events into a cluster from outside, and waits for answers."""
+
+import asyncio
+from random import Random
+
+from edgeless_sim.cluster.addresses import CLIENT, url_of
+from edgeless_sim.cluster.network import NetworkHandle
+from edgeless_sim.dataplane.handle import DataplaneHandle
+from edgeless_sim.dataplane.plane import Dataplane
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.kernel.entropy import uuid4_from
+from edgeless_sim.kernel.journal import Journal
+from edgeless_sim.kernel.scheduler import Scheduler
+from edgeless_sim.model.event import CallReturn
+from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
+from edgeless_transports import Address, Incoming, MemoryTransport
+
+__all__ = ["EventClient"]
+
+
+class EventClient:
+    """An endpoint of the data plane that belongs to no node."""
+
+    def __init__(
+        self, scheduler: Scheduler, journal: Journal, dice: Random, network: NetworkHandle
+    ) -> None:
+        node_id = NodeId(uuid4_from(dice))
+        self._plane = Dataplane(
+            node_id, scheduler, journal, dice, lambda url: network.connection(CLIENT, url)
+        )
+        key = InstanceId(node_id, FunctionId(uuid4_from(dice))).key
+        self._handle = DataplaneHandle(key, self._plane, journal)
+        transport = MemoryTransport(scheduler, network.memory, CLIENT)
+        self._listener = transport.attach(
+            Address.parse(url_of(CLIENT)), _refuse, on_cast=self._plane.receive
+        )
+
+    def cast(self, target: InstanceId, url: str, payload: str) -> None:
+        """Send *payload* to an instance whose node takes events at *url*."""
+        self._plane.add_peer(target.node_id.bytes, url)
+        self._handle.cast_raw(target.key, payload)
+
+    async def call(
+        self, target: InstanceId, url: str, payload: str, *, timeout_s: float
+    ) -> CallReturn:
+        """Call an instance and return how the call ended."""
+        self._plane.add_peer(target.node_id.bytes, url)
+        reply: asyncio.Future[CallReturn] = asyncio.get_running_loop().create_future()
+
+        def answer(result: CallReturn) -> None:
+            if not reply.done():
+                reply.set_result(result)
+
+        stream = self._handle.call_raw_nowait(target.key, payload, answer)
+        scheduler = self._plane.scheduler
+        deadline = scheduler.timer_at(
+            scheduler.now_ns() + round(timeout_s * 1e9), self._handle.abort, stream
+        )
+        try:
+            return await reply
+        finally:
+            deadline.cancel()
+
+    def close(self) -> None:
+        """Take no further answer."""
+        self._listener.crash()
+        self._plane.calls.forget_all()
+
+
+def _refuse(incoming: Incoming) -> bytes:
+    raise RejectedError("the client serves nothing", incoming.method)

@@ -1,0 +1,319 @@
+"""A whole EDGELESS cluster in one process: the only place that wires actors and transports."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from difflib import get_close_matches
+from inspect import isawaitable
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+from edgeless_sim.api.clients import ControllerClient
+from edgeless_sim.api.messages import ComponentMapping, StartWorkflow, WorkflowInfo, WorkflowStatus
+from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER, url_of
+from edgeless_sim.cluster.client import EventClient
+from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.network import NetworkHandle
+from edgeless_sim.cluster.topology import Topology
+from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.errors import SettingsError, SimulationError, UnknownComponentError
+from edgeless_sim.kernel.clock import LoopClock
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.entropy import Entropy, uuid4_from
+from edgeless_sim.kernel.journal import Journal
+from edgeless_sim.kernel.loop import VirtualTimeLoop
+from edgeless_sim.kernel.supervisor import Supervisor
+from edgeless_sim.model.event import CallReturn
+from edgeless_sim.model.ids import DomainId, InstanceId, NodeId, WorkflowId
+from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.workflow_file import load_workflow
+from edgeless_sim.runtimes.base import RuntimeSettings
+from edgeless_sim.runtimes.catalog import RuntimeCatalog
+from edgeless_transports import Address, MemoryTransport
+
+__all__ = ["Cluster", "open_topology"]
+
+T = TypeVar("T")
+
+_READY_TIMEOUT_S: Final = 60.0
+_POLL_S: Final = 0.05
+
+
+class Cluster:
+    """A running cluster. Made by `open_topology`; everything is up when one is handed out."""
+
+    def __init__(
+        self, topology: Topology, seed: int, supervisor: Supervisor, journal: Journal
+    ) -> None:
+        self.topology = topology
+        self.seed = seed
+        self.clock = LoopClock.running()
+        self.scheduler = self.clock.scheduler
+        self.journal = journal
+        self.nodes: dict[str, NodeHandle] = {}
+        self.domains: dict[str, DomainHandle] = {}
+        self._entropy = Entropy(seed)
+        self._supervisor = supervisor
+        self.network = NetworkHandle(
+            self.scheduler, journal, self._entropy.stream("network"), topology.links
+        )
+        self._runtimes = RuntimeCatalog(
+            RuntimeSettings(
+                fuel_per_event=topology.fuel_per_event,
+                fuel_per_init=5 * topology.fuel_per_event,
+                python_folders=topology.python_folders,
+                module_cache=topology.module_cache,
+            )
+        )
+        self._client = EventClient(
+            self.scheduler, journal, self._entropy.stream(CLIENT), self.network
+        )
+        #: The ε-CON, as a client sees it.
+        self.controller = ControllerClient(
+            self.network.connection(CLIENT, url_of(CONTROLLER)), timeout_s=60
+        )
+
+    # -- who is there ---------------------------------------------------------------------------
+
+    def node(self, name: str) -> NodeHandle:
+        """The node called ``domain/index``; raise `UnknownComponentError` if there is none."""
+        return _named(name, self.nodes, "node")
+
+    def domain(self, name: str) -> DomainHandle:
+        """The domain called *name*; raise `UnknownComponentError` if there is none."""
+        return _named(name, self.domains, "domain")
+
+    # -- workflows ------------------------------------------------------------------------------
+
+    async def start_workflow(
+        self, workflow: SpawnWorkflowRequest | Path, *, name: str = ""
+    ) -> WorkflowStatus:
+        """Start a workflow, or the one in a file, and call it *name*.
+
+        Raises `WorkflowSpecError` for a bad file and `RejectedError` if the ε-CON says no.
+        """
+        request = load_workflow(workflow)[0] if isinstance(workflow, Path) else workflow
+        return await self.controller.start(StartWorkflow(request, name))
+
+    async def stop_workflow(self, name: str) -> None:
+        """Stop the workflow with that name or id."""
+        await self.controller.stop(await self._workflow_id(name))
+
+    async def inspect(self, name: str) -> WorkflowInfo:
+        """The workflow with that name or id, and where its components are."""
+        return await self.controller.inspect(await self._workflow_id(name))
+
+    async def host_of(self, component: str) -> str:
+        """The name of the node that hosts ``component``, or ``workflow/component``, now.
+
+        Raises `UnknownComponentError` if there is no such component, or no instance of it.
+        """
+        found = await self._component(component)
+        if not found.node:
+            raise UnknownComponentError("the component has no instance", component)
+        return found.node
+
+    # -- events ---------------------------------------------------------------------------------
+
+    async def cast(self, component: str, payload: str) -> None:
+        """Send an event to a component from outside."""
+        instance, url = await self._instance(component)
+        self._client.cast(instance, url, payload)
+
+    async def call(self, component: str, payload: str, *, timeout_s: float = 30) -> CallReturn:
+        """Call a component from outside and return how the call ended."""
+        instance, url = await self._instance(component)
+        return await self._client.call(instance, url, payload, timeout_s=timeout_s)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    async def settled(self, timeout_s: float = 60) -> None:
+        """Return when nothing but periodic background work is pending.
+
+        Raises `SimulationError` that names what still moves after *timeout_s* of virtual time.
+        """
+        loop = _virtual_loop()
+        if not await loop.settled(timeout_s):
+            moving = "; ".join(loop.scheduler.describe_foreground())
+            raise SimulationError(f"not settled after {timeout_s:g} s: {moving}")
+
+    async def wait_for(
+        self, predicate: Callable[[], bool | Awaitable[bool]], timeout_s: float = 60
+    ) -> None:
+        """Return when *predicate* is true; raise `SimulationError` after *timeout_s*."""
+        deadline_ns = self.clock.now_ns() + round(timeout_s * 1e9)
+        while True:
+            result = predicate()
+            if await result if isawaitable(result) else result:
+                return
+            if self.clock.now_ns() >= deadline_ns:
+                raise SimulationError(
+                    f"{getattr(predicate, '__qualname__', predicate)} is still false after "
+                    f"{timeout_s:g} s, at {self.clock.now_ns() / 1e9:.3f} s"
+                )
+            await self.clock.sleep(_POLL_S)
+
+    # -- what came of it ------------------------------------------------------------------------
+
+    def files(self) -> dict[str, bytes]:
+        """What resources wrote: content by ``node/path``."""
+        return {
+            f"{name}/{path}": content
+            for name, node in self.nodes.items()
+            for path, content in node.files().items()
+        }
+
+    def counters(self) -> Counter[str]:
+        """Losses and oddities by cause: the living nodes' and the network's."""
+        total = Counter(self.network.memory.counters.lost_by_cause)
+        for node in self.nodes.values():
+            if node.alive:
+                total.update(node.node.plane.counters)
+        return total
+
+    # -- wiring ---------------------------------------------------------------------------------
+
+    def _context(self, name: str) -> ActorContext:
+        return ActorContext(
+            name, self.clock, self.scheduler, self._entropy, self.journal, self._supervisor.spawn
+        )
+
+    async def start(self) -> None:
+        """Start everything and wait until every node is registered; `open_topology` calls this."""
+        self._controller = Controller(
+            self._context(CONTROLLER),
+            ControllerSettings(url=url_of(CONTROLLER)),
+            lambda url: self.network.connection(CONTROLLER, url),
+        )
+        transport = MemoryTransport(self.scheduler, self.network.memory, CONTROLLER)
+        transport.attach(Address.parse(url_of(CONTROLLER)), self._controller.handler)
+        await self._controller.start()
+        for domain in self.topology.domains:
+            handle = DomainHandle(domain, self._context, self.network)
+            self.domains[domain.name] = handle
+            await handle.start()
+            self._start_nodes(handle)
+        await self.wait_for(self._ready, _READY_TIMEOUT_S)
+
+    def _start_nodes(self, domain: DomainHandle) -> None:
+        dice = self._entropy.stream(f"{domain.name}/node ids")
+        index = 0
+        for group in domain.topology.nodes:
+            capabilities = group.capabilities()
+            for _ in range(group.count):
+                name = f"{domain.name}/{index}"
+                index += 1
+                node = self.nodes[name] = NodeHandle(
+                    name,
+                    NodeId(uuid4_from(dice)),
+                    capabilities,
+                    group.providers,
+                    domain,
+                    self.topology,
+                    self._runtimes,
+                    self._context,
+                    self.network,
+                )
+                node.start()
+
+    async def _ready(self) -> bool:
+        if not all(handle.node.subscriber.registered for handle in self.nodes.values()):
+            return False
+        known = await self.controller.domains(DomainId(""))
+        return all(
+            name in known and known[name].num_nodes == handle.topology.nodes_total
+            for name, handle in self.domains.items()
+        )
+
+    async def close(self) -> None:
+        """Stop everything; `open_topology` calls this."""
+        # First: the order of teardown is not part of what happened (design, section 5).
+        self.journal.close()
+        for node in reversed(self.nodes.values()):
+            node.close()
+        for domain in reversed(self.domains.values()):
+            domain.close()
+        self._controller.crash()
+        self._client.close()
+        self._runtimes.close()
+
+    # -- looking up -----------------------------------------------------------------------------
+
+    async def _workflow_id(self, name: str) -> WorkflowId:
+        workflows = await self.controller.list_workflows()
+        for status in workflows:
+            if name in (status.name, str(status.workflow_id)):
+                return status.workflow_id
+        raise UnknownComponentError("unknown workflow", _hint(name, [w.name for w in workflows]))
+
+    async def _component(self, component: str) -> ComponentMapping:
+        workflow, _, name = component.rpartition("/")
+        candidates = [
+            (f"{status.name or status.workflow_id}/{mapping.name}", mapping)
+            for status in await self.controller.list_workflows()
+            if workflow in ("", status.name, str(status.workflow_id))
+            for mapping in status.mapping
+        ]
+        matching = [(full, mapping) for full, mapping in candidates if mapping.name == name]
+        if len(matching) > 1:
+            names = ", ".join(full for full, _ in matching[:5])
+            raise UnknownComponentError("ambiguous component", f"{component} may be {names}")
+        if not matching:
+            hint = _hint(component, [full for full, _ in candidates])
+            raise UnknownComponentError("unknown component", hint)
+        return matching[0][1]
+
+    async def _instance(self, component: str) -> tuple[InstanceId, str]:
+        found = await self._component(component)
+        if found.instance is None or found.node not in self.nodes:
+            raise UnknownComponentError("the component has no instance", component)
+        return found.instance, self.nodes[found.node].url
+
+
+@asynccontextmanager
+async def open_topology(
+    topology: Topology,
+    *,
+    world: str = "sim",
+    seed: int = 0,
+    journal_sink: BinaryIO | None = None,
+    journal_enabled: bool = True,
+) -> AsyncGenerator[Cluster]:
+    """Bring a cluster up, yield it ready, stop it in reverse order of start.
+
+    Must run on a `VirtualTimeLoop` (see `edgeless_sim.kernel.run`, or the pytest plugin). Raises
+    `SettingsError` for a world that does not exist.
+    """
+    if world != "sim":
+        raise SettingsError(f"the world {world!r} is not available in this version; there is: sim")
+    loop = _virtual_loop()
+    async with Supervisor.open() as supervisor:
+        journal = Journal(loop.scheduler, sink=journal_sink, enabled=journal_enabled)
+        cluster = Cluster(topology, seed, supervisor, journal)
+        supervisor.on_stop("cluster", cluster.close)
+        await cluster.start()
+        yield cluster
+
+
+def _virtual_loop() -> VirtualTimeLoop:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualTimeLoop):
+        raise SettingsError(
+            "a simulated cluster needs the virtual loop: use edgeless_sim.kernel.run(main), "
+            "or the cluster fixture of the pytest plugin"
+        )
+    return loop
+
+
+def _named(name: str, known: dict[str, T], what: str) -> T:
+    found = known.get(name)
+    if found is None:
+        raise UnknownComponentError(f"unknown {what}", _hint(name, list(known)))
+    return found
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    nearest = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{name!r}{nearest} (there are: {', '.join(known[:10]) or 'none'})"

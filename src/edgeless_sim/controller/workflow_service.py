@@ -1,0 +1,294 @@
+"""WorkflowService: what clients ask of the ε-CON (spec 3.2 to 3.4).
+
+A start or migration runs in a task of its own: a client that goes away leaves it whole. Not here:
+what the ε-CON does unasked (`controller`).
+"""
+
+import asyncio
+from typing import Final
+
+from edgeless_sim.api.messages import (
+    ComponentMapping,
+    MigrateWorkflow,
+    StartWorkflow,
+    WorkflowInfo,
+    WorkflowStatus,
+)
+from edgeless_sim.controller.choice import needs_of, shortfall
+from edgeless_sim.controller.launcher import Launcher
+from edgeless_sim.controller.link import DomainLink
+from edgeless_sim.controller.register import DomainRegister
+from edgeless_sim.controller.tasks import OwnedTasks
+from edgeless_sim.controller.workflows import Phase, Workflow, WorkflowTable
+from edgeless_sim.errors import (
+    EdgelessError,
+    RejectedError,
+    UnknownComponentError,
+    UnreachableError,
+    WorkflowSpecError,
+)
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.entropy import uuid4_from
+from edgeless_sim.model.domain import DomainCapabilities
+from edgeless_sim.model.ids import DomainId, WorkflowId
+from edgeless_sim.model.names import clipped, name_fault, quoted
+from edgeless_sim.model.workflow import validate_workflow
+
+__all__ = ["CHANGES_MAX", "CONFIRM_WAIT_S", "WorkflowService"]
+
+#: Starts and migrations under way together.
+CHANGES_MAX: Final = 1_024
+#: How long a start waits for a domain to confirm its reset, if no other is feasible.
+CONFIRM_WAIT_S: Final = 3.0
+
+_INVALID: Final = "Invalid workflow creation request"
+_INFEASIBLE: Final = "Migration request cannot be satified"  # EDGELESS spells it so.
+_FAILED: Final = "Error when migrating the workflow"
+
+
+class WorkflowService:
+    """Implements `WorkflowInstanceApi` over the controller's tables."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        table: WorkflowTable,
+        register: DomainRegister,
+        links: dict[DomainId, DomainLink],
+        launcher: Launcher,
+        tasks: OwnedTasks,
+    ) -> None:
+        self._clock = context.clock
+        self._scheduler = context.scheduler
+        self._journal = context.journal
+        # The time is in the name, so that an ε-CON that is restarted draws other ids.
+        self._ids = context.entropy.stream(f"{context.name}/workflows/{context.clock.now_ns()}")
+        self._table = table
+        self._register = register
+        self._links = links
+        self._launcher = launcher
+        self._tasks = tasks
+        self._clients: dict[asyncio.Future[WorkflowStatus], None] = {}
+        self._usable: list[asyncio.Future[bool]] = []
+
+    async def start(self, request: StartWorkflow) -> WorkflowStatus:
+        """See `WorkflowInstanceApi.start`."""
+        workflow = self._admit(request)
+        answer = self._expect_answer()
+        self._tasks.spawn(f"start {workflow.title}", self._bring_up, workflow, answer)
+        return await self._answered(answer)
+
+    async def stop(self, workflow_id: WorkflowId) -> None:
+        """See `WorkflowInstanceApi.stop`."""
+        workflow = self._table.get(workflow_id)
+        if workflow is not None:
+            deployment = workflow.deployment
+            self._table.remove(workflow)
+            self.note(workflow, "stopped", "")
+            if deployment is not None:
+                self._launcher.undeploy(deployment)
+
+    async def list_workflows(self) -> tuple[WorkflowStatus, ...]:
+        """See `WorkflowInstanceApi.list_workflows`."""
+        return tuple(self._status(workflow) for workflow in self._table.listed())
+
+    async def inspect(self, workflow_id: WorkflowId) -> WorkflowInfo:
+        """See `WorkflowInstanceApi.inspect`."""
+        workflow = self._known(workflow_id, "Unknown workflow identifier")
+        return WorkflowInfo(workflow.request, self._status(workflow))
+
+    async def domains(self, domain_id: DomainId) -> dict[str, DomainCapabilities]:
+        """See `WorkflowInstanceApi.domains`."""
+        return {
+            entry.domain_id: entry.capabilities
+            for entry in self._register.entries()
+            if domain_id in ("", entry.domain_id)
+        }
+
+    async def migrate(self, request: MigrateWorkflow) -> WorkflowStatus:
+        """See `WorkflowInstanceApi.migrate`."""
+        workflow = self._known(request.workflow_id, "Unknown workflow id")
+        self._check_migration(workflow, request)
+        answer = self._expect_answer()
+        workflow.busy = True
+        name = f"migrate {workflow.title}"
+        self._tasks.spawn(name, self._move, workflow, request.domain_id, answer)
+        return await self._answered(answer)
+
+    def note(self, workflow: Workflow, state: str, reason: str) -> None:
+        """Put a change of state into the journal."""
+        self._journal.record("state", workflow.number, state, reason)
+
+    def tell_usable(self) -> None:
+        """A domain has become usable: starts that wait look again."""
+        waiting, self._usable = self._usable, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(True)
+
+    def close(self) -> None:
+        """Tell the clients that wait that they wait in vain."""
+        for answer in list(self._clients):
+            _fail(answer, UnreachableError("the controller has stopped"))
+
+    def _admit(self, request: StartWorkflow) -> Workflow:
+        try:
+            validate_workflow(request.request)
+            needs = needs_of(request.request)
+        except WorkflowSpecError as error:
+            raise RejectedError(_INVALID, clipped(str(error))) from None
+        fault = name_fault(request.name) if request.name else None
+        if fault is not None:
+            raise RejectedError(_INVALID, f"the name {quoted(request.name)}: {fault}")
+        self._table.check(request.name)
+        ids = self._ids
+        workflow_id = WorkflowId(uuid4_from(ids))
+        workflow = Workflow(
+            workflow_id=workflow_id,
+            name=request.name,
+            request=request.request,
+            needs=needs,
+            state_ids=tuple(uuid4_from(ids) for _ in request.request.functions),
+            number=self._journal.intern("workflow", str(workflow_id)),
+            busy=True,
+        )
+        self._table.add(workflow)
+        return workflow
+
+    async def _bring_up(self, workflow: Workflow, answer: "asyncio.Future[WorkflowStatus]") -> None:
+        deadline_ns = self._clock.now_ns() + round(CONFIRM_WAIT_S * 1e9)
+
+        async def wait() -> bool:
+            return await self._wait_for_usable(deadline_ns)
+
+        try:
+            deployment = await self._launcher.launch(workflow, wait)
+        except RejectedError as error:
+            if workflow.phase is not Phase.STOPPED:
+                self._table.remove(workflow)
+                self.note(workflow, "refused", clipped(str(error)))
+            _fail(answer, error)
+            return
+        workflow.busy = False
+        self._table.activate(workflow, deployment)
+        self.note(workflow, "started", f"{workflow.title} in {deployment.domain_id}")
+        if not answer.done():
+            answer.set_result(self._status(workflow))
+
+    async def _wait_for_usable(self, deadline_ns: int) -> bool:
+        if self._clock.now_ns() >= deadline_ns:
+            return False
+        usable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._usable.append(usable)
+        timer = self._scheduler.timer_at(deadline_ns, _give_up, usable)
+        try:
+            return await usable
+        finally:
+            timer.cancel()
+
+    def _check_migration(self, workflow: Workflow, request: MigrateWorkflow) -> None:
+        """Raise `RejectedError` unless *request* can be tried; the order is EDGELESS's."""
+        identifier = str(workflow.workflow_id)
+        if request.component:
+            _check_component(workflow, request)
+            why: str | None = "components of one workflow cannot be in different domains"
+        else:
+            why = self._unfit(workflow, request.domain_id)
+        if why is not None:
+            raise RejectedError(_INFEASIBLE, f"{identifier}: {why}")
+        if workflow.phase is Phase.ORPHAN:
+            raise RejectedError("Error when terminating the workflow during migration", identifier)
+        if workflow.busy:
+            raise RejectedError(_FAILED, f"{identifier}: it is being migrated already")
+
+    def _unfit(self, workflow: Workflow, domain_id: DomainId) -> str | None:
+        entry = self._register.get(domain_id)
+        if entry is None:
+            return f"domain {quoted(domain_id)} is not registered"
+        if entry.view.reset_pending:
+            return f"domain {quoted(domain_id)} has not confirmed its reset yet"
+        return shortfall(workflow.needs, entry.view.offer)
+
+    async def _move(
+        self, workflow: Workflow, domain_id: DomainId, answer: "asyncio.Future[WorkflowStatus]"
+    ) -> None:
+        """The new deployment first: if it fails, the old one has not stopped."""
+        deployment, why = await self._launcher.deploy(workflow, domain_id, "migration")
+        workflow.busy = False
+        if deployment is None:
+            if workflow.phase is Phase.ORPHAN:
+                # It lost its domain meanwhile, and nobody looked at it because it was busy.
+                self._table.orphan(workflow, workflow.reason, self._clock.now_ns())
+            _fail(answer, RejectedError(_FAILED, clipped(f"{workflow.workflow_id}: {why}")))
+            return
+        old = workflow.deployment
+        self._table.activate(workflow, deployment)
+        if old is not None:
+            self._launcher.undeploy(old)
+        self.note(workflow, "migrated", f"{workflow.title} to {domain_id}")
+        if not answer.done():
+            answer.set_result(self._status(workflow))
+
+    def _known(self, workflow_id: WorkflowId, summary: str) -> Workflow:
+        workflow = self._table.get(workflow_id)
+        if workflow is None or workflow.phase is Phase.STARTING:
+            raise UnknownComponentError(summary, str(workflow_id))
+        return workflow
+
+    def _status(self, workflow: Workflow) -> WorkflowStatus:
+        mapping: tuple[ComponentMapping, ...] = ()
+        deployment = workflow.deployment
+        if deployment is not None:
+            domain_id = deployment.domain_id
+            ledger = self._links[domain_id].ledger
+            mapping = tuple(
+                ComponentMapping(
+                    component.name,
+                    component.lid,
+                    domain_id,
+                    state=(seen := ledger.describe(component, domain_id)).state,
+                    reason=seen.reason,
+                    instance=seen.instance,
+                    node=seen.node,
+                )
+                for component in deployment.components
+            )
+        return WorkflowStatus(workflow.workflow_id, mapping, workflow.name)
+
+    def _expect_answer(self) -> "asyncio.Future[WorkflowStatus]":
+        answer: asyncio.Future[WorkflowStatus] = asyncio.get_running_loop().create_future()
+        self._clients[answer] = None
+        return answer
+
+    async def _answered(self, answer: "asyncio.Future[WorkflowStatus]") -> WorkflowStatus:
+        try:
+            return await answer
+        finally:
+            del self._clients[answer]
+
+
+def _check_component(workflow: Workflow, request: MigrateWorkflow) -> None:
+    deployment = workflow.deployment
+    if deployment is None:
+        raise RejectedError(
+            "Cannot migrate a single component of an orphan workflow", str(workflow.workflow_id)
+        )
+    if request.component not in [component.name for component in deployment.components]:
+        raise UnknownComponentError(
+            "Invalid component name specified in migration request", quoted(request.component)
+        )
+    if deployment.domain_id == request.domain_id:
+        raise RejectedError(
+            "Ignoring request to migrate component to the same domain", request.domain_id
+        )
+
+
+def _fail(answer: "asyncio.Future[WorkflowStatus]", error: EdgelessError) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+
+
+def _give_up(usable: "asyncio.Future[bool]") -> None:
+    if not usable.done():
+        usable.set_result(False)

@@ -1,0 +1,132 @@
+"""What a registration does to the state: nodes join, restart, change, go, and tell what they host.
+
+Not here: whether a registration is accepted and when it runs out (`register`), and what is done
+about the differences found (`plan`).
+"""
+
+from dataclasses import replace as replaced
+
+from edgeless_sim.api.messages import InstanceInventory, UpdateNodeRequest
+from edgeless_sim.model.ids import NodeId
+from edgeless_sim.orchestrator.chronicle import Chronicle
+from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.records import Component, Node, Placement
+from edgeless_sim.orchestrator.view import NodeView
+
+__all__ = ["Membership"]
+
+
+class Membership:
+    """Applies registrations to a `DomainState`."""
+
+    def __init__(self, state: DomainState, chronicle: Chronicle) -> None:
+        self._state = state
+        self._chronicle = chronicle
+
+    def join(self, request: UpdateNodeRequest) -> None:
+        """A node is new here."""
+        view = _view_of(request, cordoned=request.node_id in self._state.cordoned)
+        own = request.inventory is not None
+        node = Node(view, request.agent_url, request.invocation_url, own)
+        node.reset_wanted = not own
+        self._state.add_node(node)
+        self._chronicle.node(view, "joined")
+
+    def leave(self, node_id: NodeId, state: str, reason: str) -> None:
+        """A node is gone, or has restarted: nothing that ran there runs."""
+        node = self._state.nodes[node_id]
+        self._chronicle.node(node.view, state, reason)
+        self._state.remove_node(node)
+
+    def refresh(self, request: UpdateNodeRequest) -> None:
+        """A known node may have changed; upstream would look only at restarted ones."""
+        node = self._state.nodes[request.node_id]
+        view = replaced(
+            _view_of(request, cordoned=node.view.cordoned), reachable=node.view.reachable
+        )
+        self._state.set_view(node, view)
+        node.agent_url = request.agent_url
+        if request.invocation_url != node.invocation_url:
+            self._state.set_invocation_url(node, request.invocation_url)
+
+    def compare(self, request: UpdateNodeRequest) -> list[Component]:
+        """Compare what a node hosts with what it should; return what it turned out to have started.
+
+        An inventory older than the last one, or than an answer, says nothing about what that
+        answer was about (reliability F44).
+        """
+        node = self._state.nodes[request.node_id]
+        inventory = request.inventory
+        if inventory is None or request.revision < node.revision:
+            return []
+        node.revision = request.revision
+        started: list[Component] = []
+        present: set[object] = set()
+        for item in inventory:
+            present.add(item.instance_id)
+            found = self._placement(node, item)
+            if found is not None:
+                component, placement = found
+                if not placement.confirmed:
+                    started.append(component)
+                self._observe(node, component, placement, item)
+            elif item.instance_id not in node.garbage and request.revision >= node.stop_revision:
+                self._chronicle.node(node.view, "stray", str(item.instance_id))
+                self._state.discard(node, item.instance_id, None)
+        self._find_lost(node, present)
+        return started
+
+    def cordon(self, node_id: NodeId, *, cordoned: bool) -> None:
+        """Give a node nothing new, or end that; the node need not be here."""
+        if cordoned:
+            self._state.cordoned[node_id] = None
+        else:
+            self._state.cordoned.pop(node_id, None)
+        node = self._state.nodes.get(node_id)
+        if node is not None and node.view.cordoned != cordoned:
+            self._state.set_view(node, replaced(node.view, cordoned=cordoned))
+            self._chronicle.node(node.view, "cordoned" if cordoned else "uncordoned")
+
+    def _placement(self, node: Node, item: InstanceInventory) -> tuple[Component, Placement] | None:
+        logical_id = node.instances.get(item.instance_id)
+        if logical_id is None:
+            return None
+        component = self._state.components[logical_id]
+        placement = component.placement_of(item.instance_id)
+        assert placement is not None, item.instance_id
+        return component, placement
+
+    def _observe(
+        self, node: Node, component: Component, placement: Placement, item: InstanceInventory
+    ) -> None:
+        revision = node.revision
+        if not placement.confirmed:
+            self._state.confirm(component, placement, revision=revision, generation=item.generation)
+        elif item.generation > placement.generation or revision >= placement.patch_revision:
+            placement.generation = item.generation
+            if placement.generation < component.generation:
+                self._state.call(node, placement.instance_id)
+        if self._state.observe(placement, item.state, item.reason):
+            self._chronicle.component(component, item.state.value, item.reason)
+
+    def _find_lost(self, node: Node, present: set[object]) -> None:
+        """Instances that the node had, and has no more."""
+        for instance_id, logical_id in list(node.instances.items()):
+            if instance_id in present:
+                continue
+            component = self._state.components[logical_id]
+            placement = component.placement_of(instance_id)
+            assert placement is not None, instance_id
+            if placement.confirmed and placement.revision <= node.revision:
+                self._chronicle.component(component, "lost", f"not on {node.view.name} any more")
+                self._state.drop(component, placement, may_run=False)
+
+
+def _view_of(request: UpdateNodeRequest, *, cordoned: bool) -> NodeView:
+    return NodeView(
+        request.node_id,
+        request.name or str(request.node_id),
+        request.capabilities,
+        request.resource_providers,
+        cordoned,
+    )

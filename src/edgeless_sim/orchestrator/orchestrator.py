@@ -1,0 +1,358 @@
+"""The ε-ORC of one domain: takes requests from the ε-CON and registrations from nodes.
+
+Control is level-triggered: requests and registrations only change the state; then what should be is
+compared with what is known, and the difference repaired, again and again. State changes never
+wait, so requests need no queue; intents have a mailbox. Not here: talking to nodes (`performer`)
+and to the ε-CON (`subscriber`).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainRegistrationClient
+from edgeless_sim.api.codec import MsgpackCodec, encode_refusal, encode_result
+from edgeless_sim.api.dispatch import Dispatcher
+from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
+from edgeless_sim.api.services import UPDATE_NODE
+from edgeless_sim.errors import (
+    RejectedError,
+    UnknownComponentError,
+    UnreachableError,
+)
+from edgeless_sim.kernel.actor import Actor
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.scheduler import Timer
+from edgeless_sim.model.compat import Profile
+from edgeless_sim.model.ids import DomainId, LogicalId, NodeId, parse_uuid
+from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
+from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.orchestrator.backoff import after_pause
+from edgeless_sim.orchestrator.chronicle import Chronicle
+from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.invariants import check_state
+from edgeless_sim.orchestrator.membership import Membership
+from edgeless_sim.orchestrator.performer import Connect, NodePerformer, Reports
+from edgeless_sim.orchestrator.placement import create_strategy
+from edgeless_sim.orchestrator.plan import Hold, Judge, Place, plan_migration, plan_refresh
+from edgeless_sim.orchestrator.proxy import Proxy
+from edgeless_sim.orchestrator.records import Component, Placement
+from edgeless_sim.orchestrator.register import NodeRegister, Registration
+from edgeless_sim.orchestrator.requests import ComponentRequests, infeasible, is_final
+from edgeless_sim.orchestrator.subscriber import DomainSubscriber
+from edgeless_sim.orchestrator.view import DomainView
+
+__all__ = ["IncomingFrame", "Orchestrator", "OrchestratorSettings"]
+
+_TICK_NS: Final = 1_000_000_000
+_SUBSCRIPTION_INTERVAL_S: Final = 2.0
+
+
+class IncomingFrame(Protocol):
+    """A frame as a transport hands it over; only `api` may name the transport's own type."""
+
+    method: str
+    payload: bytes
+    peer: str
+
+
+class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one ε-ORC. Times are in seconds."""
+
+    domain_id: DomainId
+    url: str
+    """Where this ε-ORC listens, as the ε-CON is told."""
+    domain_register_url: str = ""
+    """Where the ε-CON takes registrations; empty = this ε-ORC registers nowhere."""
+    strategy: str = "Random"
+    keep_alive_s: float = 2.0
+    """0 = nodes are believed as long as they announce."""
+    rpc_timeout_s: float = RPC_TIMEOUT_S
+    profile: Profile = Profile.STRICT
+
+
+class _Intents(Actor[Intent]):
+    """The mailbox for intents."""
+
+    def __init__(self, context: ActorContext, obey: Callable[[Intent], None]) -> None:
+        super().__init__(f"{context.name} intents", context.spawn)
+        self._obey = obey
+
+    async def handle(self, request: Intent) -> None:
+        """Obey one intent."""
+        self._obey(request)
+
+
+class Orchestrator:
+    """One domain. `handler` is what its transport listens with."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        settings: OrchestratorSettings,
+        connect: Connect,
+        *,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._scheduler = context.scheduler
+        self._proxy = proxy
+        self._chronicle = Chronicle(context.journal, settings.domain_id)
+        self._state = DomainState()
+        self._register = NodeRegister(settings.keep_alive_s)
+        self._membership = Membership(self._state, self._chronicle)
+        # The time is part of the name: a restarted ε-ORC must not choose the same ids again.
+        name = f"{context.name}/placement/{context.scheduler.now_ns()}"
+        self._dice = context.entropy.stream(name)
+        self._judge = Judge(settings.strategy, create_strategy(settings.strategy))
+        self._requests = ComponentRequests(
+            self._state, self._chronicle, self._dice, settings.domain_id, self._kick
+        )
+        self._performer = NodePerformer(
+            context,
+            self._state,
+            connect,
+            Reports(self._requests.started, self._start_failed, self._kick),
+            chronicle=self._chronicle,
+            timeout_s=settings.rpc_timeout_s,
+        )
+        self._subscriber = self._make_subscriber(connect)
+        self._intents = _Intents(context, self._obey)
+        self._codec = MsgpackCodec()
+        services = {
+            "FunctionInstance": self._requests,
+            "ResourceConfiguration": self._requests,
+        }
+        self._dispatch: Callable[[Any], Awaitable[bytes]] = Dispatcher(services, self._codec)
+        wanted_s = settings.keep_alive_s / 2 if settings.keep_alive_s else None
+        self._accepted = encode_result(self._codec, UpdateNodeResponse(wanted_s))
+        self._ticks: Timer | None = None
+        self._kicked = False
+        self._stopped = False
+        self._published = -1
+
+    # --- life
+
+    async def start(self) -> None:
+        """Begin to tick, and register with the ε-CON."""
+        self._next_tick()
+        if self._subscriber is not None:
+            self._subscriber.start()
+
+    async def stop(self) -> None:
+        """Stop serving. Instances keep running; who waits for a start is told."""
+        self.crash()
+        self._requests.abandon(UnreachableError(f"{self._context.name} has stopped"))
+
+    def crash(self) -> None:
+        """Stop without a word: no message, no record, no answer."""
+        self._stopped = True
+        self._performer.stop()
+        self._intents.stop()
+        if self._subscriber is not None:
+            self._subscriber.stop()
+        if self._ticks is not None:
+            self._ticks.cancel()
+
+    # --- frames
+
+    def handler(self, incoming: IncomingFrame) -> bytes | Awaitable[bytes]:
+        """Serve one request of the ε-CON or of a node."""
+        if incoming.method != UPDATE_NODE:
+            return self._dispatch(incoming)
+        # The refresh of an idle node, ten thousand times a second: no decoding, no task.
+        if self._register.repeat(incoming.peer, incoming.payload, self._scheduler.now_ns()):
+            return self._accepted
+        try:
+            request = self._codec.decode(incoming.payload, UpdateNodeRequest)
+            self._update_node(request)
+        except RejectedError as error:
+            return encode_refusal(self._codec, error)
+        self._register.remember(request.node_id, incoming.peer, incoming.payload)
+        return self._accepted
+
+    def _update_node(self, request: UpdateNodeRequest) -> None:
+        if self._stopped:
+            raise RejectedError("the orchestrator has stopped")
+        before = self._versions()
+        registration = self._register.update(request, self._scheduler.now_ns())
+        if registration is Registration.REFRESHED:
+            self._membership.refresh(request)
+        else:
+            if registration is Registration.RESTARTED:
+                self._membership.leave(request.node_id, "restarted", "it has a new nonce")
+                self._performer.forget(request.node_id)
+            self._membership.join(request)
+        for component in self._membership.compare(request):
+            self._requests.started(component)
+        if self._state.unplaced or self._state.called or before != self._versions():
+            self._kick()
+
+    # --- direct calls, for scenarios and tests
+
+    def cordon(self, node: NodeId | str) -> None:
+        """Give *node* (an id or a name) nothing new; raise `UnknownComponentError` for a typo."""
+        self._intents.cast(Cordon(self._node_id(node)))
+
+    def uncordon(self, node: NodeId | str) -> None:
+        """End a cordon; raise `UnknownComponentError` for a typo."""
+        self._intents.cast(Uncordon(self._node_id(node)))
+
+    def migrate(self, component: LogicalId, nodes: Sequence[NodeId | str]) -> None:
+        """Move *component* to the first of *nodes* that can host it; the journal says if none can.
+
+        Raises `UnknownComponentError` for a name that no node has.
+        """
+        self._intents.cast(Migrate(component, tuple(self._node_id(node) for node in nodes)))
+
+    def snapshot(self) -> DomainView:
+        """The domain as it is now."""
+        return self._state.view(components=True)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if the tables of the state contradict each other."""
+        check_state(self._state)
+        assert len(self._register) == len(self._state.nodes), "register and state differ"
+
+    # --- repair
+
+    def _kick(self) -> None:
+        """Look at the state as soon as the present callback has ended; once for many changes."""
+        if not self._kicked and not self._stopped:
+            self._kicked = True
+            self._scheduler.foreground_soon(self._reconcile)
+
+    def _reconcile(self) -> None:
+        self._kicked = False
+        if self._stopped:
+            return
+        state = self._state
+        for step in plan_refresh(state, self._dice, self._judge):
+            component = state.components[step.logical_id]
+            if isinstance(step, Place):
+                self._place(component, step)
+            else:
+                self._hold(component, step)
+        called, state.called = state.called, {}
+        for node_id in called:
+            node = state.nodes.get(node_id)
+            if node is not None:
+                self._performer.talk(node)
+        if self._subscriber is not None:
+            self._subscriber.look()
+
+    def _place(self, component: Component, step: Place, *, migrates: bool = False) -> None:
+        placement = Placement(step.instance_id, step.provider_id)
+        self._state.place(component, placement, migrates=migrates)
+        node = self._state.nodes[step.instance_id.node_id]
+        self._chronicle.placed(component, node.view, step.reason)
+
+    def _hold(self, component: Component, step: Hold) -> None:
+        if not component.accepted:
+            refusal = component.refusal if component.tried else None
+            self._requests.refuse(component, refusal or infeasible(component, self._state))
+            return
+        self._chronicle.component(component, "pending", step.reason)
+        self._state.hold(component, step.reason)
+        if step.retry:
+            component.failures += 1
+            after_pause(self._scheduler, component.failures, self._retry, component)
+
+    def _retry(self, component: Component) -> None:
+        known = self._state.components.get(component.logical_id) is component
+        if known and component.logical_id in self._state.held:
+            self._state.recall([component.logical_id])
+            self._kick()
+
+    def _start_failed(self, component: Component, error: RejectedError) -> None:
+        if not component.accepted and is_final(error):
+            self._requests.refuse(component, error)
+
+    def _reset(self) -> None:
+        """The ε-CON wants nothing of what runs here."""
+        self._requests.stop_all()
+        self._kick()
+
+    # --- time
+
+    def _next_tick(self) -> None:
+        when_ns = self._scheduler.now_ns() + _TICK_NS
+        self._ticks = self._scheduler.background_at(when_ns, self._tick)
+
+    def _tick(self) -> None:
+        if self._stopped:
+            return
+        for node_id in self._register.expired(self._scheduler.now_ns()):
+            self._membership.leave(node_id, "lost", "no refresh before its deadline")
+            self._performer.forget(node_id)
+            self._kick()
+        self._mirror()
+        self._next_tick()
+
+    def _mirror(self) -> None:
+        if self._proxy is None:
+            return
+        for intent in self._proxy.take_intents():
+            self._intents.cast(intent)
+        if self._published != sum(self._versions()):
+            self._published = sum(self._versions())
+            self._proxy.publish(self.snapshot())
+
+    # --- intents
+
+    def _obey(self, intent: Intent) -> None:
+        match intent:
+            case Cordon():
+                self._membership.cordon(intent.node, cordoned=True)
+            case Uncordon():
+                self._membership.cordon(intent.node, cordoned=False)
+            case Migrate():
+                self._migrate(intent)
+        self._kick()
+
+    def _migrate(self, intent: Migrate) -> None:
+        component = self._state.components.get(intent.component)
+        if component is None:
+            self._chronicle.domain("declined", f"migrate {intent.component}: unknown component")
+            return
+        step = plan_migration(self._state, component, intent.targets, self._dice)
+        if isinstance(step, Place):
+            self._place(component, step, migrates=True)
+        else:
+            self._chronicle.component(component, "declined", f"migrate: {step.reason}")
+
+    def _node_id(self, node: NodeId | str) -> NodeId:
+        if not isinstance(node, str):
+            return node
+        found = self._state.find_node(node)
+        if found is not None:
+            return found.node_id
+        try:
+            return NodeId(parse_uuid(node))
+        except ValueError:
+            names = [view.name for view in self._state.views()]
+            detail = f"{quoted(node)}{suggestion(node, names)}"
+            raise UnknownComponentError("unknown node", detail) from None
+
+    # --- making
+
+    def _versions(self) -> tuple[int, int]:
+        return self._state.version, self._state.totals_version
+
+    def _make_subscriber(self, connect: Connect) -> DomainSubscriber | None:
+        settings = self._settings
+        if not settings.domain_register_url:
+            return None
+        connection = connect(settings.domain_register_url)
+        return DomainSubscriber(
+            self._context,
+            self._state,
+            DomainRegistrationClient(connection, timeout_s=settings.rpc_timeout_s),
+            self._reset,
+            domain_id=settings.domain_id,
+            url=settings.url,
+            interval_s=settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S,
+            chronicle=self._chronicle,
+        )

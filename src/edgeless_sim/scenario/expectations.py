@@ -1,0 +1,141 @@
+"""What must hold in a scenario. A closed vocabulary; each expectation can fail.
+
+Most of them are judged by what the journal told (`observer`); the rest asks the cluster. Not
+here: when they are judged (`runner`).
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from edgeless_sim.scenario.table import Name, Table
+from edgeless_sim.scenario.units import Duration
+
+__all__ = [
+    "AllComponentsRunning",
+    "ComponentOn",
+    "EventsHandled",
+    "EventsWithin",
+    "Expectation",
+    "ExpectationTable",
+    "FileContains",
+    "LossesMax",
+    "Moved",
+    "NoLosses",
+    "WorkflowRunning",
+    "WorkflowStopped",
+]
+
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=1 << 53)]
+
+
+class ExpectationTable(Table):
+    """What all expectations have."""
+
+    at: Duration | None = None
+    """When it is judged, in ns of virtual time; None = at the end of the run."""
+
+
+class WorkflowRunning(ExpectationTable):
+    """The ε-CON says that every component of the workflow runs, and its node is alive."""
+
+    what: Literal["workflow_running"]
+    workflow: Name
+
+
+class WorkflowStopped(ExpectationTable):
+    """The ε-CON knows no such workflow, and no instance of it is left on a living node."""
+
+    what: Literal["workflow_stopped"]
+    workflow: Name
+
+
+class ComponentOn(ExpectationTable):
+    """Where a component runs: one of the three keys says on which node, or not on which."""
+
+    what: Literal["component_on"]
+    workflow: Name
+    component: Name
+    node: Name | None = None
+    domain: Name | None = None
+    not_node: Name | None = None
+
+
+class EventsHandled(ExpectationTable):
+    """How many casts and calls a component, or the whole workflow, has handled."""
+
+    what: Literal["events_handled"]
+    workflow: Name
+    component: Name | None = None
+    min: _Count | None = None
+    max: _Count | None = None
+    exactly: _Count | None = None
+
+
+class EventsWithin(ExpectationTable):
+    """A share of the events is handled within a time, from being sent to the handler's end."""
+
+    what: Literal["events_within"]
+    workflow: Name
+    component: Name
+    within: Duration
+    share: Annotated[float, Field(gt=0, le=1)] = 0.99
+
+
+class NoLosses(ExpectationTable):
+    """Every event that was sent has been handled, or is on its way."""
+
+    what: Literal["no_losses"]
+
+
+class LossesMax(ExpectationTable):
+    """So many events were lost at most; with a cause, for that cause."""
+
+    what: Literal["losses_max"]
+    count: _Count
+    cause: Name | None = None
+
+
+class FileContains(ExpectationTable):
+    """A file that a resource wrote: on one node, or on any. ``lines_min`` counts all of them."""
+
+    what: Literal["file_contains"]
+    file: Name
+    node: Name | None = None
+    text: str | None = None
+    lines_min: _Count | None = None
+
+
+class Moved(ExpectationTable):
+    """A component has run on at least two nodes, one after the other."""
+
+    what: Literal["moved"]
+    workflow: Name
+    component: Name
+
+
+class AllComponentsRunning(ExpectationTable):
+    """By ``after`` plus ``within``, every component has an instance on a living node.
+
+    This is what the nodes do, not what the ε-CON believes.
+    """
+
+    what: Literal["all_components_running"]
+    after: Duration
+    within: Duration
+    workflow: Name | None = None
+
+
+Expectation: TypeAlias = Annotated[
+    WorkflowRunning
+    | WorkflowStopped
+    | ComponentOn
+    | EventsHandled
+    | EventsWithin
+    | NoLosses
+    | LossesMax
+    | FileContains
+    | Moved
+    | AllComponentsRunning,
+    Field(discriminator="what"),
+]

@@ -1,0 +1,128 @@
+"""Steps of a scenario -> calls on the cluster's handles.
+
+Each step is performed by a task of its own, so that a slow one delays no other. Not here: when it
+begins (`runner`).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.cluster.network import Fault
+from edgeless_sim.errors import ExpectationError
+from edgeless_sim.model.event import CallReturnKind
+from edgeless_sim.model.names import quoted
+from edgeless_sim.scenario import steps as do
+from edgeless_sim.scenario.model import Scenario
+
+__all__ = ["StepPerformer"]
+
+_NS_PER_S: Final = 1_000_000_000
+
+
+class StepPerformer:
+    """Performs the steps of one scenario on one cluster."""
+
+    def __init__(self, scenario: Scenario, cluster: Cluster) -> None:
+        self._scenario = scenario
+        self._cluster = cluster
+
+    async def perform(self, step: do.Step, done: Callable[[], None]) -> None:
+        """Perform *step*; call *done* when it has taken effect, and then see to what it undoes.
+
+        Raises the `EdgelessError` of the cluster, or `ExpectationError` for a wrong reply.
+        """
+        match step:
+            case do.StartWorkflow() | do.StopWorkflow():
+                await self._workflow(step)
+            case do.CrashNode() | do.StopNode() | do.CrashOrchestrator():
+                await self._outage(step, done)
+            case do.RestartNode():
+                await self._cluster.node(step.node).restart()
+            case do.RestartOrchestrator():
+                await self._cluster.domain(step.domain).restart()
+            case do.Partition() | do.Degrade():
+                await self._network_fault(step, done)
+            case do.Heal():
+                self._cluster.network.heal_all()
+            case do.Cordon():
+                self._cluster.node(step.node).cordon()
+            case do.Uncordon():
+                self._cluster.node(step.node).uncordon()
+            case do.Send():
+                await self._send(step)
+            case do.CallComponent():
+                await self._call(step)
+        done()
+
+    async def until(self, when_ns: int) -> None:
+        """Return at *when_ns* of virtual time, or at once if that has passed."""
+        now_ns = self._cluster.clock.now_ns()
+        if when_ns > now_ns:
+            await self._cluster.clock.sleep((when_ns - now_ns) / _NS_PER_S)
+
+    async def _workflow(self, step: do.StartWorkflow | do.StopWorkflow) -> None:
+        if isinstance(step, do.StopWorkflow):
+            await self._cluster.stop_workflow(step.workflow)
+            return
+        request = self._scenario.workflows[step.file]
+        status = await self._cluster.start_workflow(request, name=step.workflow)
+        # So that readers of the journal know the workflow by the scenario's name for it.
+        journal = self._cluster.journal
+        number = journal.intern("workflow", str(status.workflow_id))
+        journal.record("state", number, "named", step.workflow)
+
+    async def _outage(
+        self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], None]
+    ) -> None:
+        if isinstance(step, do.CrashOrchestrator):
+            handle = self._cluster.domain(step.domain)
+            await handle.crash()
+        else:
+            handle = self._cluster.node(step.node)
+            await (handle.stop() if isinstance(step, do.StopNode) else handle.crash())
+        done()
+        if step.restart_after is not None:
+            await self.until(step.at + step.restart_after)
+            await handle.restart()
+
+    async def _network_fault(
+        self, step: do.Partition | do.Degrade, done: Callable[[], None]
+    ) -> None:
+        faults: list[Fault] = []
+        network = self._cluster.network
+        a, b = step.between
+        if isinstance(step, do.Partition):
+            faults.append(network.one_way(a, b) if step.one_way else network.partition(a, b))
+        else:
+            if step.loss:
+                faults.append(network.loss(step.loss, a, b))
+            if step.latency or step.jitter:
+                faults.append(network.delay(step.latency, step.jitter, a, b))
+        done()
+        if step.heal_after is not None:
+            await self.until(step.at + step.heal_after)
+            for fault in faults:
+                fault.heal()
+
+    async def _send(self, step: do.Send) -> None:
+        if step.count == 1:
+            await self._cluster.cast(step.to, step.payload)
+            return
+        # Looking the component up takes a round trip; it must not slow down the rate.
+        async with anyio.create_task_group() as group:
+            for number in range(step.count):
+                await self.until(step.at + number * step.every)
+                group.start_soon(self._cluster.cast, step.to, step.payload)
+
+    async def _call(self, step: do.CallComponent) -> None:
+        timeout_s = step.timeout / _NS_PER_S
+        result = await self._cluster.call(step.to, step.payload, timeout_s=timeout_s)
+        if result.kind is not CallReturnKind.REPLY:
+            raise ExpectationError(f"the call to {step.to} ended with {result.kind.name}")
+        if step.reply is not None and result.payload != step.reply:
+            raise ExpectationError(
+                f"{step.to} answered {quoted(result.payload)}, expected {quoted(step.reply)}"
+            )

@@ -1,0 +1,175 @@
+"""A scenario: who is there, what is done, what goes wrong, what must hold. One TOML file.
+
+A closed vocabulary, validated by pydantic: an unknown key is an error. Not here: reading the file
+(`loader`) and what its names refer to (`checks`).
+"""
+
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field, PrivateAttr
+
+from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
+from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
+from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
+from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
+from edgeless_sim.scenario.expectations import Expectation
+from edgeless_sim.scenario.steps import Step
+from edgeless_sim.scenario.table import Few, Name, Probability, Table, Texts
+from edgeless_sim.scenario.units import Bandwidth, Duration, MemorySize
+
+__all__ = ["SEED_MAX", "Domain", "Link", "Network", "NodeTable", "Scenario"]
+
+#: Any integer that TOML must be able to hold.
+SEED_MAX: Final = (1 << 63) - 1
+
+_PositiveDuration = Annotated[Duration, Field(gt=0)]
+
+
+class NodeTable(Table):
+    """``[[domain.nodes]]``: nodes of one kind."""
+
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    labels: Texts = ()
+    cpus: Annotated[int, Field(ge=1, le=CPUS_MAX)] = 1
+    clock_mhz: Annotated[float, Field(ge=0, le=CLOCK_MHZ_MAX)] = 3000.0
+    memory: MemorySize = 4096
+    providers: Texts = ()
+    runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
+    tee: bool = False
+    tpm: bool = False
+
+    def group(self) -> NodeGroup:
+        """The same for the cluster."""
+        return NodeGroup(
+            count=self.count,
+            cpus=self.cpus,
+            clock_mhz=self.clock_mhz,
+            memory_mib=self.memory,
+            labels=self.labels,
+            runtimes=self.runtimes,
+            providers=self.providers,
+            tee=self.tee,
+            tpm=self.tpm,
+        )
+
+
+class Domain(Table):
+    """``[[domain]]``: an ε-ORC and its nodes."""
+
+    name: Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+    strategy: Name = "Random"
+    keep_alive: Annotated[Duration, Field(ge=100_000_000, le=86_400 * 10**9)] = 2_000_000_000
+    nodes: Annotated[tuple[NodeTable, ...], Few, Field(min_length=1)]
+
+    @property
+    def nodes_total(self) -> int:
+        """How many nodes the domain has."""
+        return sum(group.count for group in self.nodes)
+
+
+class _LinkTable(Table):
+    latency: Duration = 0
+    jitter: Duration = 0
+    loss: Probability = 0.0
+    bandwidth: Bandwidth | None = None
+
+    def topology(self, side_a: str = "", side_b: str = "") -> LinkTopology:
+        """The same for the cluster."""
+        return LinkTopology(
+            side_a,
+            side_b,
+            latency_ns=self.latency,
+            jitter_ns=self.jitter,
+            loss=self.loss,
+            bandwidth_bytes_per_s=self.bandwidth,
+        )
+
+
+class Link(_LinkTable):
+    """``[[network.link]]``: what frames meet between two domains, nodes, ε-ORCs, or the ε-CON."""
+
+    between: Annotated[tuple[Name, Name], Few]
+
+
+class Network(_LinkTable):
+    """``[network]``: what frames meet, and where it differs."""
+
+    link: Annotated[tuple[Link, ...], Few] = ()
+
+
+class Scenario(Table):
+    """One experiment as data. Times are ns of virtual time since the run began."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] = 0
+    duration: _PositiveDuration
+    worlds: Annotated[Texts, Field(min_length=1)] = ("sim",)
+    fuel_per_event: Annotated[int, Field(ge=1_000, le=10**12)] = FUEL_PER_EVENT_DEFAULT
+    call_timeout: _PositiveDuration = round(CALL_TIMEOUT_S * 1e9)
+    performance_samples: bool = False
+    domains: Annotated[tuple[Domain, ...], Few, Field(min_length=1, alias="domain")]
+    network: Network = Network()
+    steps: Annotated[tuple[Step, ...], Few, Field(alias="step")] = ()
+    expectations: Annotated[tuple[Expectation, ...], Few, Field(alias="expect")] = ()
+
+    _folder: Path = PrivateAttr(default_factory=Path)
+    _label: str = PrivateAttr(default="")
+    _workflows: dict[str, SpawnWorkflowRequest] = PrivateAttr(default_factory=dict)
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    def located(
+        self,
+        folder: Path,
+        label: str,
+        workflows: dict[str, SpawnWorkflowRequest],
+        warnings: tuple[str, ...],
+    ) -> Self:
+        """The same scenario, and what the loader found out about it."""
+        self._folder = folder
+        self._label = label
+        self._workflows = workflows
+        self._warnings = warnings
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """What the files in it are relative to."""
+        return self._folder
+
+    @property
+    def label(self) -> str:
+        """What the user called it: the argument that runs it again."""
+        return self._label or self.name
+
+    @property
+    def workflows(self) -> dict[str, SpawnWorkflowRequest]:
+        """The workflows that the steps start, by file as written."""
+        return self._workflows
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but probably not meant."""
+        return self._warnings
+
+    def topology(self) -> Topology:
+        """The cluster that the scenario happens in."""
+        links = [self.network.topology(), *(x.topology(*x.between) for x in self.network.link)]
+        return Topology(
+            domains=tuple(
+                DomainTopology(
+                    domain.name,
+                    nodes=tuple(group.group() for group in domain.nodes),
+                    strategy=domain.strategy,
+                    keep_alive_s=domain.keep_alive / 1e9,
+                )
+                for domain in self.domains
+            ),
+            links=tuple(links),
+            fuel_per_event=self.fuel_per_event,
+            call_timeout_s=self.call_timeout / 1e9,
+            performance_samples=self.performance_samples,
+            python_folders=(self._folder.resolve(),),
+        )

@@ -1,0 +1,166 @@
+"""What the journal tells about a run, as far as expectations ask: who ran where, what got lost.
+
+A reader of the journal; it asks nobody and changes nothing. Memory grows with components and
+events in flight, not with time. Not here: tables for people (`edgeless_sim.report`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from edgeless_sim.kernel.journal import Record
+
+__all__ = ["ComponentTrace", "Observer"]
+
+_VISITS_MAX: Final = 1_000
+_DOWN: Final = frozenset({"crash", "stop"})
+
+
+class ComponentTrace:
+    """One component of one workflow."""
+
+    __slots__ = ("handled", "instances", "name", "slow", "started_ns", "visited", "within_ns")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        #: Node by number of instance: those that live, on nodes that live.
+        self.instances: dict[int, str] = {}
+        #: Nodes in the order in which it ran on them.
+        self.visited: list[str] = []
+        self.started_ns = 0
+        self.handled = 0
+        #: Events that took longer than so many ns, by that time.
+        self.slow: Counter[int] = Counter()
+        self.within_ns: tuple[int, ...] = ()
+
+    @property
+    def node(self) -> str:
+        """Where it runs; empty if nowhere."""
+        return next(reversed(self.instances.values()), "")
+
+
+class Observer:
+    """Subscribe `read` to a journal."""
+
+    def __init__(self, within: Sequence[tuple[str, str, int]] = ()) -> None:
+        """*within* lists (workflow, component, ns): count the events that take longer."""
+        #: Lost events by cause.
+        self.losses: Counter[str] = Counter()
+        self._within = within
+        self._nodes: dict[int, str] = {}
+        self._components: dict[int, ComponentTrace] = {}
+        self._workflow_ids: dict[int, str] = {}
+        #: Workflow id by the name that the scenario gives it, and the reverse.
+        self._ids: dict[str, str] = {}
+        self._traces: dict[str, dict[str, ComponentTrace]] = {}
+        self._by_instance: dict[int, ComponentTrace] = {}
+        self._broken: set[int] = set()
+        self._waited: dict[int, int] = {}
+
+    # -- what it has seen -----------------------------------------------------------------------
+
+    def components(self, workflow: str) -> dict[str, ComponentTrace]:
+        """The components of *workflow* that have ever run, by name."""
+        return self._traces.get(self._ids.get(workflow, ""), {})
+
+    def component(self, workflow: str, component: str) -> ComponentTrace:
+        """One component; an empty trace if it has never run."""
+        return self.components(workflow).get(component) or ComponentTrace(component)
+
+    def runs(self, trace: ComponentTrace) -> bool:
+        """Whether an instance lives, has not failed, and its node lives."""
+        return any(number not in self._broken for number in trace.instances)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def read(self, batch: Sequence[Record]) -> None:
+        """Take a batch of records."""
+        by_instance = self._by_instance
+        for record in batch:
+            kind = record[1]
+            if kind == "begin":
+                trace = by_instance.get(record[3])
+                if trace is not None and trace.within_ns:
+                    self._waited[record[2]] = record[5]
+            elif kind == "end":
+                if record[2]:
+                    self._ended(record)
+            elif kind == "drop":
+                self.losses[record[4]] += 1
+                self._waited.pop(record[2], None)
+            elif kind == "def":
+                self._define(record[2], record[3], record[4])
+            elif kind in ("start", "stop", "state", "fault"):
+                self._rare(kind, record)
+
+    def _ended(self, record: Record) -> None:
+        trace = self._by_instance.get(record[3])
+        if trace is None or record[6] != "ok":
+            return
+        trace.handled += 1
+        if trace.within_ns:
+            took_ns = self._waited.pop(record[2], 0) + record[5]
+            for limit_ns in trace.within_ns:
+                if took_ns > limit_ns:
+                    trace.slow[limit_ns] += 1
+
+    def _define(self, number: int, what: str, name: str) -> None:
+        if what == "node":
+            self._nodes[number] = name
+        elif what == "workflow":
+            self._workflow_ids[number] = name
+        elif what == "component":
+            workflow, _, component = name.partition("/")
+            traces = self._traces.setdefault(workflow, {})
+            self._components[number] = traces.setdefault(component, ComponentTrace(component))
+
+    def _rare(self, kind: str, record: Record) -> None:
+        if kind == "start":
+            self._started(record[0], record[2], record[3], record[4])
+        elif kind == "stop":
+            self._gone(record[2])
+        elif kind == "fault":
+            if record[2] in _DOWN:
+                for number in list(self._on_node(record[3])):
+                    self._gone(number)
+        else:
+            self._state(record[2], record[3], record[4])
+
+    def _started(self, ns: int, number: int, component: int, node: int) -> None:
+        trace = self._components.get(component)
+        if trace is None:
+            return
+        name = self._nodes.get(node, "")
+        self._by_instance[number] = trace
+        trace.instances[number] = name
+        trace.started_ns = ns
+        if len(trace.visited) < _VISITS_MAX and trace.visited[-1:] != [name]:
+            trace.visited.append(name)
+
+    def _gone(self, number: int) -> None:
+        trace = self._by_instance.get(number)
+        if trace is not None:
+            trace.instances.pop(number, None)
+
+    def _state(self, subject: int, state: Any, reason: Any) -> None:
+        if state == "named":
+            self._name(self._workflow_ids.get(subject, ""), str(reason))
+        elif state in ("failed", "backoff"):
+            self._broken.add(subject)
+        elif state == "restarted":
+            self._broken.discard(subject)
+
+    def _name(self, workflow_id: str, name: str) -> None:
+        self._ids[name] = workflow_id
+        traces = self._traces.setdefault(workflow_id, {})
+        for workflow, component, limit_ns in self._within:
+            if workflow == name:
+                trace = traces.setdefault(component, ComponentTrace(component))
+                trace.within_ns = (*trace.within_ns, limit_ns)
+
+    def _on_node(self, node: str) -> Iterator[int]:
+        for traces in self._traces.values():
+            for trace in traces.values():
+                for number, where in trace.instances.items():
+                    if where == node:
+                        yield number

@@ -1,0 +1,183 @@
+"""The steps of a scenario: what is done to the cluster, and when. A closed vocabulary.
+
+Each step is a table with ``at`` and ``do``. Not here: how a step is performed (`faults`), and
+whether the names in it exist (`checks`).
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from edgeless_sim.runtimes.base import PAYLOAD_BYTES_MAX
+from edgeless_sim.scenario.table import Few, Name, Probability, Table, Texts
+from edgeless_sim.scenario.units import Duration
+
+__all__ = [
+    "CallComponent",
+    "Cordon",
+    "CrashNode",
+    "CrashOrchestrator",
+    "Degrade",
+    "Heal",
+    "Partition",
+    "RestartNode",
+    "RestartOrchestrator",
+    "Send",
+    "Sides",
+    "StartWorkflow",
+    "Step",
+    "StepTable",
+    "StopNode",
+    "StopWorkflow",
+    "Uncordon",
+]
+
+#: Two sides of a link. A side lists nodes (``edge/0``), domains (``edge``), ε-ORCs
+#: (``orc/edge``) or ``con``; an empty one is everybody else.
+Sides: TypeAlias = Annotated[tuple[Texts, Texts], Few]
+_Payload: TypeAlias = Annotated[str, Field(max_length=PAYLOAD_BYTES_MAX)]
+_Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class StepTable(Table):
+    """What all steps have."""
+
+    at: Duration
+    """Virtual time since the beginning of the run, in ns."""
+    may_fail: bool = False
+    """Whether the run goes on when the step is refused."""
+
+
+class StartWorkflow(StepTable):
+    """Start the workflow in a file, whose path is relative to the scenario's folder."""
+
+    do: Literal["start_workflow"]
+    file: Name = "workflow.json"
+    workflow: Name = Field(alias="as")
+    """What it is called in this scenario."""
+
+
+class StopWorkflow(StepTable):
+    """Stop a workflow."""
+
+    do: Literal["stop_workflow"]
+    workflow: Name
+
+
+class CrashNode(StepTable):
+    """A node vanishes with all that it hosts; nobody is told."""
+
+    do: Literal["crash_node"]
+    node: Name
+    restart_after: Duration | None = None
+
+
+class StopNode(StepTable):
+    """A node stops gracefully: its instances get their stop hooks."""
+
+    do: Literal["stop_node"]
+    node: Name
+    restart_after: Duration | None = None
+
+
+class RestartNode(StepTable):
+    """A node that is down comes back, with its disk."""
+
+    do: Literal["restart_node"]
+    node: Name
+
+
+class CrashOrchestrator(StepTable):
+    """The ε-ORC of a domain vanishes; its nodes go on."""
+
+    do: Literal["crash_orchestrator"]
+    domain: Name
+    restart_after: Duration | None = None
+
+
+class RestartOrchestrator(StepTable):
+    """An ε-ORC that is down comes back with an empty memory."""
+
+    do: Literal["restart_orchestrator"]
+    domain: Name
+
+
+class Partition(StepTable):
+    """Nothing passes between two sides; with ``one_way``, nothing from the first to the second."""
+
+    do: Literal["partition"]
+    between: Sides
+    one_way: bool = False
+    heal_after: Duration | None = None
+
+
+class Degrade(StepTable):
+    """Frames between two sides, or all of them, get lost or take longer."""
+
+    do: Literal["degrade"]
+    between: Sides = ((), ())
+    loss: Probability = 0.0
+    latency: Duration = 0
+    """Added to what the link takes anyway, as is the jitter."""
+    jitter: Duration = 0
+    heal_after: Duration | None = None
+
+
+class Heal(StepTable):
+    """Undo all partitions and degradations."""
+
+    do: Literal["heal"]
+
+
+class Cordon(StepTable):
+    """Place nothing new on a node; what runs there stays."""
+
+    do: Literal["cordon"]
+    node: Name
+
+
+class Uncordon(StepTable):
+    """Place components on a node again."""
+
+    do: Literal["uncordon"]
+    node: Name
+
+
+class Send(StepTable):
+    """Send events from outside to a component, ``WORKFLOW/COMPONENT``."""
+
+    do: Literal["send"]
+    to: Name
+    payload: _Payload = ""
+    count: _Count = 1
+    every: Duration = 0
+
+
+class CallComponent(StepTable):
+    """Call a component from outside and wait for its answer."""
+
+    do: Literal["call"]
+    to: Name
+    payload: _Payload = ""
+    reply: str | None = None
+    """The answer that must come; None = any reply, even an empty one."""
+    timeout: Annotated[Duration, Field(gt=0)] = 30_000_000_000
+
+
+Step: TypeAlias = Annotated[
+    StartWorkflow
+    | StopWorkflow
+    | CrashNode
+    | StopNode
+    | RestartNode
+    | CrashOrchestrator
+    | RestartOrchestrator
+    | Partition
+    | Degrade
+    | Heal
+    | Cordon
+    | Uncordon
+    | Send
+    | CallComponent,
+    Field(discriminator="do"),
+]

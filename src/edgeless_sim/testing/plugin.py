@@ -1,0 +1,102 @@
+"""The pytest plugin: a whole cluster as a fixture, in virtual time.
+
+Loaded by pytest in every project where edgeless-sim is installed, so it imports nothing of the
+platform, changes nothing for tests that do not ask for a cluster, and works without
+pytest-asyncio, only then without the fixtures.
+"""
+
+import asyncio
+import inspect
+import shlex
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final
+
+import pytest
+
+__all__: list[str] = []
+
+_FIXTURES: Final = ("cluster", "virtual_time")
+_SEED_DEFAULT: Final = 0
+_WORLDS: Final = ("sim",)
+
+#: Filled by the ``cluster`` fixture: what a failing test needs to be repeated.
+seed_key: Final = pytest.StashKey[int]()
+tail_key: Final = pytest.StashKey[Callable[[], list[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--edgeless-world`` and ``--edgeless-seed``."""
+    group = parser.getgroup("edgeless-sim")
+    group.addoption(
+        "--edgeless-world",
+        choices=_WORLDS,
+        default="sim",
+        help="world in which the cluster fixture runs (this version: sim only)",
+    )
+    group.addoption(
+        "--edgeless-seed",
+        type=int,
+        default=_SEED_DEFAULT,
+        help="seed of the cluster fixture, unless a test's marker gives one (default: 0)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and the fixtures where pytest-asyncio is there to run them."""
+    config.addinivalue_line(
+        "markers",
+        "edgeless(scenario=PATH, seed=N): which scenario the cluster fixture starts, and its seed",
+    )
+    if config.pluginmanager.hasplugin("asyncio"):
+        from edgeless_sim.testing import fixtures
+
+        config.pluginmanager.register(fixtures, "edgeless-sim-fixtures")
+
+
+@pytest.fixture
+def cluster() -> None:
+    """Stand in for the real fixture where pytest-asyncio is missing."""
+    pytest.fail(
+        'the cluster fixture needs pytest-asyncio: pip install "edgeless-sim[test]"', pytrace=False
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Let coroutine tests that ask for a cluster need no marker of pytest-asyncio."""
+    if (
+        name.startswith("test")
+        and inspect.iscoroutinefunction(obj)
+        and collector.config.pluginmanager.hasplugin("asyncio")
+        and not set(_FIXTURES).isdisjoint(inspect.signature(obj).parameters)
+        and not any(mark.name == "asyncio" for mark in getattr(obj, "pytestmark", ()))
+    ):
+        pytest.mark.asyncio(obj)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """Tests that ask for a cluster run on the virtual loop, all others as they always did."""
+    names = getattr(item, "fixturenames", ())
+    if set(_FIXTURES).isdisjoint(names):
+        return {"asyncio": asyncio.new_event_loop}
+    from edgeless_sim.kernel.loop import VirtualTimeLoop
+
+    return {"virtual": VirtualTimeLoop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failing test prints its seed, the command that repeats it, and what happened last."""
+    report = yield
+    seed = item.stash.get(seed_key, None)
+    if report.failed and call.when == "call" and seed is not None:
+        command = f"pytest {shlex.quote(item.nodeid)} --edgeless-seed {seed}"
+        lines = [f"seed {seed}; repeat it with: {command}"]
+        tail = item.stash.get(tail_key, None)
+        if tail is not None:
+            lines += ["", "the journal's last records:", *tail()]
+        report.sections.append(("edgeless-sim", "\n".join(lines)))
+    return report
