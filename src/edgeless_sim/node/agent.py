@@ -88,7 +88,7 @@ class Agent:
             except BadCodeError as error:
                 raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
             self.functions[pid] = hosted
-            self._record_start(hosted.handle.number, request.workflow_id.hex, request.name)
+            self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
             hosted.start()
             self._changed()
         self.revision += 1
@@ -128,7 +128,7 @@ class Agent:
             except RejectedError:
                 del self.resources[pid]
                 raise
-            self._record_start(hosted.handle.number, request.workflow_id.hex, request.name)
+            self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
             self._changed()
         self.revision += 1
         return StartReply(pid, self.revision)

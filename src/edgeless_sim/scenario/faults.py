@@ -10,8 +10,9 @@ from typing import Final
 import anyio
 
 from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.network import Fault
-from edgeless_sim.errors import ExpectationError
+from edgeless_sim.errors import EdgelessError, ExpectationError
 from edgeless_sim.model.event import CallReturnKind
 from edgeless_sim.model.names import quoted
 from edgeless_sim.scenario import steps as do
@@ -39,22 +40,12 @@ class StepPerformer:
                 await self._workflow(step)
             case do.CrashNode() | do.StopNode() | do.CrashOrchestrator():
                 await self._outage(step, done)
-            case do.RestartNode():
-                await self._cluster.node(step.node).restart()
-            case do.RestartOrchestrator():
-                await self._cluster.domain(step.domain).restart()
-            case do.Partition() | do.Degrade():
-                await self._network_fault(step, done)
-            case do.Heal():
-                self._cluster.network.heal_all()
-            case do.Cordon():
-                self._cluster.node(step.node).cordon()
-            case do.Uncordon():
-                self._cluster.node(step.node).uncordon()
-            case do.Send():
-                await self._send(step)
-            case do.CallComponent():
-                await self._call(step)
+            case do.RestartNode() | do.Cordon() | do.Uncordon() | do.RestartOrchestrator():
+                await self._recovery(step)
+            case do.Partition() | do.Degrade() | do.Heal():
+                await self._network(step, done)
+            case do.Send() | do.CallComponent():
+                await self._event(step)
         done()
 
     async def until(self, when_ns: int) -> None:
@@ -77,22 +68,43 @@ class StepPerformer:
     async def _outage(
         self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], None]
     ) -> None:
+        handle: NodeHandle | DomainHandle
         if isinstance(step, do.CrashOrchestrator):
             handle = self._cluster.domain(step.domain)
             await handle.crash()
+        elif isinstance(step, do.CrashNode):
+            handle = self._cluster.node(step.node)
+            await handle.crash()
         else:
             handle = self._cluster.node(step.node)
-            await (handle.stop() if isinstance(step, do.StopNode) else handle.crash())
+            await handle.stop()
         done()
         if step.restart_after is not None:
             await self.until(step.at + step.restart_after)
             await handle.restart()
 
-    async def _network_fault(
-        self, step: do.Partition | do.Degrade, done: Callable[[], None]
+    async def _recovery(
+        self, step: do.RestartNode | do.Cordon | do.Uncordon | do.RestartOrchestrator
     ) -> None:
-        faults: list[Fault] = []
+        if isinstance(step, do.RestartOrchestrator):
+            await self._cluster.domain(step.domain).restart()
+            return
+        node = self._cluster.node(step.node)
+        if isinstance(step, do.RestartNode):
+            await node.restart()
+        elif isinstance(step, do.Cordon):
+            node.cordon()
+        else:
+            node.uncordon()
+
+    async def _network(
+        self, step: do.Partition | do.Degrade | do.Heal, done: Callable[[], None]
+    ) -> None:
         network = self._cluster.network
+        if isinstance(step, do.Heal):
+            network.heal_all()
+            return
+        faults: list[Fault] = []
         a, b = step.between
         if isinstance(step, do.Partition):
             faults.append(network.one_way(a, b) if step.one_way else network.partition(a, b))
@@ -107,15 +119,32 @@ class StepPerformer:
             for fault in faults:
                 fault.heal()
 
-    async def _send(self, step: do.Send) -> None:
-        if step.count == 1:
+    async def _event(self, step: do.Send | do.CallComponent) -> None:
+        if isinstance(step, do.CallComponent):
+            await self._call(step)
+        elif step.count == 1:
             await self._cluster.cast(step.to, step.payload)
-            return
+        else:
+            await self._send_many(step)
+
+    async def _send_many(self, step: do.Send) -> None:
+        errors: list[EdgelessError] = []
+
+        async def send() -> None:
+            try:
+                await self._cluster.cast(step.to, step.payload)
+            except EdgelessError as error:
+                errors.append(error)
+
         # Looking the component up takes a round trip; it must not slow down the rate.
         async with anyio.create_task_group() as group:
             for number in range(step.count):
                 await self.until(step.at + number * step.every)
-                group.start_soon(self._cluster.cast, step.to, step.payload)
+                if errors:
+                    break
+                group.start_soon(send)
+        if errors:
+            raise errors[0]
 
     async def _call(self, step: do.CallComponent) -> None:
         timeout_s = step.timeout / _NS_PER_S

@@ -42,8 +42,8 @@ class ComponentTrace:
 class Observer:
     """Subscribe `read` to a journal."""
 
-    def __init__(self, within: Sequence[tuple[str, str, int]] = ()) -> None:
-        """*within* lists (workflow, component, ns): count the events that take longer."""
+    def __init__(self, within: Sequence[tuple[str, int]] = ()) -> None:
+        """*within* lists (component, ns): count the events of it that take longer."""
         #: Lost events by cause.
         self.losses: Counter[str] = Counter()
         self._within = within
@@ -66,6 +66,11 @@ class Observer:
     def component(self, workflow: str, component: str) -> ComponentTrace:
         """One component; an empty trace if it has never run."""
         return self.components(workflow).get(component) or ComponentTrace(component)
+
+    def workflows(self, workflow: str | None) -> list[tuple[str, dict[str, ComponentTrace]]]:
+        """The components of *workflow*, or of all that are not stopped, by name."""
+        names = list(self._ids) if workflow is None else [workflow]
+        return [(name, self.components(name)) for name in names]
 
     def runs(self, trace: ComponentTrace) -> bool:
         """Whether an instance lives, has not failed, and its node lives."""
@@ -111,8 +116,9 @@ class Observer:
             self._workflow_ids[number] = name
         elif what == "component":
             workflow, _, component = name.partition("/")
-            traces = self._traces.setdefault(workflow, {})
-            self._components[number] = traces.setdefault(component, ComponentTrace(component))
+            trace = self._components[number] = ComponentTrace(component)
+            trace.within_ns = tuple(ns for name, ns in self._within if name == component)
+            self._traces.setdefault(workflow, {})[component] = trace
 
     def _rare(self, kind: str, record: Record) -> None:
         if kind == "start":
@@ -144,19 +150,11 @@ class Observer:
 
     def _state(self, subject: int, state: Any, reason: Any) -> None:
         if state == "named":
-            self._name(self._workflow_ids.get(subject, ""), str(reason))
+            self._ids[str(reason)] = self._workflow_ids.get(subject, "")
         elif state in ("failed", "backoff"):
             self._broken.add(subject)
         elif state == "restarted":
             self._broken.discard(subject)
-
-    def _name(self, workflow_id: str, name: str) -> None:
-        self._ids[name] = workflow_id
-        traces = self._traces.setdefault(workflow_id, {})
-        for workflow, component, limit_ns in self._within:
-            if workflow == name:
-                trace = traces.setdefault(component, ComponentTrace(component))
-                trace.within_ns = (*trace.within_ns, limit_ns)
 
     def _on_node(self, node: str) -> Iterator[int]:
         for traces in self._traces.values():
