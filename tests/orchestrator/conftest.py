@@ -99,10 +99,9 @@ class FakeNode:
     def begin(self) -> None:
         """Listen, register, and refresh every second."""
         self.alive = True
-        services = {
-            service: self
-            for service in ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
-        }
+        services = dict.fromkeys(
+            ("FunctionInstance", "ResourceConfiguration", "NodeManagement"), self
+        )
         transport = MemoryTransport(self.world.scheduler, self.world.network, self.location)
         address = Address("memory", self.location)
         self.listener = transport.attach(address, Dispatcher(services))

@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from edgeless_sim.errors import NoFeasibleNodeError, RejectedError
+from edgeless_sim.model.event import PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 
 LID = LogicalId(UUID(int=1))
@@ -97,7 +99,7 @@ def test_patches_are_translated_from_logical_to_physical_over_both_apis(play: An
         await world.function(1)
         await world.resource(2)
         await world.patch(1, {"out-1": 2})
-        await world.client.patch_resource(_patch_request(2, {"out-2": 1}))
+        await world.client.patch_resource(patch_request(2, {"out-2": 1}))
         await world.settled()
         function = node.told("start_function")[0].instance_id
         resource = node.told("start_resource")[0].instance_id
@@ -112,9 +114,7 @@ def test_patches_are_translated_from_logical_to_physical_over_both_apis(play: An
     play(story)
 
 
-def _patch_request(number: int, outputs: dict[str, int]) -> Any:
-    from edgeless_sim.model.event import PatchRequest, Target
-
+def patch_request(number: int, outputs: dict[str, int]) -> PatchRequest:
     targets = {
         channel: Target(InstanceId(NIL, FunctionId(UUID(int=target))), "")
         for channel, target in outputs.items()
@@ -183,7 +183,7 @@ def test_without_a_feasible_node_the_refusal_says_why(play: Any) -> None:
         await world.node(0)
         await world.node(1, labels=("red",), cpus=0)
         error = await world.refused(world.function(1, annotations={"label_match_all": "red"}))
-        assert type(error).__name__ == "NoFeasibleNodeError"
+        assert isinstance(error, NoFeasibleNodeError)
         assert error.summary == (
             "Could not start function run-time RUST_WASM class ID fc-1 version 0.1 code None"
         )
@@ -224,9 +224,7 @@ def test_a_function_is_not_stopped_or_patched_through_the_api_of_resources(play:
     async def story(world: Any) -> None:
         node = await world.node(0)
         await world.function(1)
-        error = await world.refused(
-            world.client.stop_resource(InstanceId(NIL, FunctionId(LID)))
-        )
+        error = await world.refused(world.client.stop_resource(InstanceId(NIL, FunctionId(LID))))
         assert error.summary == "wrong kind of component"
         assert len(node.instances) == 1
         assert world.component(1).state == "running"
@@ -237,8 +235,6 @@ def test_a_function_is_not_stopped_or_patched_through_the_api_of_resources(play:
 
 
 def test_bad_code_is_refused_at_once_with_the_words_of_the_node(play: Any) -> None:
-    from edgeless_sim.errors import RejectedError
-
     async def story(world: Any) -> None:
         nodes = await world.nodes(3)
         for node in nodes:
@@ -254,8 +250,6 @@ def test_bad_code_is_refused_at_once_with_the_words_of_the_node(play: Any) -> No
 
 
 def test_when_a_node_refuses_the_next_candidate_is_tried(play: Any) -> None:
-    from edgeless_sim.errors import RejectedError
-
     async def story(world: Any) -> None:
         nodes = await world.nodes(4)
         for node in nodes[:3]:
@@ -300,13 +294,10 @@ def test_a_cordon_outlives_a_restart_of_the_node(play: Any) -> None:
     play(story)
 
 
-def test_migration_starts_the_new_instance_before_it_stops_the_old_one(play: Any) -> None:
+def test_a_migration_that_no_target_can_take_is_declined_with_the_reason(play: Any) -> None:
     async def story(world: Any) -> None:
         source, target = await world.nodes(2)
         await world.function(2, annotations={"node_id_match_any": "edge/0"})
-        await world.function(1, {"out": 2}, {"node_id_match_any": "edge/0"})
-        await world.patch(2, {"back": 1})
-        await world.resource_free_move(2) if False else None
         world.orchestrator.migrate(LogicalId(UUID(int=2)), ["edge/1"])
         await world.settled()
         assert world.component(2).node == "edge/0"
@@ -337,7 +328,6 @@ def test_a_migrated_function_is_rewired_with_its_predecessors(play: Any) -> None
         assert wired.instance == new.instance
         assert wired.invocation_url == f"memory://node/{other}"
         assert nodes[other].outputs[new.instance]["out"].instance == new.instance
-        assert nodes[old.node].told("start_function")[0] is not None
 
     play(story)
 
@@ -355,8 +345,6 @@ def test_migrating_a_resource_to_an_unknown_node_is_declined(play: Any) -> None:
 
 
 def test_a_refused_migration_leaves_the_running_instance_alone(play: Any) -> None:
-    from edgeless_sim.errors import RejectedError
-
     async def story(world: Any) -> None:
         source = await world.node(0, resources=("rc-1",))
         await world.resource(1)

@@ -1,6 +1,7 @@
 """A whole EDGELESS cluster in one process: the only place that wires actors and transports."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
+_FREEZE_NODES: Final = 100
 
 
 class Cluster:
@@ -195,6 +197,10 @@ class Cluster:
             await handle.start()
             self._start_nodes(handle)
         await self.wait_for(self._ready, _READY_TIMEOUT_S)
+        if self.topology.nodes_total >= _FREEZE_NODES:
+            # What is alive now stays so: full collections would walk it again and again.
+            gc.collect()
+            gc.freeze()
 
     def _start_nodes(self, domain: DomainHandle) -> None:
         dice = self._entropy.stream(f"{domain.name}/node ids")
@@ -237,6 +243,8 @@ class Cluster:
         self._controller.crash()
         self._client.close()
         self._runtimes.close()
+        if self.topology.nodes_total >= _FREEZE_NODES:
+            gc.unfreeze()
 
     # -- looking up -----------------------------------------------------------------------------
 

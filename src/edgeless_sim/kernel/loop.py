@@ -12,7 +12,7 @@ import contextvars
 import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from edgeless_sim.errors import DeadlockError
 from edgeless_sim.kernel.pump import PumpedScheduler
@@ -21,7 +21,10 @@ from edgeless_sim.kernel.scheduler import Scheduler, Timer, TimerQueue
 __all__ = ["Pacer", "VirtualTimeLoop", "current_scheduler", "run"]
 
 T = TypeVar("T")
-_PROGRESS_EVERY = 2048
+_PROGRESS_EVERY: Final = 2048
+
+#: Whether what runs in a context is background work: a task keeps its own, whoever wakes it.
+_GROUND: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("edgeless_sim_background")
 
 
 class Pacer(Protocol):
@@ -92,6 +95,20 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self.scheduler.now / 1e9
 
+    def create_task(  # type: ignore[override]  # asyncio's overloads differ between versions
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+        **options: Any,
+    ) -> "asyncio.Task[T]":
+        """See asyncio. The task stays foreground or background work, whoever wakes it."""
+        if context is None:
+            context = contextvars.copy_context()
+        context.run(_GROUND.set, self.scheduler.background)
+        return super().create_task(coro, name=name, context=context, **options)
+
     def call_soon(  # type: ignore[override]  # a Handle of ours, with the same interface
         self,
         callback: Callable[..., object],
@@ -99,9 +116,12 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.Handle:
         """See asyncio. FIFO with the kernel's own callbacks."""
-        handle = _Handle(callback, args, self, context)
         scheduler = self.scheduler
-        scheduler.ready.append((handle.run, (), scheduler.background))
+        background = scheduler.background
+        if context is not None:
+            background = context.get(_GROUND, background)
+        handle = _Handle(callback, args, self, context)
+        scheduler.ready.append((handle.run, (), background))
         return handle
 
     # Runner's SIGINT handler is the only legitimate caller; there are no other threads.
@@ -115,7 +135,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.TimerHandle:
         """See asyncio. *delay* is rounded to nanoseconds once, not through float loop time."""
-        return self._call_at_ns(self.scheduler.now + round(delay * 1e9), callback, args, context)
+        when_ns = None if delay == math.inf else self.scheduler.now + round(delay * 1e9)
+        return self._call_at_ns(when_ns, callback, args, context)
 
     def call_at(  # type: ignore[override]  # see call_soon
         self,
@@ -125,23 +146,30 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.TimerHandle:
         """See asyncio."""
-        return self._call_at_ns(round(when * 1e9), callback, args, context)
+        when_ns = None if when == math.inf else round(when * 1e9)
+        return self._call_at_ns(when_ns, callback, args, context)
 
     def _call_at_ns(
         self,
-        when_ns: int,
+        when_ns: int | None,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> events.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]  # private, but what BaseEventLoop does
         handle = _TimerHandle(callback, args, self, context)
-        handle._when = when_ns / 1e9  # noqa: SLF001 - set here to keep the constructor slim
-        handle._timer = self.scheduler.timer_at(when_ns, handle.run)  # noqa: SLF001 - see above
+        # Both are set here to keep the constructor slim.
+        if when_ns is None:
+            # Never: such a timer must not keep a deadlock from being one.
+            handle._when = math.inf  # noqa: SLF001 - see above
+            handle._timer = Timer(handle.run, (), None)  # noqa: SLF001 - see above
+        else:
+            handle._when = when_ns / 1e9  # noqa: SLF001 - see above
+            handle._timer = self.scheduler.timer_at(when_ns, handle.run)  # noqa: SLF001 - see above
         return handle  # type: ignore[return-value]  # behaves as a TimerHandle
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """Nothing to count: a cancelled timer is dropped when its time comes."""
+        """Nothing to count: the kernel's timer has told its heap."""
 
     def _process_events(self, event_list: list[object]) -> None:
         """There is no selector."""
@@ -176,11 +204,14 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         ready = scheduler.ready
         popleft = ready.popleft
         for _ in range(_PROGRESS_EVERY):
-            while ready:
+            # In rounds, as asyncio does it: whoever spins must not keep the loop from stopping.
+            for _ in range(len(ready)):
                 callback, args, scheduler.background = popleft()
                 callback(*args)
             if self._stopping:  # type: ignore[attr-defined]  # private, but what run_forever reads
                 break
+            if ready:
+                continue
             if self._settle_waiters and scheduler.foreground_idle():
                 self._wake_settled()
                 continue
@@ -211,6 +242,20 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 def _give_up(waiter: "asyncio.Future[bool]") -> None:
     if not waiter.done():
         waiter.set_result(False)
+
+
+def ground() -> bool:
+    """Whether the running callback or task is background work."""
+    loop = asyncio.get_running_loop()
+    return isinstance(loop, VirtualTimeLoop) and loop.scheduler.background
+
+
+def enter_ground(background: bool) -> None:
+    """Make the running task background or foreground work from here on; nothing in real time."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualTimeLoop):
+        loop.scheduler.background = background
+        _GROUND.set(background)
 
 
 def current_scheduler() -> Scheduler:

@@ -255,7 +255,6 @@ def _name_of_entry(entry: _Entry) -> str:
 
 
 def _name_of(callback: Callback | None) -> str:
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
-        return f"task {owner.get_name()}"
-    return getattr(callback, "__qualname__", type(callback).__name__)
+    # A handle of asyncio's tells what it would run, not that it is a handle.
+    inner = getattr(getattr(callback, "__self__", None), "_callback", None) or callback
+    return getattr(inner, "__qualname__", type(inner).__name__)

@@ -7,13 +7,13 @@ and to the ε-CON (`subscriber`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 
 from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainRegistrationClient
 from edgeless_sim.api.codec import MsgpackCodec, encode_refusal, encode_result
-from edgeless_sim.api.dispatch import Dispatcher
+from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
 from edgeless_sim.api.services import UPDATE_NODE
 from edgeless_sim.errors import (
@@ -43,18 +43,10 @@ from edgeless_sim.orchestrator.requests import ComponentRequests, infeasible, is
 from edgeless_sim.orchestrator.subscriber import DomainSubscriber
 from edgeless_sim.orchestrator.view import DomainView
 
-__all__ = ["IncomingFrame", "Orchestrator", "OrchestratorSettings"]
+__all__ = ["Orchestrator", "OrchestratorSettings"]
 
 _TICK_NS: Final = 1_000_000_000
 _SUBSCRIPTION_INTERVAL_S: Final = 2.0
-
-
-class IncomingFrame(Protocol):
-    """A frame as a transport hands it over; only `api` may name the transport's own type."""
-
-    method: str
-    payload: bytes
-    peer: str
 
 
 class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +93,7 @@ class Orchestrator:
         self._proxy = proxy
         self._chronicle = Chronicle(context.journal, settings.domain_id)
         self._state = DomainState()
-        self._register = NodeRegister(settings.keep_alive_s)
+        self._register = NodeRegister(settings.keep_alive_s, connect)
         self._membership = Membership(self._state, self._chronicle)
         # The time is part of the name: a restarted ε-ORC must not choose the same ids again.
         name = f"{context.name}/placement/{context.scheduler.now_ns()}"
@@ -125,7 +117,7 @@ class Orchestrator:
             "FunctionInstance": self._requests,
             "ResourceConfiguration": self._requests,
         }
-        self._dispatch: Callable[[Any], Awaitable[bytes]] = Dispatcher(services, self._codec)
+        self._dispatch = Dispatcher(services, self._codec)
         wanted_s = settings.keep_alive_s / 2 if settings.keep_alive_s else None
         self._accepted = encode_result(self._codec, UpdateNodeResponse(wanted_s))
         self._ticks: Timer | None = None
@@ -158,7 +150,7 @@ class Orchestrator:
 
     # --- frames
 
-    def handler(self, incoming: IncomingFrame) -> bytes | Awaitable[bytes]:
+    def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
         """Serve one request of the ε-CON or of a node."""
         if incoming.method != UPDATE_NODE:
             return self._dispatch(incoming)

@@ -4,6 +4,7 @@ Deadlines count on this process's clock from the moment a request arrives; what 
 is of no interest (defect U06). Not here: what becomes of nodes that join or go (`membership`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
@@ -49,11 +50,13 @@ class NodeRegister:
 
     With *keep_alive_s* above 0 our own nodes are asked to refresh every half of it, and are gone
     after twice as long without a refresh (design, decision 4); other nodes, or all of them with 0,
-    announce how long they are to be believed.
+    announce how long they are to be believed. *connect* raises ValueError for a URL that this
+    process cannot use.
     """
 
-    def __init__(self, keep_alive_s: float) -> None:
+    def __init__(self, keep_alive_s: float, connect: Callable[[str], object]) -> None:
         self._keep_alive_s = keep_alive_s
+        self._connect = connect
         self._entries: dict[NodeId, _Entry] = {}
         self._by_peer: dict[str, _Entry] = {}
         # Holds each entry once, under a deadline that may have been put off since.
@@ -81,6 +84,8 @@ class NodeRegister:
         if entry is not None:
             self._check_rival(entry, request, now_ns)
         _check(request)
+        if entry is None or entry.agent_url != request.agent_url:
+            self._check_usable(request.agent_url)
         if entry is None:
             if len(self._entries) >= NODES_MAX:
                 raise RejectedError("too many nodes", f"{NODES_MAX} are registered")
@@ -141,6 +146,13 @@ class NodeRegister:
                 "duplicate node id",
                 f"{request.node_id} is the id of a living node at {quoted(entry.agent_url)}",
             )
+
+    def _check_usable(self, url: str) -> None:
+        try:
+            self._connect(url)
+        except ValueError as error:
+            detail = clipped(f"agent_url: {error}")
+            raise RejectedError("invalid node configuration", detail) from None
 
     def _add(self, request: UpdateNodeRequest, deadline_ns: int, ttl_ns: int) -> None:
         entry = _Entry(request.node_id, request.nonce, request.agent_url, deadline_ns, ttl_ns)

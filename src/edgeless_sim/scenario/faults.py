@@ -29,8 +29,10 @@ class StepPerformer:
     def __init__(self, scenario: Scenario, cluster: Cluster) -> None:
         self._scenario = scenario
         self._cluster = cluster
+        #: The journal's numbers of the workflows that were started.
+        self._numbers: dict[str, int] = {}
 
-    async def perform(self, step: do.Step, done: Callable[[], None]) -> None:
+    async def perform(self, step: do.Step, done: Callable[[], object]) -> None:
         """Perform *step*; call *done* when it has taken effect, and then see to what it undoes.
 
         Raises the `EdgelessError` of the cluster, or `ExpectationError` for a wrong reply.
@@ -55,18 +57,19 @@ class StepPerformer:
             await self._cluster.clock.sleep((when_ns - now_ns) / _NS_PER_S)
 
     async def _workflow(self, step: do.StartWorkflow | do.StopWorkflow) -> None:
+        # The records let readers of the journal know a workflow by the scenario's name for it.
+        journal = self._cluster.journal
         if isinstance(step, do.StopWorkflow):
             await self._cluster.stop_workflow(step.workflow)
+            journal.record("state", self._numbers[step.workflow], "unnamed", step.workflow)
             return
         request = self._scenario.workflows[step.file]
         status = await self._cluster.start_workflow(request, name=step.workflow)
-        # So that readers of the journal know the workflow by the scenario's name for it.
-        journal = self._cluster.journal
-        number = journal.intern("workflow", str(status.workflow_id))
+        number = self._numbers[step.workflow] = journal.intern("workflow", str(status.workflow_id))
         journal.record("state", number, "named", step.workflow)
 
     async def _outage(
-        self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], None]
+        self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], object]
     ) -> None:
         handle: NodeHandle | DomainHandle
         if isinstance(step, do.CrashOrchestrator):
@@ -98,7 +101,7 @@ class StepPerformer:
             node.uncordon()
 
     async def _network(
-        self, step: do.Partition | do.Degrade | do.Heal, done: Callable[[], None]
+        self, step: do.Partition | do.Degrade | do.Heal, done: Callable[[], object]
     ) -> None:
         network = self._cluster.network
         if isinstance(step, do.Heal):

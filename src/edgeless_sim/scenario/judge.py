@@ -3,6 +3,8 @@
 The answer always says what was found. An expectation that cannot be judged does not hold.
 """
 
+from pydantic import BaseModel
+
 from edgeless_sim.api.messages import ComponentState
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import EdgelessError
@@ -30,7 +32,7 @@ _DURATION_KEYS = frozenset(
 _SHOWN_MAX = 5
 
 
-def one_line(table: expect.ExpectationTable | object) -> str:
+def one_line(table: BaseModel) -> str:
     """A step or an expectation as it stands in the file, on one line."""
     dump = table.model_dump(by_alias=True, exclude_defaults=True)
     head = dump.pop("what", None) or dump.pop("do", "")

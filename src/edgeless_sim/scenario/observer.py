@@ -50,8 +50,9 @@ class Observer:
         self._nodes: dict[int, str] = {}
         self._components: dict[int, ComponentTrace] = {}
         self._workflow_ids: dict[int, str] = {}
-        #: Workflow id by the name that the scenario gives it, and the reverse.
+        #: Workflow id by the name that the scenario gives it.
         self._ids: dict[str, str] = {}
+        self._stopped: set[str] = set()
         self._traces: dict[str, dict[str, ComponentTrace]] = {}
         self._by_instance: dict[int, ComponentTrace] = {}
         self._broken: set[int] = set()
@@ -69,7 +70,8 @@ class Observer:
 
     def workflows(self, workflow: str | None) -> list[tuple[str, dict[str, ComponentTrace]]]:
         """The components of *workflow*, or of all that are not stopped, by name."""
-        names = list(self._ids) if workflow is None else [workflow]
+        current = [name for name in self._ids if name not in self._stopped]
+        names = current if workflow is None else [workflow]
         return [(name, self.components(name)) for name in names]
 
     def runs(self, trace: ComponentTrace) -> bool:
@@ -151,6 +153,9 @@ class Observer:
     def _state(self, subject: int, state: Any, reason: Any) -> None:
         if state == "named":
             self._ids[str(reason)] = self._workflow_ids.get(subject, "")
+            self._stopped.discard(str(reason))
+        elif state == "unnamed":
+            self._stopped.add(str(reason))
         elif state in ("failed", "backoff"):
             self._broken.add(subject)
         elif state == "restarted":

@@ -1,0 +1,122 @@
+"""Properties that hold in a simulated cluster at every settled moment.
+
+The codes are those of the invariants in the reliability contract: I01, I02 exactly one instance per
+component, I03 a component that cannot be placed says why, I13 the inventories agree, I16 and I17
+outputs lead to living instances, and I39 nothing is left over.
+"""
+
+from edgeless_sim.api.messages import ComponentMapping, ComponentState, WorkflowInfo
+from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.node.phase import Phase
+
+__all__ = ["cluster_violations", "residue", "running_instances"]
+
+
+def running_instances(cluster: Cluster) -> dict[InstanceId, str]:
+    """Every instance that lives on a living node, with the node's name. Failed ones count."""
+    return {
+        pid: name
+        for name, handle in cluster.nodes.items()
+        if handle.alive
+        for pid in (*_functions(cluster, name), *handle.node.agent.resources)
+    }
+
+
+async def cluster_violations(cluster: Cluster) -> list[str]:
+    """What is wrong with a cluster that had time to settle; empty if nothing is."""
+    violations: list[str] = []
+    running = running_instances(cluster)
+    wanted: dict[InstanceId, str] = {}
+    for status in await cluster.controller.list_workflows():
+        info = await cluster.controller.inspect(status.workflow_id)
+        title = status.name or str(status.workflow_id)
+        for component in info.status.mapping:
+            violations += _component_faults(title, component, running, wanted)
+        violations += _output_faults(title, info, cluster, running)
+    violations += [
+        f"I13: {running[pid]} runs {pid}, which belongs to no component"
+        for pid in running
+        if pid not in wanted
+    ]
+    for name, domain in cluster.domains.items():
+        try:
+            domain.orchestrator.check_invariants()
+        except AssertionError as error:
+            violations.append(f"ε-ORC {name}: {error}")
+    return violations
+
+
+def residue(cluster: Cluster) -> dict[str, int]:
+    """What is left on the nodes; all zero when every workflow has stopped (I39)."""
+    left = {"instances": 0, "inboxes": 0, "pending calls": 0, "waiting segments": 0}
+    for handle in cluster.nodes.values():
+        if handle.alive:
+            node = handle.node
+            left["instances"] += len(node.agent.functions) + len(node.agent.resources)
+            left["inboxes"] += len(node.plane.local)
+            left["pending calls"] += len(node.plane.calls)
+            left["waiting segments"] += node.processor.waiting
+    return left
+
+
+def _functions(cluster: Cluster, name: str) -> list[InstanceId]:
+    functions = cluster.nodes[name].node.agent.functions
+    return [pid for pid, hosted in functions.items() if hosted.phase is not Phase.GONE]
+
+
+def _component_faults(
+    title: str,
+    component: ComponentMapping,
+    running: dict[InstanceId, str],
+    wanted: dict[InstanceId, str],
+) -> list[str]:
+    name = f"{title}/{component.name}"
+    if component.state is ComponentState.PENDING:
+        if component.instance is not None:
+            return [f"I03: {name} is pending and has the instance {component.instance}"]
+        return [] if component.reason else [f"I03: {name} is pending without a reason"]
+    if component.instance is None:
+        return [f"I01: {name} is {component.state} without an instance"]
+    faults = []
+    if component.instance in wanted:
+        faults.append(f"I01: {name} and {wanted[component.instance]} share an instance")
+    wanted[component.instance] = name
+    if component.instance not in running:
+        faults.append(f"I01: the instance of {name} does not run: {component.instance}")
+    elif running[component.instance] != component.node:
+        faults.append(f"I11: {name} is said to be on {component.node}")
+    return faults
+
+
+def _output_faults(
+    title: str, info: WorkflowInfo, cluster: Cluster, running: dict[InstanceId, str]
+) -> list[str]:
+    """I16 and I17: channels lead where the workflow says, and to nobody who is dead."""
+    instances = {part.name: part.instance for part in info.status.mapping}
+    faults = []
+    functions = [(part.name, part.output_mapping) for part in info.request.functions]
+    resources = [(part.name, part.output_mapping) for part in info.request.resources]
+    for component, mapping in (*functions, *resources):
+        pid = instances.get(component)
+        if pid is None or pid not in running:
+            continue
+        agent = cluster.nodes[running[pid]].node.agent
+        hosted = agent.functions.get(pid) or agent.resources[pid]
+        expected = {
+            channel: target.key
+            for channel, name in mapping.items()
+            if (target := instances.get(name)) is not None
+        }
+        actual = {
+            channel: key
+            for channel, key in hosted.handle.targets.items()
+            if instances.get(mapping.get(channel, "")) is not None
+            or channel not in mapping
+        }
+        if actual != expected:
+            faults.append(
+                f"I16: {title}/{component} has outputs {sorted(actual)} "
+                f"that do not match {sorted(expected)}"
+            )
+    return faults

@@ -1,0 +1,119 @@
+"""Properties of the data plane that hold in every run, read from the journal alone.
+
+The codes are those of the invariants in the reliability contract: I22 at most once, I23 order per
+pair, I24 every loss has a cause, I28 one handler at a time with init first and stop last, I44 time
+never goes back.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from edgeless_sim.kernel.journal import Record
+from edgeless_sim.model.event import EventType
+
+__all__ = ["JournalChecker"]
+
+_VIOLATIONS_MAX: Final = 100
+_STOP_HANDLER: Final = 3
+
+
+class JournalChecker:
+    """A journal reader that notes every violation: ``journal.subscribe(checker)``."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.sent = 0
+        self.handled = 0
+        self.dropped = 0
+        self._now_ns = 0
+        #: Sent and neither handled nor dropped yet: source and target.
+        self._open: dict[int, tuple[int, int]] = {}
+        self._returns: set[int] = set()
+        self._last_handled: dict[tuple[int, int], int] = {}
+        self._inside: dict[int, int] = {}
+        self._initialised: set[int] = set()
+        self._stopped: set[int] = set()
+        self._resources: set[int] = set()
+
+    def __call__(self, batch: Sequence[Record]) -> None:
+        """Take the next records."""
+        for record in batch:
+            if record[0] < self._now_ns:
+                self._note("I44", record, "time went back")
+            self._now_ns = record[0]
+            kind = record[1]
+            if kind == "send":
+                self.sent += 1
+                self._open[record[2]] = (record[3], record[4])
+                if record[5] >= EventType.CALL_RET:
+                    self._returns.add(record[2])
+            elif kind == "begin":
+                self._begin(record)
+            elif kind == "end":
+                self._inside.pop(record[3], None)
+            elif kind == "drop":
+                self._drop(record)
+            elif kind == "recv":
+                self._receive(record)
+            elif kind == "stop":
+                self._stopped.add(record[2])
+
+    def unexplained(self) -> list[int]:
+        """Serials of events that were sent and neither handled nor dropped (I24).
+
+        Events still on their way, or in a queue, are among them: ask when the cluster is settled.
+        """
+        return sorted(self._open)
+
+    def check(self) -> None:
+        """Raise AssertionError that lists the violations, if there are any."""
+        assert not self.violations, "\n".join(self.violations)
+
+    def _receive(self, record: Record) -> None:
+        """A return is handled when it is received; an event when its handler begins."""
+        if record[2] not in self._open:
+            self._note("I22", record, "received, but never sent, or already handled or dropped")
+        elif record[2] in self._returns:
+            self._close(record[2])
+            self.handled += 1
+
+    def _begin(self, record: Record) -> None:
+        _, _, serial, instance, handler, waited_ns = record
+        if instance in self._inside:
+            self._note("I28", record, "a handler began inside another one")
+        if waited_ns < 0:
+            self._note("I44", record, "handled before it was sent")
+        if serial == 0:
+            self._inside[instance] = handler
+            if handler == 0:
+                self._initialised.add(instance)
+            elif instance in self._stopped:
+                self._note("I28", record, "a handler began after the stop")
+            return
+        if instance in self._initialised:
+            # Resources have no init, and may handle several events at a time.
+            self._inside[instance] = handler
+        if instance in self._stopped:
+            self._note("I21", record, "a handler began after the stop")
+        pair = self._open.pop(serial, None)
+        if pair is None:
+            self._note("I22", record, "handled twice, never sent, or dropped before")
+            return
+        self.handled += 1
+        link = (pair[0], instance)
+        if serial <= self._last_handled.get(link, 0):
+            self._note("I23", record, "overtaken by a later event of the same pair")
+        self._last_handled[link] = serial
+
+    def _drop(self, record: Record) -> None:
+        if record[2]:
+            self.dropped += 1
+            self._close(record[2])
+
+    def _close(self, serial: int) -> None:
+        self._open.pop(serial, None)
+        self._returns.discard(serial)
+
+    def _note(self, invariant: str, record: Record, what: str) -> None:
+        if len(self.violations) < _VIOLATIONS_MAX:
+            self.violations.append(f"{invariant} at {record[0] / 1e9:.6f} s: {what}: {record[1:]}")
