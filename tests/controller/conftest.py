@@ -68,6 +68,8 @@ class ScriptedOrchestrator:
         self.capabilities = CAPABILITIES
         self.ttl_s = 5.0
         self.told: list[tuple[str, Any]] = []
+        #: When starts were asked for.
+        self.started_ns: list[int] = []
         #: Name and start request of what runs.
         self.running: dict[LogicalId, Any] = {}
         self.refusals: dict[str, EdgelessError] = {}
@@ -167,6 +169,7 @@ class ScriptedOrchestrator:
         if self.hung:
             await self._for_ever()
         self.told.append((method, request))
+        self.started_ns.append(self.world.scheduler.now_ns())
         if request.name in self.refusals:
             raise self.refusals[request.name]
         instance = request.instance_id

@@ -1,4 +1,4 @@
-"""What clients ask for: start, stop, list, inspect, domains (cases C001, D01-D06, D11, U02, U28)."""
+"""What clients ask for: start, stop, list, inspect, domains (C001, D01, D02, D05, D06, D11)."""
 
 from typing import Any
 from uuid import UUID

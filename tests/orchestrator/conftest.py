@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -99,9 +98,8 @@ class FakeNode:
     def begin(self) -> None:
         """Listen, register, and refresh every second."""
         self.alive = True
-        services = dict.fromkeys(
-            ("FunctionInstance", "ResourceConfiguration", "NodeManagement"), self
-        )
+        names = ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
+        services = dict.fromkeys(names, self)
         transport = MemoryTransport(self.world.scheduler, self.world.network, self.location)
         address = Address("memory", self.location)
         self.listener = transport.attach(address, Dispatcher(services))
@@ -238,11 +236,12 @@ class FakeController:
         self.updates: list[UpdateDomainRequest] = []
         self.times: list[int] = []
         self.epoch = 0
+        self.insists = False
 
     async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         self.updates.append(request)
         self.times.append(current_scheduler().now_ns())
-        return UpdateDomainResponse(request.epoch != self.epoch, self.epoch)
+        return UpdateDomainResponse(self.insists or request.epoch != self.epoch, self.epoch)
 
 
 class World:
@@ -329,22 +328,9 @@ class World:
         )
         return await self.client.start_function(msgspec.structs.replace(request, **changes))
 
-    async def resource(
-        self,
-        number: int,
-        outputs: dict[str, int] | None = None,
-        class_type: str = "rc-1",
-        configuration: dict[str, str] | None = None,
-    ) -> StartReply:
+    async def resource(self, number: int, class_type: str = "rc-1") -> StartReply:
         return await self.client.start_resource(
-            ResourceInstanceSpecification(
-                class_type,
-                configuration or {},
-                WORKFLOW,
-                f"r{number}",
-                logical(number),
-                mapping(outputs),
-            )
+            ResourceInstanceSpecification(class_type, {}, WORKFLOW, f"r{number}", logical(number))
         )
 
     async def patch(self, number: int, outputs: dict[str, int], **changes: Any) -> None:
@@ -352,11 +338,10 @@ class World:
         await self.client.patch_function(msgspec.structs.replace(request, **changes))
 
     async def refused(self, request: Coroutine[Any, Any, Any]) -> EdgelessError:
-        with suppress(StopIteration):
-            try:
-                await request
-            except EdgelessError as error:
-                return error
+        try:
+            await request
+        except EdgelessError as error:
+            return error
         raise AssertionError("it was not refused")
 
     def component(self, number: int) -> Any:
@@ -365,12 +350,14 @@ class World:
         views = self.orchestrator.snapshot().components
         return next((view for view in views if view.logical_id == wanted), None)
 
-    def lose_next(self, method: str, kind: str) -> list[Frame]:
-        """Lose the next frame of this kind, e.g. the reply to a start; return what was lost."""
+    def lose_next(self, method: str, kind: str, peer: str = "node/") -> list[Frame]:
+        """Lose the next frame of this kind from or to *peer*; return what was lost."""
         lost: list[Frame] = []
+        wanted = f"/edgeless_api.{method}"
 
         def rule(frame: Frame, times: tuple[int, ...], dice: Random) -> tuple[int, ...]:
-            if not lost and frame.kind.value == kind and frame.method.endswith(method):
+            ours = frame.source.startswith(peer) or frame.destination.startswith(peer)
+            if ours and not lost and (frame.kind.value, frame.method) == (kind, wanted):
                 lost.append(frame)
                 return ()
             return times

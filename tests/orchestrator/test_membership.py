@@ -53,8 +53,7 @@ def test_deadlines_count_from_arrival_whatever_the_network_did(play: Any) -> Non
         node = await world.node(0)
         await world.clock.sleep(30)
         assert states(world).count("joined") == 1
-        assert world.orchestrator._register.refreshes_total >= 29
-        assert node.alive
+        assert len(node.answers) >= 30
 
     play(story)
 
@@ -265,11 +264,11 @@ def test_a_thousand_nodes_join_with_a_bounded_number_of_messages(play: Any) -> N
 def test_a_refresh_that_says_nothing_new_is_answered_with_the_same_bytes(play: Any) -> None:
     async def story(world: Any) -> None:
         node = await world.node(0)
-        before = world.journal.records_total
+        before = world.journal.digest()
         await world.clock.sleep(5)
         assert len(node.answers) >= 5
-        assert len({id(answer) for answer in node.answers}) == 1
-        world.journal.flush()
-        assert world.journal.records_total == before or node.calls == []
+        # Not merely equal: nothing was decoded or encoded for it.
+        assert len({id(answer) for answer in node.answers[1:]}) == 1
+        assert world.journal.digest() == before
 
     play(story)

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from edgeless_sim.api.clients import ControllerClient
-from edgeless_sim.api.messages import ComponentMapping, StartWorkflow, WorkflowInfo, WorkflowStatus
+from edgeless_sim.api.messages import (
+    ComponentMapping,
+    ComponentState,
+    StartWorkflow,
+    WorkflowInfo,
+    WorkflowStatus,
+)
 from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER, url_of
 from edgeless_sim.cluster.client import EventClient
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
@@ -39,6 +45,8 @@ T = TypeVar("T")
 
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
+#: Long enough for two refreshes of a domain.
+_PLACED_POLLS: Final = 100
 _FREEZE_NODES: Final = 100
 
 
@@ -111,10 +119,7 @@ class Cluster:
 
         Raises `UnknownComponentError` if there is no such component, or no instance of it.
         """
-        found = await self._component(component)
-        if not found.node:
-            raise UnknownComponentError("the component has no instance", component)
-        return found.node
+        return (await self._placed(component)).node
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -273,10 +278,25 @@ class Cluster:
         return matching[0][1]
 
     async def _instance(self, component: str) -> tuple[InstanceId, str]:
-        found = await self._component(component)
-        if found.instance is None or found.node not in self.nodes:
-            raise UnknownComponentError("the component has no instance", component)
+        found = await self._placed(component)
+        assert found.instance is not None, "a placed component has an instance"
         return found.instance, self.nodes[found.node].url
+
+    async def _placed(self, component: str) -> ComponentMapping:
+        """A component that has an instance on a node of ours.
+
+        What the ε-CON knows of instances is as old as the last refresh of the domain: a component
+        that runs and has no instance yet is waited for.
+        """
+        for _ in range(_PLACED_POLLS):
+            found = await self._component(component)
+            if found.instance is not None and found.node in self.nodes:
+                return found
+            if found.state is not ComponentState.RUNNING:
+                break
+            await self.clock.sleep(_POLL_S)
+        detail = f"{component} is {found.state}: {found.reason}" if found.reason else component
+        raise UnknownComponentError("the component has no instance", detail)
 
 
 @asynccontextmanager

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from edgeless_sim.errors import EdgelessError, RejectedError, UnreachableError
-from edgeless_sim.kernel.loop import current_scheduler
-from edgeless_sim.kernel.scheduler import Scheduler
+from edgeless_sim.kernel.loop import current_scheduler, enter_ground
+from edgeless_sim.kernel.scheduler import TimerQueue
 
 __all__ = ["MAILBOX_MAX", "Actor", "Spawn"]
 
@@ -28,6 +28,8 @@ MAILBOX_MAX: Final = 1024
 class _Envelope(Generic[RequestT]):
     request: RequestT
     reply: "asyncio.Future[Any] | None"
+    #: Whether the sender is background work; serving it is what the sender is.
+    background: bool
 
 
 class Actor(ABC, Generic[RequestT]):
@@ -40,7 +42,7 @@ class Actor(ABC, Generic[RequestT]):
         self._mailbox_max = mailbox_max
         self._running = False
         self._stopped = False
-        self._scheduler: Scheduler | None = None
+        self._scheduler: TimerQueue | None = None
 
     @abstractmethod
     async def handle(self, request: RequestT) -> object:
@@ -52,12 +54,10 @@ class Actor(ABC, Generic[RequestT]):
         Raises `UnreachableError` when *timeout_s* passes first, and `RejectedError` when the
         mailbox is full. The request is served all the same once it is in the mailbox.
         """
-        if self._scheduler is None:
-            self._scheduler = current_scheduler()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._put(_Envelope(request, reply))
-        deadline = self._scheduler.timer_at(
-            self._scheduler.now_ns() + round(timeout_s * 1e9), self._expire, reply, timeout_s
+        scheduler = self._put(request, reply)
+        deadline = scheduler.timer_at(
+            scheduler.now_ns() + round(timeout_s * 1e9), self._expire, reply, timeout_s
         )
         try:
             return await reply
@@ -66,7 +66,7 @@ class Actor(ABC, Generic[RequestT]):
 
     def cast(self, request: RequestT) -> None:
         """Send and forget; raise `RejectedError` when the mailbox is full."""
-        self._put(_Envelope(request, None))
+        self._put(request, None)
 
     @property
     def idle(self) -> bool:
@@ -81,20 +81,27 @@ class Actor(ABC, Generic[RequestT]):
             if reply is not None and not reply.done():
                 reply.set_exception(UnreachableError(f"{self.name} has stopped"))
 
-    def _put(self, envelope: _Envelope[RequestT]) -> None:
+    def _put(self, request: RequestT, reply: "asyncio.Future[Any] | None") -> TimerQueue:
         if self._stopped:
             raise UnreachableError(f"{self.name} has stopped")
         if len(self._mailbox) >= self._mailbox_max:
             raise RejectedError("mailbox full", f"{self.name} has {self._mailbox_max} requests")
-        self._mailbox.append(envelope)
+        scheduler = self._scheduler
+        if scheduler is None:
+            scheduler = self._scheduler = current_scheduler()
+        self._mailbox.append(_Envelope(request, reply, scheduler.background))
         if not self._running:
             self._running = True
-            self._spawn(self._serve(), self.name)
+            self._spawn(self._serve(scheduler), self.name)
+        return scheduler
 
-    async def _serve(self) -> None:
+    async def _serve(self, scheduler: TimerQueue) -> None:
         try:
             while self._mailbox:
-                await self._serve_one(self._mailbox.popleft())
+                envelope = self._mailbox.popleft()
+                if envelope.background is not scheduler.background:
+                    enter_ground(envelope.background)
+                await self._serve_one(envelope)
         finally:
             self._running = False
 
@@ -107,6 +114,12 @@ class Actor(ABC, Generic[RequestT]):
                 self.on_cast_error(envelope.request, error)
             elif not reply.done():
                 reply.set_exception(error)
+        except Exception as bug:
+            # Whoever supervises the task gets the bug; nobody shall wait for an answer until then.
+            if reply is not None and not reply.done():
+                reply.set_exception(UnreachableError(f"{self.name} failed: {bug!r}"))
+            self.stop()
+            raise
         else:
             if reply is not None and not reply.done():
                 reply.set_result(result)

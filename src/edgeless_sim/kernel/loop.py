@@ -12,19 +12,24 @@ import contextvars
 import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
+from heapq import heappop
 from typing import Any, Final, Protocol, TypeVar
 
 from edgeless_sim.errors import DeadlockError
 from edgeless_sim.kernel.pump import PumpedScheduler
-from edgeless_sim.kernel.scheduler import Scheduler, Timer, TimerQueue
+from edgeless_sim.kernel.scheduler import Timer, TimerQueue
 
-__all__ = ["Pacer", "VirtualTimeLoop", "current_scheduler", "run"]
+__all__ = ["Pacer", "VirtualTimeLoop", "current_scheduler", "enter_ground", "run"]
 
 T = TypeVar("T")
 _PROGRESS_EVERY: Final = 2048
 
 #: Whether what runs in a context is background work: a task keeps its own, whoever wakes it.
 _GROUND: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("edgeless_sim_background")
+
+
+class _Stop(BaseException):
+    """Leaves the ready queue when the loop is asked to stop."""
 
 
 class Pacer(Protocol):
@@ -198,34 +203,45 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             if future in self._settle_waiters:
                 self._settle_waiters.remove(future)
 
+    def stop(self) -> None:
+        """See asyncio: what is ready now still runs, and then the loop stops."""
+        super().stop()
+        # A callback and not a flag, which the loop would have to look at after every other one.
+        self.scheduler.ready.append((self._halt, (), False))
+
+    def _halt(self) -> None:
+        # A second stop, or one that an exception overtook, must not end the next run.
+        if self._stopping:  # type: ignore[attr-defined]  # private, but what run_forever reads
+            raise _Stop
+
     def _run_once(self) -> None:
         """Run ready callbacks, then the next timers, until asked to stop. The kernel's heart."""
         scheduler = self.scheduler
         ready = scheduler.ready
         popleft = ready.popleft
         for _ in range(_PROGRESS_EVERY):
-            # In rounds, as asyncio does it: whoever spins must not keep the loop from stopping.
-            for _ in range(len(ready)):
-                callback, args, scheduler.background = popleft()
-                callback(*args)
-            if self._stopping:  # type: ignore[attr-defined]  # private, but what run_forever reads
+            try:
+                while ready:
+                    callback, args, scheduler.background = popleft()
+                    callback(*args)
+            except _Stop:
                 break
-            if ready:
-                continue
             if self._settle_waiters and scheduler.foreground_idle():
                 self._wake_settled()
                 continue
-            when_ns = scheduler.next_deadline()
-            if when_ns is None:
+            heap = scheduler.next_heap()
+            if heap is None:
                 raise DeadlockError(
                     f"nothing is ready and no timer is set at {self.time():.9f} s of virtual time: "
                     "something waits for an answer that nobody will give"
                 )
+            when_ns = heap[0][0]
             if when_ns > scheduler.now:
                 if self.pacer is not None:
                     self.pacer.wait_until(when_ns)
                 scheduler.now = when_ns
-            _, _, callback, args = scheduler.pop()
+            scheduler.background = heap.background
+            _, _, callback, args = heappop(heap)
             callback(*args)
         scheduler.background = False
         if self.on_progress is not None:
@@ -244,12 +260,6 @@ def _give_up(waiter: "asyncio.Future[bool]") -> None:
         waiter.set_result(False)
 
 
-def ground() -> bool:
-    """Whether the running callback or task is background work."""
-    loop = asyncio.get_running_loop()
-    return isinstance(loop, VirtualTimeLoop) and loop.scheduler.background
-
-
 def enter_ground(background: bool) -> None:
     """Make the running task background or foreground work from here on; nothing in real time."""
     loop = asyncio.get_running_loop()
@@ -258,7 +268,7 @@ def enter_ground(background: bool) -> None:
         _GROUND.set(background)
 
 
-def current_scheduler() -> Scheduler:
+def current_scheduler() -> TimerQueue:
     """The scheduler of the running loop: the loop itself in sim, a pump in the real worlds."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
@@ -275,11 +285,12 @@ def run(
 ) -> T:
     """Run ``main()`` to its end on a fresh loop: virtual for ``sim``, asyncio's for the others.
 
-    Raises `DeadlockError` in sim if everything waits for ever.
+    Raises `DeadlockError` in sim if everything waits for ever. A kernel callback's exception ends
+    the run and leaves bare, in either world.
     """
     if world != "sim":
         with asyncio.Runner() as real:
-            return real.run(main())
+            return real.run(_until_bug(main))
 
     def make_loop() -> VirtualTimeLoop:
         loop = VirtualTimeLoop()
@@ -289,3 +300,26 @@ def run(
 
     with asyncio.Runner(loop_factory=make_loop) as runner:
         return runner.run(main())
+
+
+async def _until_bug(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *main* in real time; cancel it for the first exception of a kernel callback."""
+    task = asyncio.current_task()
+    assert task is not None
+    bugs: list[Exception] = []
+
+    def cancel(bug: Exception) -> None:
+        bugs.append(bug)
+        if len(bugs) == 1:
+            task.cancel()
+
+    PumpedScheduler.of(asyncio.get_running_loop()).on_bug = cancel
+    try:
+        result = await main()
+    except asyncio.CancelledError:
+        if not bugs:
+            raise
+        task.uncancel()
+    if bugs:
+        raise bugs[0]
+    return result

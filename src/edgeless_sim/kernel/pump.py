@@ -6,8 +6,8 @@ loop costs ten times one through this queue).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
-from weakref import WeakKeyDictionary
 
 from edgeless_sim.kernel.scheduler import Callback, Timer, TimerQueue
 
@@ -19,11 +19,9 @@ BATCH: Final = 256
 class PumpedScheduler(TimerQueue):
     """A `TimerQueue` driven by an asyncio or uvloop loop, in real time."""
 
-    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start")
+    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start", "on_bug")
 
-    _of_loop: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, PumpedScheduler]"] = (
-        WeakKeyDictionary()
-    )
+    _of_loop: ClassVar["dict[asyncio.AbstractEventLoop, PumpedScheduler]"] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -32,12 +30,17 @@ class PumpedScheduler(TimerQueue):
         self._pumping = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
+        #: Takes what a callback raises; None = the loop's exception handler does.
+        self.on_bug: Callable[[Exception], None] | None = None
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> "PumpedScheduler":
         """The one scheduler of *loop*."""
         scheduler = cls._of_loop.get(loop)
         if scheduler is None:
+            # A scheduler holds its loop, so that no key would ever be garbage.
+            for ended in [known for known in cls._of_loop if known.is_closed()]:
+                del cls._of_loop[ended]
             scheduler = cls._of_loop[loop] = cls(loop)
         return scheduler
 
@@ -73,6 +76,8 @@ class PumpedScheduler(TimerQueue):
             self._loop.call_soon(self._pump)
 
     def _set_alarm(self, when_ns: int) -> None:
+        if self._pumping:
+            return  # `_rearm` will see to it.
         if self._alarm is not None:
             if self._alarm_ns <= when_ns:
                 return
@@ -99,6 +104,10 @@ class PumpedScheduler(TimerQueue):
                     _, _, callback, args = self.pop()
                 budget -= 1
                 callback(*args)
+        except Exception as bug:
+            if self.on_bug is None:
+                raise
+            self.on_bug(bug)
         finally:
             self._rearm(now_ns)
 

@@ -27,10 +27,11 @@ _DEAD_MIN: Final = 64
 class _Heap(list[_Entry]):
     """A heap of timers that counts the cancelled ones in it, and gets rid of them."""
 
-    __slots__ = ("dead",)
+    __slots__ = ("background", "dead")
 
-    def __init__(self) -> None:
+    def __init__(self, *, background: bool) -> None:
         super().__init__()
+        self.background: Final = background
         self.dead = 0
 
     def bury(self) -> None:
@@ -152,8 +153,8 @@ class TimerQueue:
         self.now = 0
         #: Whether the callback that runs at present is background work.
         self.background = False
-        self._timers = _Heap()
-        self._timers_background = _Heap()
+        self._timers = _Heap(background=False)
+        self._timers_background = _Heap(background=True)
         self._sequence = 0
         self._holds = 0
 
@@ -222,27 +223,28 @@ class TimerQueue:
         names = [f"{_name_of_entry(entry)} at {entry[0] / 1e9:.3f} s" for entry in live]
         return [*names, f"{self._holds} calls without an answer"] if self._holds else names
 
-    def next_deadline(self) -> int | None:
-        """When the next timer fires, None if there is none. Cancelled ones do not count."""
+    def next_heap(self) -> _Heap | None:
+        """The heap whose head is the next live timer, None if there is none."""
         timers, others = self._timers, self._timers_background
         if timers.dead:
             timers.behead()
         if others.dead:
             others.behead()
-        if timers and others:
-            return min(timers[0][0], others[0][0])
-        if timers:
-            return timers[0][0]
-        return others[0][0] if others else None
+        if others and (not timers or others[0] < timers[0]):
+            return others
+        return timers or None
+
+    def next_deadline(self) -> int | None:
+        """When the next live timer fires, None if there is none."""
+        heap = self.next_heap()
+        return None if heap is None else heap[0][0]
 
     def pop(self) -> _Entry:
-        """Take the next timer and set `background` for it; there must be one."""
-        timers, others = self._timers, self._timers_background
-        if not others or (timers and timers[0] < others[0]):
-            self.background = False
-            return heappop(timers)
-        self.background = True
-        return heappop(others)
+        """Take the next live timer and set `background` for it; there must be one."""
+        heap = self.next_heap()
+        assert heap is not None, "no timer is set"
+        self.background = heap.background
+        return heappop(heap)
 
 
 def _is_dead(entry: _Entry) -> bool:

@@ -82,13 +82,13 @@ class DomainState:
 
     def remove_node(self, node: Node) -> None:
         """A node has gone, with all that ran there; what it should stop has ended by itself."""
+        self.lose_instances(node)
         del self.nodes[node.node_id]
         self.called.pop(node.node_id, None)
         self._foreign -= not node.own
         self._count(node.view, present=False)
         self._views = None
         self._feasible.clear()
-        self.lose_instances(node)
         node.garbage.clear()
         node.errands.clear()
         self._peers_changed()

@@ -59,7 +59,7 @@ class DomainSubscriber:
         self._versions = (-1, -1)
         self._periodic: Timer | None = None
         self._news: Timer | None = None
-        self._news_ns = 0
+        self._news_ns: int | None = None
         self._sending = False
         self._again = False
         self._sent_ns = -_GAP_NS
@@ -73,9 +73,9 @@ class DomainSubscriber:
     def stop(self) -> None:
         """Send nothing more."""
         self._stopped = True
-        for timer in (self._periodic, self._news):
-            if timer is not None:
-                timer.cancel()
+        self._disarm()
+        if self._periodic is not None:
+            self._periodic.cancel()
 
     def look(self) -> None:
         """Send the news, if there are any, soon."""
@@ -93,18 +93,20 @@ class DomainSubscriber:
             self._again = True
             return
         when_ns = max(self._scheduler.now_ns() + delay_ns, self._sent_ns + _GAP_NS)
-        if self._news is not None and self._news.pending:
-            if self._news_ns <= when_ns:
-                return
-            self._news.cancel()
-        self._news_ns = when_ns
-        self._scheduler.foreground_soon(self._arm)
+        if self._news_ns is None or when_ns < self._news_ns:
+            self._news_ns = when_ns
+            # Through the ready queue: a timer set by background work would be background itself.
+            self._scheduler.foreground_soon(self._arm)
 
     def _arm(self) -> None:
+        self._disarm()
+        if self._news_ns is not None and not self._stopped:
+            self._news = self._scheduler.timer_at(self._news_ns, self._send)
+
+    def _disarm(self) -> None:
         if self._news is not None:
             self._news.cancel()
-        if not self._stopped:
-            self._news = self._scheduler.timer_at(self._news_ns, self._send)
+            self._news = None
 
     def _send_periodic(self) -> None:
         if self._stopped:
@@ -120,6 +122,8 @@ class DomainSubscriber:
         if self._sending:
             self._again = True
             return
+        self._disarm()
+        self._news_ns = None
         self._sending = True
         self._sent_ns = self._scheduler.now_ns()
         self._context.spawn(self._update(), f"{self._context.name} to its controller")

@@ -155,7 +155,7 @@ def finish(instance: WasmInstance, event: GuestEvent, reply: bytes | None) -> in
     ("imports", "body"),
     [
         ((), ""),
-        (("cast_asm",), "(call $cast_asm (i32.const 4) (i32.const 3) (local.get $p) (local.get $l))"),
+        (("cast_asm",), SEND_ALL.split(")\n", 1)[0] + ")"),
         (ALL_SENDS, SEND_ALL),
         ((*ALL_SENDS, "call_asm", "call_raw_asm"), SEND_ALL + CALL_OUT + SEND_ALL + CALL_RAW),
         (("cast_asm", "telemetry_log_asm"), TOO_LONG),
@@ -170,7 +170,9 @@ def test_fuel_is_what_the_guest_burns_with_plain_host_functions(
     reply: bytes | None,
     payload: str,
 ) -> None:
-    code = guest(*imports, pages="18", cast=body, call=body + echo_call, free="(drop (i32.const 1))")
+    code = guest(
+        *imports, pages="18", cast=body, call=body + echo_call, free="(drop (i32.const 1))"
+    )
     plain, ours = Plain(code, reply), spawn(code)
 
     for text, state in ((None, None), (payload, None), (None, payload), (payload, payload)):
@@ -184,7 +186,8 @@ def test_fuel_is_what_the_guest_burns_with_plain_host_functions(
 def test_each_segment_of_a_blocked_handler_has_its_own_fuel(
     guest: Callable[..., bytes], spawn: Callable[[bytes], WasmInstance]
 ) -> None:
-    spin = "(local.set $l (i32.const {n})) (loop $x (br_if $x (local.tee $l (i32.sub (local.get $l) (i32.const 1)))))"
+    spin = """(local.set $l (i32.const {n}))
+     (loop $x (br_if $x (local.tee $l (i32.sub (local.get $l) (i32.const 1)))))"""
     light = spawn(guest("call_asm", cast=CALL_OUT + spin.format(n=1)))
     heavy = spawn(guest("call_asm", cast=CALL_OUT + spin.format(n=101)))
     event = GuestEvent(CAST, SOURCE, "p")
@@ -195,3 +198,123 @@ def test_each_segment_of_a_blocked_handler_has_its_own_fuel(
     assert before[0] == before[1]
     # local.get, const, sub, tee, br_if: 5 per round.
     assert after[1] - after[0] == 100 * 5
+
+
+def test_a_start_function_costs_what_it_burns(
+    guest: Callable[..., bytes], spawn: Callable[[bytes], WasmInstance]
+) -> None:
+    start = "(start $begin) (func $begin (i32.store (i32.const 640) (i32.const 1)))"
+    with_start = spawn(guest(more=start)).dispatch(GuestEvent(INIT))
+    without = spawn(guest()).dispatch(GuestEvent(INIT))
+
+    # Entering the function, two constants, the store.
+    assert with_start.fuel - without.fuel == 4
+
+
+def test_an_endless_loop_ends_at_the_limit_of_its_event(
+    guest: Callable[..., bytes],
+    spawn_in: Callable[[WasmRuntime, bytes], WasmInstance],
+) -> None:
+    runtime = WasmRuntime(RuntimeSettings(fuel_per_event=20_000, fuel_per_init=50_000))
+    loop = "(loop $x (br $x))"
+    try:
+        in_cast = spawn_in(runtime, guest(cast=loop))
+        in_init = spawn_in(runtime, guest(init=loop))
+        on_fiber = spawn_in(runtime, guest("call_asm", stop=loop))
+
+        assert in_cast.dispatch(GuestEvent(CAST, SOURCE, "x")) == Failed(
+            "out of fuel: 20000 per event", [], 20_000, 0
+        )
+        assert in_init.dispatch(GuestEvent(INIT)) == Failed(
+            "out of fuel: 50000 per init", [], 50_000, 0
+        )
+        assert on_fiber.dispatch(GuestEvent(STOP)) == Failed(
+            "out of fuel: 20000 per event", [], 20_000, 0
+        )
+    finally:
+        runtime.close()
+
+
+def test_each_event_has_the_whole_limit_to_itself(
+    guest: Callable[..., bytes],
+    spawn_in: Callable[[WasmRuntime, bytes], WasmInstance],
+) -> None:
+    runtime = WasmRuntime(RuntimeSettings(fuel_per_event=10_000, fuel_per_init=10_000))
+    spin = """(local.set $l (i32.const 1000))
+     (loop $x (br_if $x (local.tee $l (i32.sub (local.get $l) (i32.const 1)))))"""
+    try:
+        instance = spawn_in(runtime, guest(cast=spin))
+        steps = [instance.dispatch(GuestEvent(CAST, SOURCE, "x")) for _ in range(10)]
+        assert [type(step) for step in steps] == [Done] * 10
+        assert {step.fuel for step in steps} == {steps[0].fuel}
+    finally:
+        runtime.close()
+
+
+def test_the_limit_of_an_event_spans_its_waits(
+    guest: Callable[..., bytes],
+    spawn_in: Callable[[WasmRuntime, bytes], WasmInstance],
+) -> None:
+    runtime = WasmRuntime(RuntimeSettings(fuel_per_event=20_000))
+    try:
+        instance = spawn_in(runtime, guest("call_asm", cast=f"(loop $x {CALL_OUT} (br $x))"))
+        step = instance.dispatch(GuestEvent(CAST, SOURCE, "x"))
+        burnt, waits = step.fuel, 0
+        while isinstance(step, Blocked):
+            waits += 1
+            step = instance.resume(NO_REPLY)
+            burnt += step.fuel
+        assert isinstance(step, Failed)
+        assert waits > 10
+        # The rest is the trampoline's share, which counts towards the limit but is not reported.
+        assert burnt < 20_000
+    finally:
+        runtime.close()
+
+
+_TRACE = """
+import sys
+from random import Random
+from uuid import UUID
+from edgeless_sim.model.event import CallReturn
+from edgeless_sim.model.function import *
+from edgeless_sim.model.ids import *
+from edgeless_sim.runtimes.base import *
+from edgeless_sim.runtimes.wasm.runtime import WasmRuntime
+
+runtime = WasmRuntime(RuntimeSettings())
+code = bytes.fromhex(sys.stdin.read())
+request = SpawnFunctionRequest(
+    FunctionClassSpecification("traced", "RUST_WASM", "1", binary=code), {},
+    StateSpecification(UUID(int=1)), UUID(int=2))
+pid = InstanceId(UUID(int=3), UUID(int=4))
+for _ in range(3):
+    guest = runtime.instantiate(pid, request, Random(1))
+    for kind in GuestEventKind:
+        for payload in ("", "abc", "d" * 999):
+            step = guest.dispatch(GuestEvent(kind, bytes(32), payload, payload))
+            while True:
+                print(kind.name, len(payload), step)
+                if not isinstance(step, Blocked):
+                    break
+                step = guest.resume(CallReturn.reply(payload))
+runtime.close()
+"""
+
+
+def test_a_trace_is_the_same_in_another_process_with_another_hash_seed(
+    guest: Callable[..., bytes], echo_call: str
+) -> None:
+    body = SEND_ALL + CALL_OUT + CALL_RAW
+    code = guest(*ALL_SENDS, "call_asm", "call_raw_asm", cast=body, call=body + echo_call)
+
+    def trace(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(
+            [sys.executable, "-c", _TRACE],
+            input=code.hex(), env=environment, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    first = trace("1")
+    assert first.count("\n") > 40
+    assert trace("2") == first

@@ -1,0 +1,127 @@
+"""The program ``edgeless-sim``: its commands and their options, and nothing else.
+
+Nothing heavy is imported before a command runs, so that ``--help`` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeless_sim.cli.problems import reported
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="edgeless-sim",
+    help="The EDGELESS platform in one process: run scenarios in virtual time, check files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Rich help would take twice as long to show.
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"edgeless-sim {version('edgeless-sim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """See `app`."""
+    del version
+
+
+def _form(value: str) -> str:
+    forms = ("table", "json", "plain")
+    if value not in forms:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(forms)}")
+    return value
+
+
+def _speed(value: str | None) -> str | None:
+    if value is not None:
+        number = value.removesuffix("x")
+        if not number.replace(".", "", 1).isdecimal() or not number.isascii() or not float(number):
+            raise typer.BadParameter(f"{value!r} is no speed such as 10x or 0.5")
+    return value
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario.toml, a folder with one, or a shipped name.")
+    ],
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1),
+    ] = None,
+    world: Annotated[str, typer.Option(help="Where it runs; this version: sim.")] = "sim",
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="As fast as the wall clock.")
+    ] = False,
+    speed: Annotated[
+        str | None,
+        typer.Option(help="So many times the wall clock, such as 10x.", callback=_speed),
+    ] = None,
+    logs: Annotated[bool, typer.Option("--logs", help="Show what functions say.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the run: journal, logs, summary, files.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier run in --out.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json or plain.", callback=_form)
+    ] = "table",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the digest only.")] = False,
+) -> None:
+    """Run a scenario and say what came of it."""
+    with reported():
+        from edgeless_sim.cli.run import RunOptions, run_command
+
+        pace = float(speed.removesuffix("x")) if speed is not None else 1.0 if realtime else None
+        run_command(
+            RunOptions(
+                scenario=scenario,
+                seed=seed,
+                world=world,
+                speed=pace,
+                logs=logs,
+                out=out,
+                force=force,
+                form=form,
+                quiet=quiet,
+            )
+        )
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="scenario.toml, workflow.json, function.json, *.wasm, or a folder."),
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")] = False,
+) -> None:
+    """Check files and the files that they name, without running anything."""
+    with reported():
+        from edgeless_sim.cli.check import check_command
+
+        check_command(files, quiet=quiet)
+
+
+def main() -> None:
+    """Run the program; the entry point of the console script."""
+    app()

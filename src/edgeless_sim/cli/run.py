@@ -1,0 +1,142 @@
+"""``edgeless-sim run``: one scenario, from its file to what is printed and kept."""
+
+import shlex
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from edgeless_sim.cli.problems import Exit, complain, exit_code
+from edgeless_sim.cli.progress import progress
+from edgeless_sim.errors import FunctionSpecError
+from edgeless_sim.kernel.clock import WallPacer, wall_seconds
+from edgeless_sim.kernel.journal import JournalReader
+from edgeless_sim.report.folder import RunFolder
+from edgeless_sim.report.logs import LogEntry, LogReader, log_line
+from edgeless_sim.report.reader import RunReader
+from edgeless_sim.report.summary import ExpectationSummary, RunFacts, Summary, summarise
+from edgeless_sim.report.tables import render
+from edgeless_sim.scenario.code import code_faults, unknown_types
+from edgeless_sim.scenario.loader import load_scenario
+from edgeless_sim.scenario.model import Scenario
+from edgeless_sim.scenario.outcome import Outcome, Verdict
+from edgeless_sim.scenario.runner import run_scenario
+from edgeless_sim.scenario.shipped import find_scenario
+
+__all__ = ["RunOptions", "require_code", "run_command"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What was typed."""
+
+    scenario: str
+    seed: int | None
+    world: str
+    speed: float | None
+    """Times the wall clock; None = as fast as possible."""
+    logs: bool
+    out: Path | None
+    force: bool
+    form: str
+    quiet: bool
+
+
+def run_command(options: RunOptions) -> None:
+    """Run it, show and keep the result; raise `typer.Exit` unless everything holds."""
+    scenario = load_scenario(find_scenario(options.scenario), label=options.scenario)
+    for warning in require_code(scenario):
+        complain(f"warning: {warning}")
+    reader = RunReader()
+    begun_s = wall_seconds()
+    with ExitStack() as stack:
+        folder = None
+        if options.out is not None:
+            folder = stack.enter_context(RunFolder(options.out, force=options.force))
+        readers: list[JournalReader] = [reader.read]
+        if options.logs:
+            readers.append(LogReader(_show_log).read)
+        if folder is not None:
+            readers.append(LogReader(folder.log).read)
+        quiet = options.quiet or options.logs
+        bar = stack.enter_context(progress(scenario.duration, wanted=not quiet))
+        outcome = run_scenario(
+            scenario,
+            world=options.world,
+            seed=options.seed,
+            pacer=None if options.speed is None else WallPacer(options.speed),
+            on_progress=bar,
+            journal_sink=None if folder is None else folder.journal,
+            readers=readers,
+        )
+        summary = summarise(_facts(outcome, wall_seconds() - begun_s), reader)
+        if folder is not None:
+            folder.finish(summary, outcome.files)
+    _show(summary, options)
+    _leave(outcome)
+
+
+def require_code(scenario: Scenario) -> list[str]:
+    """Warnings about *scenario*; raise `FunctionSpecError` if a function's code cannot run."""
+    warnings = list(scenario.warnings)
+    faults = []
+    for file, request in scenario.workflows.items():
+        warnings += [f"{file}: {warning}" for warning in unknown_types(request)]
+        found = code_faults(
+            request, python_folders=(scenario.folder,), fuel_per_event=scenario.fuel_per_event
+        )
+        faults += [f"{scenario.folder / file}: {fault}" for fault in found]
+    if faults:
+        raise FunctionSpecError("\n".join(faults[:10]))
+    return warnings
+
+
+def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
+    failure = outcome.failure
+    return RunFacts(
+        scenario=outcome.scenario,
+        seed=outcome.seed,
+        world=outcome.world,
+        verdict=outcome.verdict.value,
+        digest=outcome.digest,
+        ended_ns=outcome.ended_ns,
+        wall_s=wall_s,
+        command=shlex.join(["edgeless-sim", "run", outcome.scenario, "--seed", str(outcome.seed)]),
+        failure=None if failure is None else f"{failure.step}: {failure.error}",
+        expectations=[
+            ExpectationSummary(each.expectation, each.holds, each.found, each.at_ns)
+            for each in outcome.judgements
+        ],
+        oddities=dict(outcome.oddities),
+    )
+
+
+def _show_log(entry: LogEntry) -> None:
+    typer.echo(log_line(entry))
+
+
+def _show(summary: Summary, options: RunOptions) -> None:
+    if options.quiet:
+        typer.echo(summary.run.digest)
+    else:
+        typer.echo(render(summary, options.form), nl=False)
+
+
+def _leave(outcome: Outcome) -> None:
+    failure = outcome.failure
+    if failure is not None:
+        complain(f"error: {failure.step} at {failure.at_ns / 1e9:.3f} s: {failure.error}")
+        _exit(exit_code(failure.error))
+    for judgement in outcome.judgements:
+        if not judgement.holds:
+            complain(f"error: {judgement.expectation} does not hold: {judgement.found}")
+    if outcome.verdict is Verdict.FAILED:
+        _exit(Exit.EXPECTATION)
+    if outcome.verdict is Verdict.INCONCLUSIVE:
+        complain("warning: inconclusive: nothing was started, or nothing was expected")
+
+
+def _exit(code: int) -> NoReturn:
+    raise typer.Exit(code)
