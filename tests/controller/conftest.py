@@ -77,6 +77,8 @@ class ScriptedOrchestrator:
         self.mute: set[str] = set()
         #: Nothing is carried out and nothing is answered.
         self.hung = False
+        #: How long an answer takes.
+        self.slow_s = 0.0
         #: As EDGELESS's own: it draws logical ids, and reports neither inventory nor epoch.
         self.foreign = False
         self._drawn = 0xF000
@@ -193,6 +195,8 @@ class ScriptedOrchestrator:
         return StopReply()
 
     async def _answer(self, method: str, name: str) -> None:
+        if self.slow_s:
+            await self.world.clock.sleep(self.slow_s)
         if method in self.mute or name in self.mute:
             await self._for_ever()
 
@@ -258,6 +262,17 @@ class World:
 
     async def start(self, *functions: Any, name: str = "", **more: Any) -> WorkflowStatus:
         return await self.client.start(StartWorkflow(workflow(*functions, **more), name))
+
+    def start_later(self, *functions: Any, **more: Any) -> None:
+        """Start a workflow from a client that does not wait, and wants no answer."""
+
+        async def start() -> None:
+            try:
+                await self.start(*functions, **more)
+            except EdgelessError:
+                return
+
+        self.supervisor.spawn(start(), "client")
 
     async def refused(self, coroutine: Coroutine[Any, Any, Any]) -> RejectedError:
         """The refusal with which *coroutine* ends."""

@@ -310,6 +310,24 @@ def test_the_ids_of_a_restarted_controller_are_new(play: Any) -> None:
     play(story)
 
 
+def test_a_controller_that_stops_tells_the_clients_that_wait(play: Any) -> None:
+    async def story(world: Any) -> None:
+        edge = await world.domain()
+        edge.hung = True
+        refusals: list[RejectedError] = []
+
+        async def start() -> None:
+            refusals.append(await world.refused(world.start("f")))
+
+        world.supervisor.spawn(start(), "client")
+        await world.clock.sleep(1)
+        await world.controller.stop()
+        await world.clock.sleep(0.1)
+        assert [error.detail for error in refusals] == ["the controller has stopped"]
+
+    play(story)
+
+
 def test_a_crashed_controller_says_and_writes_nothing_more(play: Any) -> None:
     async def story(world: Any) -> None:
         edge = await world.domain()

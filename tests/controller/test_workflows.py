@@ -236,19 +236,14 @@ def test_domains_are_listed_by_name_or_all_together(play: Any) -> None:
 def test_a_workflow_stopped_while_it_starts_does_not_come_back(play: Any) -> None:
     async def story(world: Any) -> None:
         edge = await world.domain()
-        edge.mute.add("f")
-        refusals: list[RejectedError] = []
-
-        async def start() -> None:
-            refusals.append(await world.refused(world.start("f")))
-
-        world.supervisor.spawn(start(), "client")
+        edge.slow_s = 2.0
+        world.start_later("f")
         await world.clock.sleep(1)
         (request,) = edge.running.values()
         await world.client.stop(request.workflow_id)
         await world.sleep(20)
         assert edge.running == {}
         assert await world.client.list_workflows() == ()
-        assert len(refusals) == 1
+        assert [state for state, _ in world.states()[-1:]] == ["stopped"]
 
     play(story)

@@ -40,7 +40,7 @@ from edgeless_sim.model.resource import (
     ResourceInstanceSpecification,
     ResourceProviderSpecification,
 )
-from edgeless_sim.orchestrator import Orchestrator, OrchestratorSettings
+from edgeless_sim.orchestrator import MemoryProxy, Orchestrator, OrchestratorSettings
 from edgeless_transports import Address, Frame, MemoryListener, MemoryNetwork, MemoryTransport
 from edgeless_transports.memory import MemoryConnection
 
@@ -267,6 +267,7 @@ class World:
         transport.attach(
             Address("memory", "con"), Dispatcher({"DomainRegistration": self.controller})
         )
+        self.proxy = MemoryProxy()
         self.orchestrator = self.make_orchestrator()
         self.client = ComponentClient(self.connection("con", "orc/edge"), timeout_s=60)
 
@@ -280,7 +281,10 @@ class World:
             self.supervisor.spawn,
         )
         orchestrator = Orchestrator(
-            context, self.settings, lambda url: self.connection("orc/edge", url.split("://")[1])
+            context,
+            self.settings,
+            lambda url: self.connection("orc/edge", url.split("://")[1]),
+            proxy=self.proxy,
         )
         transport = MemoryTransport(self.scheduler, self.network, "orc/edge")
         self.listener = transport.attach(Address("memory", "orc/edge"), orchestrator.handler)

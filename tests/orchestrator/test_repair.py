@@ -44,12 +44,12 @@ def test_a_lost_patch_is_sent_again(play: Any) -> None:
     for kind in ("request", "reply"):
 
         async def story(world: Any, kind: str = kind) -> None:
-            node = await world.node(0)
-            await world.function(1, {"out": 2})
+            node, _ = await world.nodes(2)
+            await world.function(1, {"out": 2}, {"node_id_match_any": "edge/0"})
             # Let the node say all that it has to say: no refresh will help.
             await world.clock.sleep(3)
             lost = world.lose_next("FunctionInstance/Patch", kind)
-            await world.function(2)
+            await world.function(2, annotations={"node_id_match_any": "edge/1"})
             await world.settled()
             assert len(lost) == 1
             source = world.component(1).instance
@@ -233,6 +233,10 @@ def test_a_function_whose_node_hangs_goes_to_another_and_leaves_nothing(play: An
         await world.clock.sleep(40)
         await world.settled()
         assert hung.instances == {}
+        # The node may have started it after all: it is told to stop it, and knows which kind it is.
+        started = hung.told("start_function")[0].instance_id
+        assert started in hung.told("stop_function")
+        assert hung.told("stop_resource") == []
 
     play(story)
 

@@ -74,12 +74,17 @@ class MsgpackCodec:
 
     def decode(self, payload: bytes, kind: type[T]) -> T:
         """See `Codec.decode`."""
+        if len(payload) > MESSAGE_BYTES_MAX:
+            raise RejectedError(
+                "message too large", f"{len(payload)} bytes, at most {MESSAGE_BYTES_MAX}"
+            )
         decoder = self._decoders.get(kind)
         if decoder is None:
             decoder = self._decoders[kind] = msgspec.msgpack.Decoder(kind)
         try:
             return cast(T, decoder.decode(payload))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            # RecursionError: a field that nobody asked for, nested a thousand times.
             raise RejectedError("malformed message", str(error)[:512]) from None
 
 
@@ -107,4 +112,12 @@ def decode_reply(codec: Codec, payload: bytes, kind: type[T]) -> T:
 
 #: An event between nodes: a msgpack array of its fields.
 encode_event = msgspec.msgpack.Encoder().encode
-decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+def decode_event(payload: bytes) -> Event:
+    """Read an event; raise `msgspec.DecodeError` or ValueError when *payload* is none."""
+    try:
+        return _decode_event(payload)
+    except RecursionError as error:
+        raise msgspec.DecodeError(str(error)) from None

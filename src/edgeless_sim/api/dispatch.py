@@ -37,8 +37,8 @@ class Dispatcher:
                 result = await serve()
             else:
                 result = await serve(self._codec.decode(incoming.payload, request_type))
+            return encode_result(self._codec, result)
         except RejectedError as error:
             return encode_refusal(self._codec, error)
         except EdgelessError as error:
             return encode_refusal(self._codec, RejectedError(type(error).__name__, str(error)))
-        return encode_result(self._codec, result)

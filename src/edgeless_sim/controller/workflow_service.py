@@ -71,9 +71,11 @@ class WorkflowService:
         self._tasks = tasks
         self._clients: dict[asyncio.Future[WorkflowStatus], None] = {}
         self._usable: list[asyncio.Future[bool]] = []
+        self._changes = 0
 
     async def start(self, request: StartWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.start`."""
+        self._check_load()
         workflow = self._admit(request)
         answer = self._expect_answer()
         self._tasks.spawn(f"start {workflow.title}", self._bring_up, workflow, answer)
@@ -110,6 +112,7 @@ class WorkflowService:
         """See `WorkflowInstanceApi.migrate`."""
         workflow = self._known(request.workflow_id, "Unknown workflow id")
         self._check_migration(workflow, request)
+        self._check_load()
         answer = self._expect_answer()
         workflow.busy = True
         name = f"migrate {workflow.title}"
@@ -170,6 +173,8 @@ class WorkflowService:
                 self.note(workflow, "refused", clipped(str(error)))
             _fail(answer, error)
             return
+        finally:
+            self._changes -= 1
         workflow.busy = False
         self._table.activate(workflow, deployment)
         self.note(workflow, "started", f"{workflow.title} in {deployment.domain_id}")
@@ -215,6 +220,7 @@ class WorkflowService:
     ) -> None:
         """The new deployment first: if it fails, the old one has not stopped."""
         deployment, why = await self._launcher.deploy(workflow, domain_id, "migration")
+        self._changes -= 1
         workflow.busy = False
         if deployment is None:
             if workflow.phase is Phase.ORPHAN:
@@ -256,7 +262,12 @@ class WorkflowService:
             )
         return WorkflowStatus(workflow.workflow_id, mapping, workflow.name)
 
+    def _check_load(self) -> None:
+        if self._changes >= CHANGES_MAX:
+            raise RejectedError("Controller busy", f"{CHANGES_MAX} workflows are being deployed")
+
     def _expect_answer(self) -> "asyncio.Future[WorkflowStatus]":
+        self._changes += 1
         answer: asyncio.Future[WorkflowStatus] = asyncio.get_running_loop().create_future()
         self._clients[answer] = None
         return answer

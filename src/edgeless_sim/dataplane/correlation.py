@@ -7,7 +7,7 @@ deadlines form a queue and need one alarm, not one timer each.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Final
 
@@ -18,6 +18,8 @@ __all__ = ["CALL_TIMEOUT_S", "PendingCalls"]
 
 #: T_call of reliability.md section 3, in seconds.
 CALL_TIMEOUT_S: Final = 30.0
+#: Deadlines of calls that have returned are not worth a cleaning below this many.
+_STALE_MIN: Final = 1024
 
 
 class _Pending:
@@ -60,6 +62,9 @@ class PendingCalls:
         deadlines = self._deadlines
         while deadlines and deadlines[0][1] not in calls:
             deadlines.popleft()
+        if len(deadlines) > _STALE_MIN + 2 * len(calls):
+            # One slow call must not keep the deadlines of all that came after it.
+            self._deadlines = deadlines = deque(d for d in deadlines if d[1] in calls)
         deadlines.append((self._scheduler.now_ns() + self._timeout_ns, stream))
         if self._alarm is None:
             self._set_alarm()
@@ -82,11 +87,16 @@ class PendingCalls:
         self._finish(event.stream, pending, result)
         return True
 
-    def retarget(self, stream: int, target: bytes) -> None:
-        """Expect the return of an open call from *target*: its callee was not placed before."""
+    def retarget(self, stream: int, target: bytes) -> bool:
+        """Expect the return of a call from *target*, whose callee was not placed before.
+
+        False if the call is not open any more.
+        """
         pending = self._calls.get(stream)
-        if pending is not None:
-            pending.target = target
+        if pending is None:
+            return False
+        pending.target = target
+        return True
 
     def abort(self, stream: int) -> None:
         """End an open call with Err; nothing if it is not open."""
@@ -94,11 +104,11 @@ class PendingCalls:
         if pending is not None:
             self._finish(stream, pending, ERR)
 
-    def forget_of(self, caller: bytes) -> None:
-        """Drop the open calls of *caller* without answering: it is gone."""
-        for stream in [s for s, pending in self._calls.items() if pending.caller == caller]:
-            del self._calls[stream]
-            self._scheduler.release()
+    def forget(self, streams: Iterable[int]) -> None:
+        """Drop the open calls *streams* without answering: their caller is gone."""
+        for stream in streams:
+            if self._calls.pop(stream, None) is not None:
+                self._scheduler.release()
 
     def forget_all(self) -> None:
         """Drop everything without answering: the node is gone."""
@@ -109,6 +119,10 @@ class PendingCalls:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def _expire(self, stream: int) -> None:
+        self.timeouts += stream in self._calls
+        self.abort(stream)
 
     def _finish(self, stream: int, pending: _Pending, result: CallReturn) -> None:
         del self._calls[stream]
@@ -130,7 +144,7 @@ class PendingCalls:
                 break
             deadlines.popleft()
             if pending is not None:
-                self.timeouts += 1
-                self._scheduler.foreground_soon(self.abort, stream)
+                # In the foreground, as was the call itself.
+                self._scheduler.foreground_soon(self._expire, stream)
         if deadlines:
             self._set_alarm()

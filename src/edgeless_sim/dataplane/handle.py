@@ -10,12 +10,14 @@ from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.event import ERR, METADATA_ROOT, CallReturn, Event, EventType, Target
 from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
 
-__all__ = ["CALLS_MAX", "SELF", "TIMERS_MAX", "UNPLACED", "DataplaneHandle"]
+__all__ = ["CALLS_MAX", "EARLY_CHANNELS_MAX", "SELF", "TIMERS_MAX", "UNPLACED", "DataplaneHandle"]
 
 #: The reserved alias of the calling instance; it cannot be patched away (case D26).
 SELF: Final = "self"
 CALLS_MAX: Final = 16
 TIMERS_MAX: Final = 1024
+#: Most channels whose events are held before the first patch says where they lead.
+EARLY_CHANNELS_MAX: Final = 64
 #: A patch's word for "this channel is mapped, but its target has no instance at present".
 UNPLACED: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
 
@@ -33,6 +35,7 @@ class DataplaneHandle:
         "_routes",
         "_self_route",
         "_timers",
+        "_timers_max",
         "generation",
         "key",
         "number",
@@ -51,27 +54,32 @@ class DataplaneHandle:
         self._routes: dict[str, Route] = {SELF: route}
         self._calls: dict[int, None] = {}
         self._timers: dict[int, Timer] = {}
+        self._timers_max = TIMERS_MAX
 
     def attach(self, inbox: Inbox) -> None:
         """Take events for this instance from now on."""
-        self._plane.local[self.key] = inbox
+        self._plane.attach(self.key, inbox)
 
-    def detach(self) -> None:
-        """Take no further event; cancel delayed casts; give up what waits for a target."""
-        self._plane.local.pop(self.key, None)
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+    def detach(self, cause: str = "the sender has stopped") -> None:
+        """Take no further event and send none: what waits here is dropped with *cause*.
+
+        Open calls end without an answer; use `abort_calls` before where somebody waits.
+        """
+        plane = self._plane
+        plane.detach(self.key)
+        self.cancel_timers()
+        plane.calls.forget(self._calls)
+        self._calls.clear()
         for route in self._routes.values():
             if isinstance(route.link, HoldingLink):
-                route.link.give_up("the sender has stopped")
-        if self._calls:
-            self._plane.calls.forget_of(self.key)
-            self._calls.clear()
+                for event in route.link.take():
+                    plane.drop(event, cause)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The mapped output channels, sorted."""
+        """The mapped output channels, sorted; none before the first patch."""
+        if self.generation < 0:
+            return ()
         return tuple(sorted(name for name in self._routes if name != SELF))
 
     @property
@@ -88,16 +96,22 @@ class DataplaneHandle:
         for channel in sorted(mapping):
             if channel != SELF:
                 self._routes[channel] = self._route(mapping[channel])
-        for channel, route in old.items():
-            if isinstance(route.link, HoldingLink):
-                self._release(route.link, self._routes.get(channel))
+        held = [
+            (event.serial, event, channel)
+            for channel, route in old.items()
+            if isinstance(route.link, HoldingLink)
+            for event in route.link.take()
+        ]
+        # Two channels may lead to one target, which gets its events in the order of sending.
+        for _, event, channel in sorted(held):
+            self._release(event, self._routes.get(channel))
         return True
 
     # -- sending --------------------------------------------------------------------------------
 
     def cast(self, alias: str, payload: str, metadata: bytes = METADATA_ROOT) -> None:
         """Send to an alias; an unmapped one is ignored and counted (spec 1.4)."""
-        route = self._routes.get(alias)
+        route = self._routes.get(alias) or self._early(alias)
         if route is None:
             self._plane.counters["cast to an unmapped channel"] += 1
         else:
@@ -115,10 +129,11 @@ class DataplaneHandle:
         self, delay_ms: int, alias: str, payload: str, metadata: bytes = METADATA_ROOT
     ) -> None:
         """Send to *alias* after *delay_ms*. The alias is resolved then; a stop cancels it (U15)."""
-        if alias not in self._routes:
+        if alias not in self._routes and self._early(alias) is None:
             self._plane.counters["delayed cast to an unmapped channel"] += 1
-        elif len(self._timers) >= TIMERS_MAX:
-            self._plane.counters["too many delayed casts"] += 1
+        elif len(self._timers) >= self._timers_max:
+            cause = "too many delayed casts" if self._timers_max else "delayed cast cancelled"
+            self._plane.counters[cause] += 1
         else:
             scheduler = self._plane.scheduler
             ticket = self._journal.serial()
@@ -131,6 +146,19 @@ class DataplaneHandle:
                 metadata,
             )
 
+    def cancel_timers(self) -> None:
+        """Forget all delayed casts: whoever asked for them is gone."""
+        if self._timers:
+            self._plane.counters["delayed cast cancelled"] += len(self._timers)
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+
+    def end_timers(self) -> None:
+        """Forget all delayed casts and take no more: the instance is about to stop."""
+        self._timers_max = 0
+        self.cancel_timers()
+
     def call_nowait(
         self,
         alias: str,
@@ -140,12 +168,12 @@ class DataplaneHandle:
     ) -> int:
         """Call an alias; *answer* gets the return. Gives the call's number, 0 if it failed at once.
 
-        An unmapped alias, a call to oneself and a seventeenth open call are answered with Err, in
-        a later callback and never within this one.
+        An unmapped alias, a call to oneself and a seventeenth open call are answered with Err.
+        *answer* is never called within this one.
         """
-        route = self._routes.get(alias)
+        route = self._routes.get(alias) or self._early(alias)
         if route is None:
-            self._plane.counters["call to an unmapped channel"] += 1
+            return self._fail("call to an unmapped channel", answer)
         return self._call(route, payload, answer, metadata)
 
     def call_raw_nowait(
@@ -156,42 +184,62 @@ class DataplaneHandle:
         metadata: bytes = METADATA_ROOT,
     ) -> int:
         """As `call_nowait`, to the instance with the key *target*."""
-        return self._call(self._plane.route_to(target), payload, answer, metadata)
+        route = self._plane.route_to(target)
+        if route is None:
+            return self._fail("raw call to an unknown node", answer)
+        return self._call(route, payload, answer, metadata)
 
     def abort(self, stream: int) -> None:
-        """End the open call *stream* with Err."""
-        self._plane.calls.abort(stream)
+        """End the open call *stream* of this instance with Err; nothing if it is not open."""
+        if stream in self._calls:
+            self._plane.calls.abort(stream)
+
+    def abort_calls(self) -> None:
+        """End all open calls of this instance with Err."""
+        for stream in list(self._calls):
+            self.abort(stream)
 
     def _call(
         self,
-        route: Route | None,
+        route: Route,
         payload: str,
         answer: Callable[[CallReturn], None],
         metadata: bytes,
     ) -> int:
-        if route is None or route.target == self.key or len(self._calls) >= CALLS_MAX:
-            self._plane.scheduler.call_soon(answer, ERR)
-            return 0
+        if route.target == self.key:
+            return self._fail("call to oneself", answer)
+        if len(self._calls) >= CALLS_MAX:
+            return self._fail("too many open calls", answer)
+        scheduler = self._plane.scheduler
+        sent = False
 
         def finish(result: CallReturn) -> None:
             self._calls.pop(stream, None)
-            answer(result)
+            if sent:
+                answer(result)
+            else:
+                # Refused on the spot; the caller does not expect that yet.
+                scheduler.call_soon(answer, result)
 
         stream = self._plane.calls.open(self.key, route.target, finish)
         self._calls[stream] = None
         self._send(route, _CALL, stream, payload, metadata)
+        sent = True
         return stream
 
+    def _fail(self, cause: str, answer: Callable[[CallReturn], None]) -> int:
+        self._plane.counters[cause] += 1
+        self._plane.scheduler.call_soon(answer, ERR)
+        return 0
+
     def _send(self, route: Route, kind: int, stream: int, payload: str, metadata: bytes) -> None:
-        plane = self._plane
         journal = self._journal
         serial = journal.serial()
-        target = route.target
-        journal.record("send", serial, self.number, route.number, kind, len(payload))
+        size = len(payload) if payload.isascii() else len(payload.encode())
+        journal.record("send", serial, self.number, route.number, kind, size)
+        now_ns = self._plane.scheduler.now_ns()
         route.link.send(
-            Event(
-                kind, target, self.key, stream, payload, plane.scheduler.now_ns(), metadata, serial
-            )
+            Event(kind, route.target, self.key, stream, payload, now_ns, metadata, serial)
         )
 
     def _fire(self, ticket: int, alias: str, payload: str, metadata: bytes) -> None:
@@ -201,23 +249,30 @@ class DataplaneHandle:
     # -- routes ---------------------------------------------------------------------------------
 
     def _route(self, target: Target) -> Route:
-        plane = self._plane
         if target.instance != UNPLACED:
-            route = plane.route_to(target.instance.key, target.invocation_url)
+            route = self._plane.route_to(target.instance.key, target.invocation_url)
             if route is not None:
                 return route
+        return self._holding()
+
+    def _early(self, alias: str) -> Route | None:
+        """Hold what is sent before the first patch (design, decision 27); None after it."""
+        if self.generation >= 0 or len(self._routes) > EARLY_CHANNELS_MAX:
+            return None
+        route = self._routes[alias] = self._holding()
+        return route
+
+    def _holding(self) -> Route:
+        plane = self._plane
         return Route(UNPLACED.key, plane.number(UNPLACED.key), HoldingLink(plane.refuse))
 
-    def _release(self, link: HoldingLink, route: Route | None) -> None:
-        """Send on what waited for a target, or give it up if the channel is gone."""
+    def _release(self, event: Event, route: Route | None) -> None:
+        """Send on what waited for its target, or say why not."""
+        plane = self._plane
         if route is None:
-            link.give_up("the channel is no longer mapped")
-        elif isinstance(route.link, HoldingLink):
-            route.link.held.extend(link.held)
+            plane.refuse(event, "the channel is not mapped")
+        elif event.kind == _CALL and not plane.calls.retarget(event.stream, route.target):
+            plane.drop(event, "the caller has given up")
         else:
-            while link.held:
-                event = link.held.popleft()
-                event.target = route.target
-                if event.kind == _CALL:
-                    self._plane.calls.retarget(event.stream, route.target)
-                route.link.send(event)
+            event.target = route.target
+            route.link.send(event)

@@ -107,7 +107,8 @@ class HoldingLink:
         else:
             self.held.append(event)
 
-    def give_up(self, cause: str) -> None:
-        """Refuse all that waits."""
-        while self.held:
-            self._refuse(self.held.popleft(), cause)
+    def take(self) -> list[Event]:
+        """All that waits, in order; nothing waits afterwards."""
+        taken = list(self.held)
+        self.held.clear()
+        return taken

@@ -14,7 +14,7 @@ import anyio
 from edgeless_sim.kernel.loop import VirtualTimeLoop, current_scheduler
 from edgeless_sim.kernel.scheduler import Scheduler
 
-__all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer"]
+__all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer", "wall_seconds"]
 
 #: Calendar time at which every simulation begins.
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,6 +5,7 @@ however many guests loop (invariant I41). Every operation is idempotent by insta
 so that the ε-ORC can tell an inventory taken before it from one taken after.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -21,6 +22,7 @@ from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
+from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.node.function import HostedFunction
 from edgeless_sim.node.hosting import HostingContext
@@ -59,6 +61,8 @@ class Agent:
         self._dice = context.actor.entropy.stream(f"{context.actor.name}/instances")
         self.functions: dict[InstanceId, HostedFunction] = {}
         self.resources: dict[InstanceId, HostedResource] = {}
+        self._closing = False
+        self._emptied: asyncio.Future[None] | None = None
         #: Control operations carried out so far.
         self.revision = 0
         #: Grows with every change of what `inventory` returns.
@@ -72,7 +76,9 @@ class Agent:
         if pid not in self.functions:
             function_type = request.code.function_type
             if function_type not in self._function_types:
-                raise RejectedError(_NOT_CREATED, f"Could not find runner for {function_type}")
+                raise RejectedError(
+                    _NOT_CREATED, clipped(f"Could not find runner for {function_type}")
+                )
             self._check_room(_NOT_CREATED)
             runtime = self._runtimes.get(function_type)
             dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
@@ -112,6 +118,8 @@ class Agent:
 
     def _forget_function(self, hosted: HostedFunction) -> None:
         self.functions.pop(hosted.pid, None)
+        if self._emptied is not None and not self.functions and not self._emptied.done():
+            self._emptied.set_result(None)
         self._changed()
 
     # -- resources ------------------------------------------------------------------------------
@@ -125,8 +133,9 @@ class Agent:
             self.resources[pid] = hosted
             try:
                 await hosted.start()
-            except RejectedError:
-                del self.resources[pid]
+            except BaseException:
+                if self.resources.get(pid) is hosted:
+                    del self.resources[pid]
                 raise
             self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
             self._changed()
@@ -163,7 +172,7 @@ class Agent:
             ):
                 return provider
         raise RejectedError(
-            _NO_RESOURCE, f"Provider for class_type does not exist: {request.class_type}"
+            _NO_RESOURCE, clipped(f"Provider for class_type does not exist: {request.class_type}")
         )
 
     # -- the node -------------------------------------------------------------------------------
@@ -188,6 +197,14 @@ class Agent:
             await self.stop_resource(pid)
         return self._done()
 
+    async def close(self) -> None:
+        """Start nothing more, stop everything, and return when all stop hooks have run (T_stop)."""
+        self._closing = True
+        await self.reset()
+        if self.functions:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await self._emptied
+
     def inventory(self) -> tuple[InstanceInventory, ...]:
         """What runs here, in the order of start. An instance that is stopping counts as gone."""
         functions = [
@@ -208,6 +225,7 @@ class Agent:
 
     def crash(self, cause: str) -> None:
         """Lose everything at once; nobody is told."""
+        self._closing = True
         for hosted in list(self.functions.values()):
             hosted.crash(cause)
         for resource in list(self.resources.values()):
@@ -223,6 +241,8 @@ class Agent:
         return wanted
 
     def _check_room(self, summary: str) -> None:
+        if self._closing:
+            raise RejectedError(summary, "the node is stopping")
         if len(self.functions) + len(self.resources) >= INSTANCES_MAX:
             raise RejectedError(summary, f"the node hosts {INSTANCES_MAX} instances already")
 

@@ -11,19 +11,14 @@ from collections.abc import Callable
 from typing import Final
 
 from edgeless_sim.dataplane.handle import DataplaneHandle
-from edgeless_sim.errors import BadCodeError, ResourceError
+from edgeless_sim.errors import EdgelessError
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import (
-    ERR,
-    METADATA_ROOT,
-    NO_REPLY,
-    CallReturn,
-    Event,
-    EventType,
-)
+from edgeless_sim.model.event import ERR, METADATA_ROOT, NO_REPLY, CallReturn, Event, EventType
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.node.chronicle import FunctionChronicle
 from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.instance_state import InstanceState
 from edgeless_sim.node.outputs import OutputPerformer
 from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.restart import RestartPolicy
@@ -38,14 +33,25 @@ from edgeless_sim.runtimes.base import (
     Step,
 )
 
-__all__ = ["QUEUE_BYTES_MAX", "QUEUE_EVENTS_MAX", "STOP_TIMEOUT_S", "HostedFunction"]
+__all__ = [
+    "CALLS_AFTER_STOP_MAX",
+    "QUEUE_BYTES_MAX",
+    "QUEUE_EVENTS_MAX",
+    "STOP_TIMEOUT_S",
+    "HostedFunction",
+]
 
 QUEUE_EVENTS_MAX: Final = 1024
 QUEUE_BYTES_MAX: Final = 16 << 20
 #: T_stop of reliability.md section 3.
 STOP_TIMEOUT_S: Final = 2.0
+#: Calls that a stopping guest may try, each answered with Err; more is taken for a loop.
+CALLS_AFTER_STOP_MAX: Final = 16
 
 _CALL: Final = int(EventType.CALL)
+# Bound once: looking up a member of an enumeration is slow.
+_HANDLE_CAST: Final = GuestEventKind.CAST
+_HANDLE_CALL: Final = GuestEventKind.CALL
 _INIT: Final = -1
 _STOP: Final = -2
 
@@ -54,6 +60,8 @@ class HostedFunction:
     """An instance of a function, from its start request to its end."""
 
     __slots__ = (
+        "_calls_refused",
+        "_chronicle",
         "_context",
         "_current",
         "_entry",
@@ -67,8 +75,8 @@ class HostedFunction:
         "_reply",
         "_restarts",
         "_segment_ns",
+        "_state",
         "_step",
-        "_stopping",
         "_stream",
         "_timer",
         "handle",
@@ -76,6 +84,7 @@ class HostedFunction:
         "pid",
         "reason",
         "request",
+        "stopping",
     )
 
     def __init__(
@@ -99,7 +108,11 @@ class HostedFunction:
         self._on_gone = on_gone
         self._guest: FunctionInstance | None = instantiate()
         self.handle = DataplaneHandle(pid.key, context.plane, context.actor.journal)
-        self._outputs = OutputPerformer(pid, self.handle, request.state_specification, context)
+        self._chronicle = FunctionChronicle(
+            pid, self.handle.number, context.actor.journal, context.telemetry
+        )
+        self._state = InstanceState(request.state_specification, self.handle.number, context)
+        self._outputs = OutputPerformer(pid, self.handle, self._state, context)
         self._queue: deque[Event] = deque()
         self._queue_bytes = 0
         #: What the guest works on: an event, or None while it is in init or stop.
@@ -109,14 +122,11 @@ class HostedFunction:
         self._step: Step | None = None
         self._segment_ns = 0
         self._stream = 0
-        self._stopping = False
+        #: Whether a stop was asked for.
+        self.stopping = False
+        self._calls_refused = 0
         self._restarts = RestartPolicy()
         self._timer: Timer | None = None
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stopping
 
     # -- life cycle -----------------------------------------------------------------------------
 
@@ -125,33 +135,33 @@ class HostedFunction:
         if self.request.output_mapping is not None:
             self.handle.patch(self.request.output_mapping, self.request.generation)
         self.handle.attach(self)
-        self._context.telemetry.report(TelemetryKind.INSTANTIATE, self.pid, 0)
+        self._chronicle.instantiated()
         self._enter(_INIT)
 
     def patched(self) -> None:
-        """The outputs changed."""
-        tell = getattr(self._guest, "patched", None)
-        if tell is not None:
+        """The outputs changed: tell the guest if it wants to know."""
+        if tell := getattr(self._guest, "patched", None):
             tell(self.handle.channels)
 
     def stop(self) -> None:
         """Take no further event; run the stop hook after what runs now; then be gone."""
-        if self._stopping or self.phase is Phase.GONE:
+        if self.stopping or self.phase is Phase.GONE:
             return
-        self._stopping = True
+        self.stopping = True
+        self.handle.end_timers()
         self._drop_queue("the instance was stopped")
         phase = self.phase
         if phase is Phase.IDLE:
             self._enter(_STOP)
+        elif phase is Phase.BUSY and self._entry == 0 and not (self._step or self._current):
+            # It waits for a core, for an event that was just dropped.
+            self._entry = _STOP
         elif phase is Phase.BLOCKED:
             self.handle.abort(self._stream)
         elif phase is Phase.BACKOFF or phase is Phase.FAILED:
             self._vanish("stopped")
             return
-        scheduler = self._context.actor.scheduler
-        self._set_timer(
-            scheduler.timer_at(scheduler.now_ns() + round(STOP_TIMEOUT_S * 1e9), self._stop_expired)
-        )
+        self._set_timer(STOP_TIMEOUT_S, self._stop_expired)
 
     def crash(self, cause: str) -> None:
         """Vanish with the node: no hook runs, nobody is told. The journal says what is lost."""
@@ -159,20 +169,21 @@ class HostedFunction:
             return
         if self._current is not None:
             self._context.plane.drop(self._current, cause)
-        while self._queue:
-            self._context.plane.drop(self._queue.popleft(), cause)
-        self._release()
+        for event in self._queue:
+            self._context.plane.drop(event, cause)
+        self._release(cause)
 
     # -- events ---------------------------------------------------------------------------------
 
     def deliver(self, event: Event) -> None:
         """See `Inbox.deliver`."""
-        if self._stopping or self.phase is Phase.FAILED:
-            cause = "the instance was stopped" if self._stopping else "the function has failed"
+        if self.stopping or self.phase is Phase.FAILED:
+            cause = "the instance was stopped" if self.stopping else "the function has failed"
             self._context.plane.refuse(event, cause)
             return
         queue = self._queue
-        size = self._queue_bytes + len(event.payload)
+        payload = event.payload
+        size = self._queue_bytes + (len(payload) if payload.isascii() else len(payload.encode()))
         if len(queue) >= QUEUE_EVENTS_MAX or size > QUEUE_BYTES_MAX:
             self._context.plane.refuse(event, "queue full")
             return
@@ -221,26 +232,28 @@ class HostedFunction:
 
     def _next_entry(self) -> GuestEvent:
         """The next thing to hand to the guest, recorded as begun."""
-        record = self._context.actor.journal.record
-        number = self.handle.number
         self._segment_ns = 0
         if self._entry == _STOP:
-            record("begin", 0, number, 3, 0)
+            self._chronicle.hook_began(GuestEventKind.STOP)
             return GuestEvent(GuestEventKind.STOP)
         if self._entry == _INIT:
-            record("begin", 0, number, 0, 0)
+            self._chronicle.hook_began(GuestEventKind.INIT)
             self.patched()
-            payload = self.request.annotations.get("init-payload")
-            return GuestEvent(GuestEventKind.INIT, b"", payload, self._stored_state())
+            annotation = self.request.annotations.get("init-payload")
+            return GuestEvent(GuestEventKind.INIT, b"", annotation, self._state.load())
         event = self._queue.popleft()
         self._current = event
-        self._queue_bytes -= len(event.payload)
+        payload = event.payload
+        self._queue_bytes -= len(payload) if payload.isascii() else len(payload.encode())
         waited_ns = self._context.actor.scheduler.now_ns() - event.created_ns
-        handler = GuestEventKind.CALL if event.kind == _CALL else GuestEventKind.CAST
-        record("begin", event.serial, number, handler, waited_ns)
+        if waited_ns < 0:
+            waited_ns = 0  # Its sender has another clock.
+        handler = _HANDLE_CALL if event.kind == _CALL else _HANDLE_CAST
+        number = self.handle.number
+        self._context.actor.journal.record("begin", event.serial, number, handler, waited_ns)
         if self._context.telemetry.enabled:
             self._context.telemetry.report(TelemetryKind.TRANSFER, self.pid, waited_ns)
-        return GuestEvent(handler, event.source, event.payload)
+        return GuestEvent(handler, event.source, payload)
 
     def _done(self, step: Done) -> None:
         event = self._current
@@ -248,9 +261,8 @@ class HostedFunction:
         fuel, duration_ns = step.fuel, self._segment_ns
         if event is not None:
             self._current = None
-            context.actor.journal.record(
-                "end", event.serial, self.handle.number, fuel, duration_ns, "ok"
-            )
+            number = self.handle.number
+            context.actor.journal.record("end", event.serial, number, fuel, duration_ns, "ok")
             if event.kind == _CALL:
                 context.plane.answer(event, step.reply or NO_REPLY)
             if context.telemetry.enabled:
@@ -258,22 +270,29 @@ class HostedFunction:
                 context.telemetry.report(TelemetryKind.COMPLETED, self.pid, duration_ns, tag)
             self._continue()
             return
-        context.actor.journal.record("end", 0, self.handle.number, fuel, duration_ns, "ok")
-        if self._entry == _STOP:
-            context.telemetry.report(TelemetryKind.STOP, self.pid, duration_ns)
-            context.telemetry.report(TelemetryKind.EXIT, self.pid, ExitStatus.OK)
+        hook = GuestEventKind.STOP if self._entry == _STOP else GuestEventKind.INIT
+        self._chronicle.hook_ended(hook, fuel, duration_ns)
+        if hook == GuestEventKind.STOP:
             self._vanish("stopped")
         else:
-            context.telemetry.report(TelemetryKind.INIT, self.pid, duration_ns)
             self._continue()
 
     def _blocked(self, step: Blocked) -> None:
         self.phase = Phase.BLOCKED
+        if self.stopping:
+            self._refuse_call()
+            return
         current = self._current
         metadata = METADATA_ROOT if current is None else current.metadata
         self._stream = self._outputs.call(step.call, self._returned, metadata)
-        if self._stopping and self._stream:
-            self.handle.abort(self._stream)
+
+    def _refuse_call(self) -> None:
+        """A stopping guest calls nobody; one that tries again and again is not waited for."""
+        self._calls_refused += 1
+        if self._calls_refused > CALLS_AFTER_STOP_MAX:
+            self._stop_expired()
+        else:
+            self._context.actor.scheduler.call_soon(self._returned, ERR)
 
     def _returned(self, result: CallReturn) -> None:
         """The call for which the guest waits has returned."""
@@ -284,20 +303,10 @@ class HostedFunction:
 
     def _failed(self, step: Failed) -> None:
         event, self._current = self._current, None
-        context = self._context
-        context.actor.journal.record(
-            "end",
-            0 if event is None else event.serial,
-            self.handle.number,
-            step.fuel,
-            self._segment_ns,
-            step.reason,
-        )
+        self._chronicle.failed(event, step, self._segment_ns, init=self._entry == _INIT)
         if event is not None:
-            context.plane.answer(event, ERR)
-        status = ExitStatus.INTERNAL_ERROR if self._entry == _INIT else ExitStatus.CODE_ERROR
-        context.telemetry.report(TelemetryKind.EXIT, self.pid, status)
-        if self._stopping:
+            self._context.plane.answer(event, ERR)
+        if self.stopping:
             self._vanish("stopped")
         else:
             self._back_off(step.reason)
@@ -311,7 +320,7 @@ class HostedFunction:
 
     def _continue(self) -> None:
         """The guest is free: the stop hook, the next event, or nothing."""
-        if self._stopping:
+        if self.stopping:
             self._enter(_STOP)
             return
         self._entry = 0
@@ -324,60 +333,51 @@ class HostedFunction:
     def _back_off(self, reason: str) -> None:
         """The guest is broken: start another one later, or give up."""
         self._discard_guest()
-        scheduler = self._context.actor.scheduler
-        delay_s = self._restarts.delay_s(scheduler.now_ns())
+        self.handle.cancel_timers()
+        delay_s = self._restarts.delay_s(self._context.actor.scheduler.now_ns())
         self.reason = reason
         if delay_s is None:
             self.phase = Phase.FAILED
             self._drop_queue("the function has failed")
-            self._note("failed", reason)
+            self._chronicle.note("failed", reason)
         else:
             self.phase = Phase.BACKOFF
-            self._note("backoff", f"{reason}; restart in {delay_s} s")
-            self._set_timer(
-                scheduler.timer_at(scheduler.now_ns() + delay_s * 1_000_000_000, self._restart)
-            )
+            self._chronicle.note("backoff", f"{reason}; restart in {delay_s} s")
+            self._set_timer(delay_s, self._restart)
         self._on_change()
 
     def _restart(self) -> None:
         self._timer = None
         try:
             self._guest = self._instantiate()
-        except BadCodeError as error:
+        except EdgelessError as error:
             self._back_off(str(error))
             return
         self.reason = ""
-        self._note("restarted", "")
-        self._context.telemetry.report(TelemetryKind.INSTANTIATE, self.pid, 0)
+        self._chronicle.note("restarted", "")
+        self._chronicle.instantiated()
         self._enter(_INIT)
         self._on_change()
-
-    def _stored_state(self) -> str | None:
-        try:
-            return self._context.states.load(self.request.state_specification)
-        except ResourceError as error:
-            self._note("state not restored", str(error))
-            return None
 
     # -- the end --------------------------------------------------------------------------------
 
     def _stop_expired(self) -> None:
-        self._timer = None
         if self._current is not None:
             self._context.plane.refuse(self._current, "the instance was stopped")
             self._current = None
+        self._chronicle.exited(ExitStatus.INTERNAL_ERROR)
         self._vanish("stop took too long")
 
     def _vanish(self, reason: str) -> None:
         if self.phase is Phase.GONE:
             return
-        self._context.actor.journal.record("stop", self.handle.number, reason)
-        self._release()
+        self._chronicle.stopped(reason)
+        self._release("the sender has stopped")
         self._on_gone(self)
 
-    def _release(self) -> None:
+    def _release(self, cause: str) -> None:
         self.phase = Phase.GONE
-        self.handle.detach()
+        self.handle.detach(cause)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -394,10 +394,8 @@ class HostedFunction:
             self._context.plane.refuse(self._queue.popleft(), cause)
         self._queue_bytes = 0
 
-    def _set_timer(self, timer: Timer) -> None:
+    def _set_timer(self, delay_s: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = timer
-
-    def _note(self, state: str, reason: str) -> None:
-        self._context.actor.journal.record("state", self.handle.number, state, reason[:300])
+        scheduler = self._context.actor.scheduler
+        self._timer = scheduler.timer_at(scheduler.now_ns() + round(delay_s * 1e9), callback)

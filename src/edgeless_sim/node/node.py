@@ -64,6 +64,7 @@ class Node:
         self.nonce = nonce
         capabilities = settings.capabilities
         self._providers = dict(providers)
+        self._born_ns = context.scheduler.now_ns()
         self.plane = Dataplane(
             settings.node_id,
             context.scheduler,
@@ -103,9 +104,9 @@ class Node:
         self.subscriber.start()
 
     async def stop(self) -> None:
-        """Stop gracefully: every instance gets its stop hook."""
+        """Stop gracefully: return when every instance has run its stop hook, or T_stop is over."""
         self.subscriber.stop()
-        await self.agent.reset()
+        await self.agent.close()
 
     def crash(self, cause: str = "node crashed") -> None:
         """Vanish: nobody is told, nothing is sent. Call it once the network is cut."""
@@ -134,9 +135,8 @@ class Node:
         settings = self.settings
         agent = self.agent
         inventory = agent.inventory()
-        capacity_ns = max(1, self.context.scheduler.now_ns()) * max(
-            1, settings.capabilities.num_cpus
-        )
+        age_ns = max(1, self.context.scheduler.now_ns() - self._born_ns)
+        capacity_ns = age_ns * max(1, settings.capabilities.num_cpus)
         busy = min(1.0, self.processor.busy_ns / capacity_ns)
         return UpdateNodeRequest(
             node_id=settings.node_id,

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edgeless_sim.dataplane.handle import DataplaneHandle
-from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.event import CallReturn
-from edgeless_sim.model.function import StateSpecification
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.instance_state import InstanceState
 from edgeless_sim.node.telemetry import TelemetryKind
 from edgeless_sim.runtimes.base import (
     Call,
@@ -40,7 +39,7 @@ class OutputPerformer:
         self,
         pid: InstanceId,
         handle: DataplaneHandle,
-        state: StateSpecification,
+        state: InstanceState,
         context: HostingContext,
     ) -> None:
         self._pid = pid
@@ -76,24 +75,13 @@ class OutputPerformer:
         elif isinstance(output, DelayedCast):
             self._handle.delayed_cast(output.delay_ms, output.alias, output.payload, metadata)
         elif isinstance(output, Sync):
-            self._sync(output.state)
+            self._state.sync(output.state)
         elif isinstance(output, Refused):
-            self._refused(f"{output.operation}: {output.cause}")
+            self._refused(output)
 
-    def _sync(self, state: str) -> None:
-        journal = self._context.actor.journal
-        try:
-            kept = self._context.states.store(self._state, state)
-        except ResourceError as error:
-            self._refused(f"sync: {error}")
-            return
-        if kept:
-            journal.record("state", self._handle.number, "synced", str(len(state)))
-        else:
-            self._context.plane.counters[f"sync with policy {self._state.policy}"] += 1
-
-    def _refused(self, cause: str) -> None:
-        self._context.plane.counters[cause] += 1
+    def _refused(self, output: Refused) -> None:
+        self._context.plane.counters[f"{output.operation} refused"] += 1
+        cause = f"{output.operation}: {output.cause}"
         self._context.actor.journal.record("drop", 0, self._handle.number, cause[:200])
 
     def _log(self, entry: Log) -> None:
@@ -108,11 +96,15 @@ class OutputPerformer:
         self._log_credit -= 1
         level = _LEVELS.get(entry.level)
         if level is None:
-            # EDGELESS takes an unknown level for Error (spec 1.1); strict also says so.
+            # EDGELESS takes an unknown level for Error (spec 1.1); we also tell the author.
             self._context.plane.counters["unknown log level"] += 1
             level = "error"
-        journal = self._context.actor.journal
-        journal.record("log", self._handle.number, level, entry.target, entry.message)
+            self._write("warn", entry.target, f"unknown log level {entry.level}, taken for error")
+        self._write(level, entry.target, entry.message)
+
+    def _write(self, level: str, target: str, message: str) -> None:
+        self._context.actor.journal.record("log", self._handle.number, level, target, message)
         if self._context.telemetry.enabled:
-            tag = f"{level} {entry.target}"
-            self._context.telemetry.report(TelemetryKind.LOG, self._pid, entry.message, tag)
+            self._context.telemetry.report(
+                TelemetryKind.LOG, self._pid, message, f"{level} {target}"
+            )

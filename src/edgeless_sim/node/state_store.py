@@ -4,6 +4,8 @@ Transient state is never stored; global state is accepted and never stored, as i
 caller is told so once. A stored state is all or nothing (promise G09).
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import UUID
@@ -11,9 +13,11 @@ from uuid import UUID
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.function import StatePolicy, StateSpecification
 
-__all__ = ["STATE_FOLDER", "FileStateStore", "MemoryStateStore", "StateStore"]
+__all__ = ["STATES_MAX", "STATE_FOLDER", "FileStateStore", "MemoryStateStore", "StateStore"]
 
 STATE_FOLDER: Final = "function_state"
+#: Most states that a virtual disk holds.
+STATES_MAX: Final = 100_000
 
 
 class StateStore(Protocol):
@@ -44,6 +48,8 @@ class MemoryStateStore:
         """See `StateStore.store`."""
         if specification.policy is not StatePolicy.NODE_LOCAL:
             return False
+        if len(self._states) >= STATES_MAX and specification.state_id not in self._states:
+            raise ResourceError(f"the disk holds {STATES_MAX} states already")
         self._states[specification.state_id] = state
         return True
 
@@ -60,7 +66,8 @@ class FileStateStore:
             return None
         path = self._folder / str(specification.state_id)
         try:
-            return path.read_text(encoding="utf-8")
+            # Not read_text: it would change line ends.
+            return path.read_bytes().decode()
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -74,8 +81,13 @@ class FileStateStore:
         draft = path.with_suffix(".draft")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_text(state, encoding="utf-8")
+            with draft.open("w", encoding="utf-8", newline="") as file:
+                file.write(state)
+                file.flush()
+                os.fsync(file.fileno())
             draft.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise ResourceError(f"state {path.name} cannot be stored: {error}") from None
         return True

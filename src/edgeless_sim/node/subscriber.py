@@ -22,6 +22,9 @@ __all__ = ["REFRESH_INTERVAL_S", "NodeSubscriber"]
 REFRESH_INTERVAL_S: Final = 2.0
 _PROMPT_NS: Final = 50_000_000
 _TIMEOUT_S: Final = 5.0
+#: Refreshes without an answer yet. More than one: the loss of one must not delay the next by the
+#: deadline of a call, in which the ε-ORC would give the node up.
+_WAITING_MAX: Final = 8
 
 
 class NodeSubscriber:
@@ -47,7 +50,7 @@ class NodeSubscriber:
         self._next_ns = 0
         self._sent: tuple[object, float] | None = None
         self._payload = b""
-        self._waiting = False
+        self._waiting = 0
         self._stopped = False
         self.registered = False
         self.refusal = ""
@@ -76,17 +79,17 @@ class NodeSubscriber:
         jitter = 0.95 + 0.05 * self._dice.random()
         interval_ns = round(self._interval_s * jitter * 1e9)
         self._set_timer(self._context.scheduler.now_ns() + interval_ns)
-        if self._waiting:
+        if self._waiting >= _WAITING_MAX:
             return
         version = (self._version(), self._interval_s)
         if version != self._sent:
             self._payload = self._codec.encode(self._describe(2 * self._interval_s + 1))
             self._sent = version
-        self._waiting = True
+        self._waiting += 1
         self._port.call_nowait(UPDATE_NODE, self._payload, self._answered, timeout_s=_TIMEOUT_S)
 
     def _answered(self, answer: object) -> None:
-        self._waiting = False
+        self._waiting -= 1
         if self._stopped or not isinstance(answer, bytes):
             return
         try:

@@ -105,5 +105,6 @@ class RunFolder:
 
 def _relative(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
-    assert not path.is_absolute() and ".." not in path.parts, name
+    assert not path.is_absolute(), name
+    assert ".." not in path.parts, name
     return path

@@ -89,7 +89,7 @@ class RunReader:
         return len(self._open)
 
     def components(self) -> list[tuple[str, ComponentCounts]]:
-        """(workflow, what its component did), in the order in which they were deployed."""
+        """(workflow, what its component did), of those that have ever run."""
         return [
             (self.names.workflow_of(number), counts)
             for number, counts in self._components.items()

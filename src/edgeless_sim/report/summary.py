@@ -144,7 +144,10 @@ def summarise(facts: RunFacts, reader: RunReader) -> Summary:
             lost_by_cause=_sorted(reader.losses),
             in_flight=reader.in_flight,
         ),
-        components=[_component(workflow, counts) for workflow, counts in reader.components()],
+        components=sorted(
+            (_component(workflow, counts) for workflow, counts in reader.components()),
+            key=lambda each: (each.workflow, each.component),
+        ),
         nodes=[_node(name, reader.nodes[name]) for name in sorted(reader.nodes, key=_node_key)],
         faults=[FaultSummary(*fault) for fault in reader.faults],
         faults_total=reader.faults_total,

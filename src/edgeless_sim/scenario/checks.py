@@ -75,7 +75,11 @@ class _Names:
                 self.starts[step.workflow] = min(at, step.at)
                 self.components[step.workflow] = _component_names(workflows.get(step.file))
 
-    def node(self, path: TomlPath, name: str) -> Iterator[ScenarioFault]:
+    def node(self, path: TomlPath, name: str, at: int | None = None) -> Iterator[ScenarioFault]:
+        if name.startswith("@") and at is not None:
+            workflow, _, component = name[1:].partition("/")
+            yield from self.component(path, workflow, component, at)
+            return
         domain, _, index = name.rpartition("/")
         total = self.domains.get(domain)
         if total is not None and index.isascii() and index.isdigit() and len(index) < 8:
@@ -89,13 +93,13 @@ class _Names:
         if name not in self.domains:
             yield path, _unknown("domain", name, self.domains)
 
-    def side(self, path: TomlPath, name: str) -> Iterator[ScenarioFault]:
+    def side(self, path: TomlPath, name: str, at: int | None = None) -> Iterator[ScenarioFault]:
         if name in self.domains or name in ("con", "client"):
             return
         if name.startswith("orc/"):
             yield from self.domain(path, name.removeprefix("orc/"))
         elif "/" in name:
-            yield from self.node(path, name)
+            yield from self.node(path, name, at)
         else:
             yield path, _unknown("domain, node or 'con'", name, (*self.domains, "con"))
 
@@ -156,7 +160,7 @@ def _step_faults(
         case do.StopWorkflow():
             yield from known.workflow((*path, "workflow"), step.workflow, step.at)
         case do.CrashNode() | do.StopNode() | do.RestartNode() | do.Cordon() | do.Uncordon():
-            yield from known.node((*path, "node"), step.node)
+            yield from known.node((*path, "node"), step.node, step.at)
         case do.CrashOrchestrator() | do.RestartOrchestrator():
             yield from known.domain((*path, "domain"), step.domain)
         case do.Partition() | do.Degrade():
@@ -178,7 +182,7 @@ def _side_faults(
 ) -> Iterator[ScenarioFault]:
     for side, names in enumerate(step.between):
         for index, name in enumerate(names):
-            yield from known.side((*path, side, index), name)
+            yield from known.side((*path, side, index), name, step.at)
     if isinstance(step, do.Partition) and not any(step.between):
         yield path, "at least one side must name somebody"
     if isinstance(step, do.Degrade) and not (step.loss or step.latency or step.jitter):
@@ -200,6 +204,8 @@ def _outage_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
         if step.may_fail or not isinstance(step, _OUTAGES):
             continue
         subject = step.node if isinstance(step, _OF_NODES) else f"orc/{step.domain}"
+        if subject.startswith("@"):
+            continue
         is_down = subject in down and _lasts(down[subject], step.at)
         if isinstance(step, do.RestartNode | do.RestartOrchestrator):
             if not is_down:

@@ -19,8 +19,10 @@ __all__ = [
     "Expectation",
     "ExpectationTable",
     "FileContains",
+    "LossesExplained",
     "LossesMax",
     "Moved",
+    "NoDuplicates",
     "NoLosses",
     "WorkflowRunning",
     "WorkflowStopped",
@@ -96,6 +98,16 @@ class LossesMax(ExpectationTable):
     cause: Name | None = None
 
 
+class LossesExplained(ExpectationTable):
+    """Of every event it is known what became of it: handled, in work, or lost for a reason.
+
+    Events sent less than ``within`` ago may still be on their way.
+    """
+
+    what: Literal["losses_explained"]
+    within: Duration = 5_000_000_000
+
+
 class FileContains(ExpectationTable):
     """A file that a resource wrote: on one node, or on any. ``lines_min`` counts all of them."""
 
@@ -112,6 +124,12 @@ class Moved(ExpectationTable):
     what: Literal["moved"]
     workflow: Name
     component: Name
+
+
+class NoDuplicates(ExpectationTable):
+    """No component has two instances on living nodes, as it may have during a partition."""
+
+    what: Literal["no_duplicates"]
 
 
 class AllComponentsRunning(ExpectationTable):
@@ -134,8 +152,10 @@ Expectation: TypeAlias = Annotated[
     | EventsWithin
     | NoLosses
     | LossesMax
+    | LossesExplained
     | FileContains
     | Moved
+    | NoDuplicates
     | AllComponentsRunning,
     Field(discriminator="what"),
 ]

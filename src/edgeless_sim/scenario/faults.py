@@ -12,11 +12,12 @@ import anyio
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.network import Fault
-from edgeless_sim.errors import EdgelessError, ExpectationError
+from edgeless_sim.errors import EdgelessError, ExpectationError, UnknownComponentError
 from edgeless_sim.model.event import CallReturnKind
 from edgeless_sim.model.names import quoted
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Scenario
+from edgeless_sim.scenario.observer import Observer
 
 __all__ = ["StepPerformer"]
 
@@ -26,9 +27,10 @@ _NS_PER_S: Final = 1_000_000_000
 class StepPerformer:
     """Performs the steps of one scenario on one cluster."""
 
-    def __init__(self, scenario: Scenario, cluster: Cluster) -> None:
+    def __init__(self, scenario: Scenario, cluster: Cluster, observer: Observer) -> None:
         self._scenario = scenario
         self._cluster = cluster
+        self._observer = observer
         #: The journal's numbers of the workflows that were started.
         self._numbers: dict[str, int] = {}
 
@@ -76,10 +78,10 @@ class StepPerformer:
             handle = self._cluster.domain(step.domain)
             await handle.crash()
         elif isinstance(step, do.CrashNode):
-            handle = self._cluster.node(step.node)
+            handle = self._node(step.node)
             await handle.crash()
         else:
-            handle = self._cluster.node(step.node)
+            handle = self._node(step.node)
             await handle.stop()
         done()
         if step.restart_after is not None:
@@ -92,7 +94,7 @@ class StepPerformer:
         if isinstance(step, do.RestartOrchestrator):
             await self._cluster.domain(step.domain).restart()
             return
-        node = self._cluster.node(step.node)
+        node = self._node(step.node)
         if isinstance(step, do.RestartNode):
             await node.restart()
         elif isinstance(step, do.Cordon):
@@ -108,7 +110,7 @@ class StepPerformer:
             network.heal_all()
             return
         faults: list[Fault] = []
-        a, b = step.between
+        a, b = ([self._located(name) for name in side] for side in step.between)
         if isinstance(step, do.Partition):
             faults.append(network.one_way(a, b) if step.one_way else network.partition(a, b))
         else:
@@ -121,6 +123,21 @@ class StepPerformer:
             await self.until(step.at + step.heal_after)
             for fault in faults:
                 fault.heal()
+
+    def _node(self, name: str) -> NodeHandle:
+        return self._cluster.node(self._located(name))
+
+    def _located(self, name: str) -> str:
+        """*name*, or the node that hosts the component if it is ``@WORKFLOW/COMPONENT``."""
+        if not name.startswith("@"):
+            return name
+        workflow, _, component = name[1:].partition("/")
+        # Not asked of the ε-CON, whose answer would take time, or never come.
+        self._cluster.journal.flush()
+        node = self._observer.component(workflow, component).node
+        if not node:
+            raise UnknownComponentError("the component has no instance", name[1:])
+        return node
 
     async def _event(self, step: do.Send | do.CallComponent) -> None:
         if isinstance(step, do.CallComponent):

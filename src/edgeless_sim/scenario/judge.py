@@ -72,6 +72,9 @@ class Judge:
             case expect.Moved():
                 trace = self._observer.component(expectation.workflow, expectation.component)
                 return len(trace.visited) > 1, f"ran on {' -> '.join(trace.visited) or 'no node'}"
+            case expect.NoDuplicates():
+                twice = self._observer.duplicates()
+                return not twice, "; ".join(twice[:_SHOWN_MAX]) or "one instance each"
             case expect.AllComponentsRunning():
                 return self._all_running(expectation)
             case _:
@@ -87,6 +90,10 @@ class Judge:
                 return self._losses(0, None)
             case expect.LossesMax():
                 return self._losses(expectation.count, expectation.cause)
+            case expect.LossesExplained():
+                before_ns = self._cluster.clock.now_ns() - expectation.within
+                count = self._observer.unexplained(before_ns)
+                return count == 0, f"{count} events unaccounted for"
             case expect.FileContains():
                 return self._file_contains(expectation)
             case _:

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from edgeless_sim.kernel.journal import Record
+from edgeless_sim.model.event import EventType
 
 __all__ = ["ComponentTrace", "Observer"]
 
 _VISITS_MAX: Final = 1_000
 _DOWN: Final = frozenset({"crash", "stop"})
+_LAST_OF_WAY_IN: Final = int(EventType.CAST)
 
 
 class ComponentTrace:
@@ -57,6 +59,10 @@ class Observer:
         self._by_instance: dict[int, ComponentTrace] = {}
         self._broken: set[int] = set()
         self._waited: dict[int, int] = {}
+        #: When events were sent that nobody has begun to handle; answers are negative.
+        self._sent_ns: dict[int, int] = {}
+        #: Who handles an event now.
+        self._handled_by: dict[int, int] = {}
 
     # -- what it has seen -----------------------------------------------------------------------
 
@@ -78,29 +84,52 @@ class Observer:
         """Whether an instance lives, has not failed, and its node lives."""
         return any(number not in self._broken for number in trace.instances)
 
+    def duplicates(self) -> list[str]:
+        """Components with more than one living instance, and where."""
+        return [
+            f"{workflow}/{name} on {', '.join(trace.instances.values())}"
+            for workflow, traces in self.workflows(None)
+            for name, trace in traces.items()
+            if len(trace.instances) > 1
+        ]
+
+    def unexplained(self, before_ns: int) -> int:
+        """How many events, sent before that time, were neither handled nor lost for a reason."""
+        silent = sum(abs(ns) < before_ns for ns in self._sent_ns.values())
+        alive = {number for trace in self._by_instance.values() for number in trace.instances}
+        return silent + sum(number not in alive for number in self._handled_by.values())
+
     # -- reading --------------------------------------------------------------------------------
 
     def read(self, batch: Sequence[Record]) -> None:
         """Take a batch of records."""
-        by_instance = self._by_instance
+        sent_ns = self._sent_ns
         for record in batch:
             kind = record[1]
-            if kind == "begin":
-                trace = by_instance.get(record[3])
-                if trace is not None and trace.within_ns:
-                    self._waited[record[2]] = record[5]
+            if kind == "send":
+                is_answer = record[5] > _LAST_OF_WAY_IN
+                sent_ns[record[2]] = -record[0] if is_answer else record[0]
+            elif kind == "recv":
+                if sent_ns.get(record[2], 0) < 0:
+                    del sent_ns[record[2]]
+            elif kind == "begin":
+                if record[2]:
+                    self._begun(record[2], record[3], record[5])
             elif kind == "end":
                 if record[2]:
                     self._ended(record)
-            elif kind == "drop":
-                self.losses[record[4]] += 1
-                self._waited.pop(record[2], None)
-            elif kind == "def":
-                self._define(record[2], record[3], record[4])
-            elif kind in ("start", "stop", "state", "fault"):
+            elif kind != "log":
                 self._rare(kind, record)
 
+    def _begun(self, serial: int, number: int, waited_ns: int) -> None:
+        self._sent_ns.pop(serial, None)
+        self._handled_by[serial] = number
+        trace = self._by_instance.get(number)
+        if trace is not None and trace.within_ns:
+            self._waited[serial] = waited_ns
+
     def _ended(self, record: Record) -> None:
+        self._handled_by.pop(record[2], None)
         trace = self._by_instance.get(record[3])
         if trace is None or record[6] != "ok":
             return
@@ -123,7 +152,13 @@ class Observer:
             self._traces.setdefault(workflow, {})[component] = trace
 
     def _rare(self, kind: str, record: Record) -> None:
-        if kind == "start":
+        if kind == "drop":
+            self.losses[record[4]] += 1
+            for pending in (self._waited, self._sent_ns, self._handled_by):
+                pending.pop(record[2], None)
+        elif kind == "def":
+            self._define(record[2], record[3], record[4])
+        elif kind == "start":
             self._started(record[0], record[2], record[3], record[4])
         elif kind == "stop":
             self._gone(record[2])
@@ -131,7 +166,7 @@ class Observer:
             if record[2] in _DOWN:
                 for number in list(self._on_node(record[3])):
                     self._gone(number)
-        else:
+        elif kind == "state":
             self._state(record[2], record[3], record[4])
 
     def _started(self, ns: int, number: int, component: int, node: int) -> None:

@@ -126,7 +126,7 @@ class _Experiment:
 
     async def _play(self, cluster: Cluster) -> None:
         judge = Judge(cluster, self._observer)
-        performer = StepPerformer(self._scenario, cluster)
+        performer = StepPerformer(self._scenario, cluster, self._observer)
         failed = anyio.Event()
         async with anyio.create_task_group() as group:
             for place, step in enumerate(self._scenario.steps):

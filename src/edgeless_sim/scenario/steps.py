@@ -1,7 +1,8 @@
 """The steps of a scenario: what is done to the cluster, and when. A closed vocabulary.
 
-Each step is a table with ``at`` and ``do``. Not here: how a step is performed (`faults`), and
-whether the names in it exist (`checks`).
+Each step is a table with ``at`` and ``do``. Where a node is named, ``@WORKFLOW/COMPONENT`` is the
+one that hosts that component when the step is performed. Not here: how a step is performed
+(`faults`), and whether the names in it exist (`checks`).
 """
 
 from typing import Annotated, Literal, TypeAlias

@@ -9,7 +9,7 @@ to 8 bytes. Lengths were checked by B; texts are checked here: a guest may send 
 """
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from edgeless_sim.runtimes.base import (
     Call,
@@ -106,15 +106,10 @@ _NOT_TEXT: Final = "not UTF-8"
 _HEADER: Final = Struct("<IIIxxxxq")
 
 
-class Records(NamedTuple):
-    """What a guest asked for in one segment, in order."""
-
-    outputs: list[Output]
-    call: Call | CallRaw | None
-    """The call that the guest waits in; None also when it could not be read (a text that is not
-    UTF-8), which `outputs` then says."""
-    reply: str | None
-    """The reply of ``handle_call_asm``; None if there is none or it is not UTF-8."""
+#: What a guest asked for in one segment: its outputs in order, the call it waits in, its reply.
+#: Call and reply are None also when they could not be read (not UTF-8), which the outputs then
+#: say. A plain tuple: it is made once per event.
+Records: TypeAlias = tuple[list[Output], Call | CallRaw | None, str | None]
 
 
 def read_records(content: bytes) -> Records:
@@ -148,7 +143,7 @@ def read_records(content: bytes) -> Records:
                 outputs.append(_rare(kind, x, target, content[a:b], content[b:end]))
         except UnicodeDecodeError:
             outputs.append(Refused(_OPERATIONS[kind], _NOT_TEXT))
-    return Records(outputs, call, reply)
+    return outputs, call, reply
 
 
 def _rare(kind: int, x: int, target: bytes, a: bytes, b: bytes) -> Output:

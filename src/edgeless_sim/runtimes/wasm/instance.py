@@ -15,6 +15,8 @@ from edgeless_sim.runtimes.base import (
     PAYLOAD_BYTES_MAX,
     STATE_BYTES_MAX,
     Blocked,
+    Call,
+    CallRaw,
     Done,
     Failed,
     GuestEvent,
@@ -32,7 +34,6 @@ from edgeless_sim.runtimes.wasm.exchange import (
     OUTPUT_OFFSET,
     REPLY_CODE_OFFSET,
     STATE_LENGTH_OFFSET,
-    Records,
     read_records,
 )
 from edgeless_sim.runtimes.wasm.machine import FUNC_BYTES, Machine, Sandbox
@@ -176,8 +177,8 @@ class WasmInstance:
         error = machine.call(self._context, at, None, 0, machine.trap_address)
         if error or machine.trap_view[0]:
             return self._failed(error, [], 0)
-        records, status, fuel = self._collect()
-        return Done(records.outputs, self._reply(status, records), fuel, 0)
+        outputs, _call, reply, fuel = self._collect()
+        return Done(outputs, reply, fuel, 0)
 
     def _stage_init(self, event: GuestEvent) -> bool:
         payload = None if event.payload is None else event.payload.encode()
@@ -238,14 +239,14 @@ class WasmInstance:
             machine = self._machine
             if ended and (machine.trap_view[0] or machine.error_view[0]):
                 return self._failed(None, outputs, fuel)
-            records, status, burnt = self._collect()
-            outputs += records.outputs
+            made, call, reply, burnt = self._collect()
+            outputs += made
             fuel += burnt
             if ended:
-                return Done(outputs, self._reply(status, records), fuel, 0)
-            if records.call is not None:
+                return Done(outputs, reply, fuel, 0)
+            if call is not None:
                 self._state = _WAITING
-                return Blocked(outputs, records.call, fuel, 0)
+                return Blocked(outputs, call, fuel, 0)
             # The alias or the payload was no text: the guest learns it at once.
             self._answer(ERR)
 
@@ -261,30 +262,27 @@ class WasmInstance:
 
     # ---- what came of it ---------------------------------------------------------------------
 
-    def _collect(self) -> tuple[Records, int, int]:
-        """Return the records, the status, and the fuel that the guest's own code burnt."""
+    def _collect(self) -> tuple[list[Output], Call | CallRaw | None, CallReturn | None, int]:
+        """Empty the exchange: outputs, call, reply, and the fuel the guest's own code burnt."""
         machine = self._machine
         machine.get_fuel(self._context, machine.fuel_address)
         left = machine.fuel_view[0]
-        exchange = machine.exchange
-        end, status, _fault, share = _HEADER.unpack_from(exchange, 0)
+        end, status, _fault, share = _HEADER.unpack_from(machine.exchange, 0)
         fuel = self._left - left - share
         self._left = left
-        return read_records(bytes(exchange[OUTPUT_OFFSET:end])), status, fuel
-
-    def _reply(self, status: int, records: Records) -> CallReturn | None:
+        outputs, call, text = read_records(bytes(machine.exchange[OUTPUT_OFFSET:end]))
         if self._kind != _CALL:
-            return None
+            return outputs, call, None, fuel
         if status == CallReturnKind.NO_REPLY:
-            return NO_REPLY
-        if status == CallReturnKind.REPLY and records.reply is not None:
-            return CallReturn.reply(records.reply)
-        return ERR
+            return outputs, call, NO_REPLY, fuel
+        if status == CallReturnKind.REPLY and text is not None:
+            return outputs, call, CallReturn.reply(text), fuel
+        return outputs, call, ERR, fuel
 
     def _failed(self, error: int | None, outputs: list[Output], fuel: int) -> Failed:
         machine = self._machine
         left_before = self._left
-        records, _status, burnt = self._collect()
+        made, _call, _reply, burnt = self._collect()
         code, reason = machine.take_failure(error)
         fault = _HEADER.unpack_from(machine.exchange, 0)[2]
         if fault:
@@ -297,7 +295,7 @@ class WasmInstance:
             reason = f"out of fuel: {limit} per {what}"
             burnt = left_before
         # What the guest asked for before it failed has happened.
-        return self._fail(reason, outputs + records.outputs, fuel + max(0, burnt))
+        return self._fail(reason, outputs + made, fuel + max(0, burnt))
 
     def _fail(self, reason: str, outputs: list[Output], fuel: int) -> Failed:
         self._state = _OVER

@@ -97,12 +97,9 @@ class Slab:
         )
         if count <= 0:
             raise RejectedError("too many guests", f"{self._slots_max} are running already")
-        # One page more per slot: at equal distances of a power of two, the hot pages of all
-        # guests would share a few sets of the processor's address caches.
-        stride = self.slot_bytes + _PAGE
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         try:
-            mapping = mmap.mmap(-1, count * stride, flags=flags)
+            mapping = mmap.mmap(-1, count * self.slot_bytes, flags=flags)
         except OSError as error:
             detail = f"{count} guests of {self.slot_bytes >> 20} MiB: {error}"
             raise RejectedError("no address space for guest memories", detail) from error
@@ -110,7 +107,7 @@ class Slab:
         base = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
         first = len(self._slots)
         self._mappings.append(mapping)
-        self._slots += [_Slot(mapping, base, index * stride) for index in range(count)]
+        self._slots += [_Slot(mapping, base, index * self.slot_bytes) for index in range(count)]
         self._free += range(first + count - 1, first - 1, -1)
 
     def close(self) -> None:
