@@ -28,7 +28,7 @@ from edgeless_sim.errors import EdgelessError, RejectedError
 from edgeless_sim.kernel import Entropy, Journal, LoopClock, Supervisor, current_scheduler
 from edgeless_sim.kernel import run as run_on_loop
 from edgeless_sim.kernel.context import ActorContext
-from edgeless_sim.model.event import PatchRequest, Target
+from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.function import (
     FunctionClassSpecification,
     SpawnFunctionRequest,
@@ -50,6 +50,11 @@ WORKFLOW = WorkflowId(UUID(int=0xF1))
 
 def logical(number: int) -> InstanceId:
     return InstanceId(NIL, FunctionId(UUID(int=number)))
+
+
+def placed(outputs: dict[str, Target] | None) -> dict[str, Target]:
+    """Only the channels that lead to an instance."""
+    return {c: target for c, target in (outputs or {}).items() if target.instance != UNPLACED}
 
 
 def mapping(outputs: dict[str, int] | None) -> dict[str, Target] | None:
@@ -184,7 +189,7 @@ class FakeNode:
             pid = InstanceId(self.node_id, FunctionId(UUID(int=0xABC000 + len(self.calls))))
         self.revision += 1
         self.instances.setdefault(pid, request.generation)
-        self.outputs.setdefault(pid, {} if self.foreign else request.output_mapping)
+        self.outputs.setdefault(pid, {} if self.foreign else placed(request.output_mapping))
         return StartReply(pid, self.revision)
 
     async def _stop(self, method: str, instance_id: InstanceId) -> StopReply:
@@ -198,7 +203,7 @@ class FakeNode:
         await self._obey(method, request)
         if request.generation >= self.instances.get(request.function_id, 1 << 60):
             self.instances[request.function_id] = request.generation
-            self.outputs[request.function_id] = request.output_mapping
+            self.outputs[request.function_id] = placed(request.output_mapping)
             self.revision += 1
         return StopReply(self.revision)
 

@@ -10,6 +10,7 @@ import pytest
 
 from edgeless_sim.errors import RejectedError, SettingsError
 from edgeless_sim.model.annotations import DeploymentRequirements
+from edgeless_sim.model.event import UNPLACED, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId, WorkflowId
 from edgeless_sim.model.intent import Cordon
 from edgeless_sim.model.node import NodeCapabilities
@@ -260,7 +261,8 @@ def test_what_to_say_about_an_instance_follows_from_what_is_known() -> None:
     state.place(source, Placement(first, "file-1"))
     step = plan_instance(state, node, first)
     assert isinstance(step, StartInstance)
-    assert (step.request.output_mapping, step.request.generation) == ({}, 1)
+    waiting = {"out": Target(UNPLACED, "")}
+    assert (step.request.output_mapping, step.request.generation) == (waiting, 1)
     state.confirm(source, source.placements()[0], revision=1, generation=1)
     assert plan_instance(state, node, first) is None
 
@@ -276,7 +278,7 @@ def test_what_to_say_about_an_instance_follows_from_what_is_known() -> None:
     assert plan_instance(state, node, second) == StopInstance(second, RESOURCE)
     patch = plan_instance(state, node, first)
     assert isinstance(patch, PatchInstance)
-    assert (patch.request.generation, patch.request.output_mapping) == (3, {})
+    assert (patch.request.generation, patch.request.output_mapping) == (3, waiting)
 
 
 def test_pauses_double_up_to_half_a_minute() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from edgeless_sim.errors import NoFeasibleNodeError, RejectedError
-from edgeless_sim.model.event import PatchRequest, Target
+from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 
 LID = LogicalId(UUID(int=1))
@@ -138,13 +138,14 @@ def test_a_patch_replaces_all_outputs_and_an_older_one_changes_nothing(play: Any
     play(story)
 
 
-def test_a_start_carries_the_targets_that_run_and_a_patch_the_others(play: Any) -> None:
+def test_a_start_carries_all_channels_and_a_patch_the_targets_that_came_later(play: Any) -> None:
     async def story(world: Any) -> None:
         node = await world.node(0)
         await world.function(2)
         await world.function(1, {"back": 2, "on": 3})
         starts = node.told("start_function")
-        assert list(starts[1].output_mapping) == ["back"]
+        assert starts[1].output_mapping["back"].instance == starts[0].instance_id
+        assert starts[1].output_mapping["on"].instance == UNPLACED
         await world.function(3)
         await world.settled()
         pids = [start.instance_id for start in node.told("start_function")]

@@ -7,10 +7,17 @@ from edgeless_sim.dataplane.links import HoldingLink, Inbox, Route
 from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import ERR, METADATA_ROOT, CallReturn, Event, EventType, Target
-from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
+from edgeless_sim.model.event import (
+    ERR,
+    METADATA_ROOT,
+    UNPLACED,
+    CallReturn,
+    Event,
+    EventType,
+    Target,
+)
 
-__all__ = ["CALLS_MAX", "EARLY_CHANNELS_MAX", "SELF", "TIMERS_MAX", "UNPLACED", "DataplaneHandle"]
+__all__ = ["CALLS_MAX", "EARLY_CHANNELS_MAX", "SELF", "TIMERS_MAX", "DataplaneHandle"]
 
 #: The reserved alias of the calling instance; it cannot be patched away (case D26).
 SELF: Final = "self"
@@ -18,8 +25,6 @@ CALLS_MAX: Final = 16
 TIMERS_MAX: Final = 1024
 #: Most channels whose events are held before the first patch says where they lead.
 EARLY_CHANNELS_MAX: Final = 64
-#: A patch's word for "this channel is mapped, but its target has no instance at present".
-UNPLACED: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
 
 _CAST: Final = int(EventType.CAST)
 _CALL: Final = int(EventType.CALL)

@@ -9,12 +9,13 @@ from typing import Final
 
 import msgspec
 
-from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
 
 __all__ = [
     "ERR",
     "METADATA_ROOT",
     "NO_REPLY",
+    "UNPLACED",
     "CallReturn",
     "CallReturnKind",
     "Event",
@@ -79,6 +80,11 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     """Trace and span id of the event in whose handling this one was made (24 bytes)."""
     serial: int
     """The journal's number of this event."""
+
+
+#: As a target: "this channel is mapped, but its component has no instance at present". Ours: peers
+#: of EDGELESS's own get a mapping without the channel instead.
+UNPLACED: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
 
 
 class Target(msgspec.Struct, frozen=True):

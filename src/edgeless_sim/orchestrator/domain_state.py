@@ -11,7 +11,7 @@ from typing import Final
 
 from edgeless_sim.api.messages import ComponentInventory, InstanceState
 from edgeless_sim.model.domain import DomainTotals
-from edgeless_sim.model.event import Target
+from edgeless_sim.model.event import UNPLACED, Target
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import (
@@ -306,14 +306,21 @@ class DomainState:
     def _resolved(self, component: Component) -> dict[str, Target]:
         targets: dict[str, Target] = {}
         for channel, logical_id in sorted(component.mapping.items()):
-            target = self.components.get(logical_id)
-            if target is None or target.current is None or not target.current.confirmed:
-                continue
-            instance_id = target.current.instance_id
+            targets[channel] = self._target(logical_id)
+        return targets
+
+    def _target(self, logical_id: LogicalId) -> Target:
+        """Where a component can be reached now.
+
+        Without an instance it is not left out: nodes hold what is sent to it until it has one.
+        """
+        component = self.components.get(logical_id)
+        if component is not None and component.current is not None and component.current.confirmed:
+            instance_id = component.current.instance_id
             node = self.nodes.get(instance_id.node_id)
             if node is not None:
-                targets[channel] = Target(instance_id, node.invocation_url)
-        return targets
+                return Target(instance_id, node.invocation_url)
+        return Target(UNPLACED, "")
 
     def _index(self, component: Component) -> None:
         for target in component.mapping.values():

@@ -14,7 +14,7 @@ import msgspec
 from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.entropy import uuid4_from
-from edgeless_sim.model.event import PatchRequest
+from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.placement import PlacementStrategy
@@ -176,9 +176,10 @@ def plan_instance(state: DomainState, node: Node, instance_id: InstanceId) -> No
     placement = component.placement_of(instance_id)
     assert placement is not None, instance_id
     if not placement.confirmed:
-        return StartInstance(instance_id, logical_id, _start_request(component, instance_id))
+        request = _start_request(component, node, instance_id)
+        return StartInstance(instance_id, logical_id, request)
     if placement.generation < component.generation:
-        patch = PatchRequest(instance_id, dict(component.targets), component.generation)
+        patch = PatchRequest(instance_id, _mapping(component, node), component.generation)
         return PatchInstance(instance_id, logical_id, component.kind, patch)
     return None
 
@@ -213,12 +214,21 @@ def _place(component: Component, node: NodeView, dice: Random, reason: str) -> P
     return Place(component.logical_id, instance_id, provider_id, reason)
 
 
-def _start_request(component: Component, instance_id: InstanceId) -> Request:
+def _mapping(component: Component, node: Node) -> dict[str, Target]:
+    """The outputs as *node* understands them: EDGELESS's own nodes cannot hold events."""
+    return {
+        channel: target
+        for channel, target in component.targets.items()
+        if node.own or target.instance != UNPLACED
+    }
+
+
+def _start_request(component: Component, node: Node, instance_id: InstanceId) -> Request:
     request = component.request
     placement = component.placement_of(instance_id)
     changes: dict[str, object] = {
         "instance_id": instance_id,
-        "output_mapping": dict(component.targets),
+        "output_mapping": _mapping(component, node),
         "generation": component.generation,
     }
     if component.kind is ComponentKind.RESOURCE and placement is not None:

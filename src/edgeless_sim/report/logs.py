@@ -54,6 +54,8 @@ class LogReader:
                 )
             elif kind == "def":
                 self._names.define(record[2], record[3], record[4])
+            elif kind == "place":
+                self._names.placed(record[2], record[3], record[4])
             elif kind == "start":
                 self._instances[record[2]] = record[3], self._names.node(record[4])
             elif kind == "state" and record[3] == "named":

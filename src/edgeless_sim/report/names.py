@@ -26,6 +26,16 @@ class Names:
         """The workflow with that number is called *name* by people."""
         self._titles[self._workflow_ids.get(number, "")] = name
 
+    def placed(self, component: int, place: int, reason: str) -> None:
+        """Take a ``place`` record: the ε-CON's say what people call the workflow.
+
+        They come before anything runs, and so before `name_workflow`.
+        """
+        workflow, name = self._components.get(component, ("", ""))
+        title, found, _ = reason.partition(f"/{name}: ")
+        if found and workflow and place not in self._nodes:
+            self._titles.setdefault(workflow, title)
+
     def node(self, number: int) -> str:
         """The name of a node."""
         return self._nodes.get(number, "")

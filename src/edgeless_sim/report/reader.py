@@ -139,6 +139,8 @@ class RunReader:
             self._dropped(record[2], record[3], record[4])
         elif kind == "def":
             self.names.define(record[2], record[3], record[4])
+        elif kind == "place":
+            self.names.placed(record[2], record[3], record[4])
         elif kind == "start":
             self._started(record[0], record[2], record[3], record[4])
         elif kind == "state":
