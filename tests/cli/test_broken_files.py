@@ -231,11 +231,6 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "many mistakes": (toml("[[expect]]", MANY_STEPS + "[[expect]]"), "step[1].at", "more"),
     "not UTF-8": (lambda f: write(f, "scenario.toml", b'name = "\xff"'), "line 1", "not UTF-8"),
-    "UTF-16": (
-        lambda f: write(f, "scenario.toml", SCENARIO.encode("utf-16")),
-        "scenario.toml",
-        "not UTF-8",
-    ),
     "NUL": (toml('"test"', '"te\0st"'), "line 1", "NUL"),
     "brackets without end": (
         lambda f: write(f, "scenario.toml", "x = " + "[" * 100_000),

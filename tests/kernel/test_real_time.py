@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_the_loops_own_callbacks_run_between_batches() -> None:
     run(main, world="tcp")
     # Never more than a batch from one turn of the loop to the next.
     assert seen[0] >= 2 * BATCH - 1
-    assert max(before - after for before, after in zip(seen, seen[1:], strict=False)) <= BATCH
+    assert max(before - after for before, after in pairwise(seen)) <= BATCH
 
 
 def test_an_earlier_timer_is_not_kept_waiting_by_a_later_one() -> None:

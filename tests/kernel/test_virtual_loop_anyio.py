@@ -127,6 +127,34 @@ def test_a_deadline_can_be_moved() -> None:
     assert run(main) == 5 * S
 
 
+@pytest.mark.parametrize("start_s", [0.0, 0.006, 0.7, 1.1, 1_000_000.123_456_789])
+def test_time_does_not_stand_still_at_a_deadline_without_an_exact_float(start_s: float) -> None:
+    # 0.006 s + 0.003 s is a hair more than 9 ms; the nanoseconds are 9,000,000 all the same.
+    async def main() -> set[int]:
+        await anyio.sleep(start_s)
+        seen = set()
+        for delay_ms in range(1, 50):
+            before_ns = now_ns()
+            with anyio.move_on_after(delay_ms / 1000):
+                await anyio.sleep(1)
+            seen.add(now_ns() - before_ns - delay_ms * 1_000_000)
+        return seen
+
+    assert run(main) == {0}
+
+
+def test_loop_time_never_goes_back() -> None:
+    async def main() -> None:
+        before = anyio.current_time()
+        for step in range(1000):
+            with anyio.move_on_after(0.003):
+                await anyio.sleep(0.001 * (step % 5))
+            assert anyio.current_time() >= before
+            before = anyio.current_time()
+
+    run(main)
+
+
 def test_streams_and_events_pass_values() -> None:
     async def main() -> list[int]:
         send, receive = anyio.create_memory_object_stream[int](1)

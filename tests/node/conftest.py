@@ -39,6 +39,7 @@ from edgeless_transports import Address, Incoming, MemoryListener, MemoryTranspo
 HERE: Final = Path(__file__).parent
 FUNCTIONS: Final = HERE.parents[1] / "functions"
 WORKFLOW: Final = WorkflowId(UUID(int=0xF0))
+OK: Final = CallReturn.reply("ok")
 Story = Callable[["Rig"], Awaitable[None]]
 
 
@@ -62,7 +63,7 @@ class Peer:
         self.received: list[Event] = []
         self.times_ns: list[int] = []
         #: What calls get; None = no answer at all.
-        self.reply: CallReturn | None = CallReturn.reply("ok")
+        self.reply: CallReturn | None = OK
         self.listener = MemoryTransport(rig.scheduler, rig.network.memory, name).attach(
             Address.parse(self.url), _refused, on_cast=self.plane.receive
         )
@@ -146,9 +147,7 @@ class Rig:
         name = f"edge/{number}"
         node_id = NodeId(UUID(int=0xA0 + number))
         node = Node(
-            ActorContext(
-                name, self.clock, self.scheduler, self.entropy, self.journal, self._spawn
-            ),
+            ActorContext(name, self.clock, self.scheduler, self.entropy, self.journal, self._spawn),
             NodeSettings(
                 node_id,
                 f"memory://node/{name}",
@@ -169,7 +168,7 @@ class Rig:
         self.nodes[node_id] = node
         return node
 
-    def peer(self, reply: CallReturn | None = CallReturn.reply("ok")) -> Peer:
+    def peer(self, reply: CallReturn | None = OK) -> Peer:
         self._peers += 1
         peer = Peer(self, f"peer/{self._peers}", self._peers)
         peer.reply = reply

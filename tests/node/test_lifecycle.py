@@ -249,7 +249,7 @@ def test_nothing_is_left_of_what_was_stopped(play: Any) -> None:
         assert node.plane._seen == {}
         assert len(node.plane.calls) == len(mute.plane.calls) == 0
         assert node.processor.waiting == 0
-        assert rig.scheduler.foreground_pending() == 1  # This story.
+        assert rig.scheduler.foreground_pending() == 0
         assert rig.runtimes.get("RUST_WASM")._instances == {}
         assert rig.checker.unexplained() == []
 

@@ -10,7 +10,7 @@ import typer
 
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "main"]
+__all__ = ["app", "check", "main", "run"]
 
 app = typer.Typer(
     name="edgeless-sim",

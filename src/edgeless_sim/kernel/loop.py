@@ -72,8 +72,15 @@ class _TimerHandle(_Handle):
 
     __slots__ = ("_timer", "_when")
 
+    _loop: "VirtualTimeLoop"
     _timer: Timer
     _when: float
+
+    def run(self) -> None:
+        """As `_Handle.run`; then the loop's time, in floats, is the deadline or later."""
+        if not self._cancelled:
+            self._loop.reached = max(self._loop.reached, self._when)
+            self._run()
 
     def cancel(self) -> None:
         super().cancel()
@@ -96,9 +103,16 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self.on_progress: Callable[[int], None] | None = None
         self._settle_waiters: list[asyncio.Future[bool]] = []
 
+        #: The latest deadline in seconds that has come, see `time`.
+        self.reached = 0.0
+
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self.scheduler.now / 1e9
+        """Virtual seconds since the loop was made.
+
+        A deadline that has come has been reached, though its nanoseconds, as a float, may be a
+        hair less: anyio would set the same timer again and again, and time would stand still.
+        """
+        return max(self.scheduler.now / 1e9, self.reached)
 
     def create_task(  # type: ignore[override]  # asyncio's overloads differ between versions
         self,
@@ -141,7 +155,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         """See asyncio. *delay* is rounded to nanoseconds once, not through float loop time."""
         when_ns = None if delay == math.inf else self.scheduler.now + round(delay * 1e9)
-        return self._call_at_ns(when_ns, callback, args, context)
+        handle = _TimerHandle(callback, args, self, context)
+        return self._set(handle, when_ns, math.inf if when_ns is None else when_ns / 1e9)
 
     def call_at(  # type: ignore[override]  # see call_soon
         self,
@@ -152,24 +167,15 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         """See asyncio."""
         when_ns = None if when == math.inf else round(when * 1e9)
-        return self._call_at_ns(when_ns, callback, args, context)
+        return self._set(_TimerHandle(callback, args, self, context), when_ns, when)
 
-    def _call_at_ns(
-        self,
-        when_ns: int | None,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: contextvars.Context | None,
-    ) -> events.TimerHandle:
+    def _set(self, handle: _TimerHandle, when_ns: int | None, when: float) -> events.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]  # private, but what BaseEventLoop does
-        handle = _TimerHandle(callback, args, self, context)
-        # Both are set here to keep the constructor slim.
+        handle._when = when  # noqa: SLF001 - set here to keep the constructor slim
         if when_ns is None:
             # Never: such a timer must not keep a deadlock from being one.
-            handle._when = math.inf  # noqa: SLF001 - see above
             handle._timer = Timer(handle.run, (), None)  # noqa: SLF001 - see above
         else:
-            handle._when = when_ns / 1e9  # noqa: SLF001 - see above
             handle._timer = self.scheduler.timer_at(when_ns, handle.run)  # noqa: SLF001 - see above
         return handle  # type: ignore[return-value]  # behaves as a TimerHandle
 

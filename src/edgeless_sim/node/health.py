@@ -13,14 +13,14 @@ _INSTANCE_KIB: Final = 32
 
 
 def modelled_health(
-    capabilities: NodeCapabilities, instances: int, busy_fraction: float
+    capabilities: NodeCapabilities, instances: int, load_percent: int
 ) -> NodeHealthStatus:
-    """Health of a node with that many instances whose cores were busy for that fraction."""
+    """Health of a node with that many instances whose cores were busy for that part of the time."""
     total_kib = capabilities.mem_size * _KIB_PER_MIB
     used_kib = _PROCESS_KIB + instances * _INSTANCE_KIB
     free_kib = max(0, total_kib - used_kib)
     cores = max(1, capabilities.num_cpus)
-    load = round(busy_fraction * cores * 100)
+    load = load_percent * cores
     return NodeHealthStatus(
         mem_free=free_kib,
         mem_used=used_kib,

@@ -64,7 +64,10 @@ class Node:
         self.nonce = nonce
         capabilities = settings.capabilities
         self._providers = dict(providers)
-        self._born_ns = context.scheduler.now_ns()
+        # Load: core time used since the last look, and what was charged ahead of its time.
+        self._looked_ns = context.scheduler.now_ns()
+        self._charged_ns = 0
+        self._load_percent = 0
         self.plane = Dataplane(
             settings.node_id,
             context.scheduler,
@@ -127,17 +130,25 @@ class Node:
         self.subscriber.prompt()
 
     def _version(self) -> object:
+        self._look()
         if self.settings.performance_samples:
             return self.context.scheduler.now_ns()
-        return self.agent.changes, self.agent.revision, self.processor.busy_ns
+        return self.agent.changes, self.agent.revision, self._load_percent
+
+    def _look(self) -> None:
+        """Measure the load since the last look; a processor charges a segment at its beginning."""
+        now_ns = self.context.scheduler.now_ns()
+        capacity_ns = (now_ns - self._looked_ns) * max(1, self.settings.capabilities.num_cpus)
+        if capacity_ns > 0:
+            used_ns = min(capacity_ns, self.processor.busy_ns - self._charged_ns)
+            self._charged_ns += used_ns
+            self._looked_ns = now_ns
+            self._load_percent = round(100 * used_ns / capacity_ns)
 
     def _describe(self, ttl_s: float) -> UpdateNodeRequest:
         settings = self.settings
         agent = self.agent
         inventory = agent.inventory()
-        age_ns = max(1, self.context.scheduler.now_ns() - self._born_ns)
-        capacity_ns = age_ns * max(1, settings.capabilities.num_cpus)
-        busy = min(1.0, self.processor.busy_ns / capacity_ns)
         return UpdateNodeRequest(
             node_id=settings.node_id,
             agent_url=settings.url,
@@ -148,7 +159,9 @@ class Node:
             capabilities=settings.capabilities,
             ttl_s=ttl_s,
             nonce=self.nonce,
-            health_status=modelled_health(settings.capabilities, len(inventory), busy),
+            health_status=modelled_health(
+                settings.capabilities, len(inventory), self._load_percent
+            ),
             performance_samples=self.telemetry.take(),
             name=self.context.name,
             inventory=inventory,

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeless_sim.report.summary import ComponentSummary, Summary
 
-__all__ = ["FORMATS", "aligned", "render"]
+__all__ = ["FORMATS", "aligned", "duration", "render"]
 
 _NODES_SHOWN: Final = 12
 _FAULTS_SHOWN: Final = 20

@@ -73,7 +73,7 @@ def run_scenario(
     return run(
         experiment.perform,
         world=world,
-        pacer=None if pacer is None else _Reporting(pacer, experiment),
+        pacer=None if pacer is None else _Reporting(pacer, experiment, on_progress),
         on_progress=on_progress,
     )
 
@@ -212,14 +212,22 @@ class _Experiment:
 class _Reporting:
     """A pacer that lets readers see what has happened before it makes everybody wait."""
 
-    def __init__(self, pacer: Pacer, experiment: _Experiment) -> None:
+    def __init__(
+        self,
+        pacer: Pacer,
+        experiment: _Experiment,
+        on_progress: Callable[[int], None] | None,
+    ) -> None:
         self._pacer = pacer
         self._experiment = experiment
+        self._on_progress = on_progress
 
     def wait_until(self, when_ns: int) -> None:
         """See `Pacer.wait_until`."""
         if self._experiment.cluster is not None:
             self._experiment.cluster.journal.flush()
+        if self._on_progress is not None:
+            self._on_progress(when_ns)
         self._pacer.wait_until(when_ns)
 
 

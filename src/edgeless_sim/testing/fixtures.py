@@ -12,7 +12,7 @@ from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGrou
 from edgeless_sim.scenario.loader import load_scenario
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.runner import open_cluster
-from edgeless_sim.testing.plugin import seed_key, tail_key
+from edgeless_sim.testing.stash import seed_key, tail_key
 
 __all__ = ["DEFAULT_TOPOLOGY", "cluster", "scenario", "topology", "virtual_time"]
 

@@ -13,15 +13,20 @@ from typing import Any, Final
 
 import pytest
 
-__all__: list[str] = []
+from edgeless_sim.testing.stash import seed_key, tail_key
+
+__all__ = [
+    "cluster",
+    "pytest_addoption",
+    "pytest_asyncio_loop_factories",
+    "pytest_configure",
+    "pytest_pycollect_makeitem",
+    "pytest_runtest_makereport",
+]
 
 _FIXTURES: Final = ("cluster", "virtual_time")
 _SEED_DEFAULT: Final = 0
 _WORLDS: Final = ("sim",)
-
-#: Filled by the ``cluster`` fixture: what a failing test needs to be repeated.
-seed_key: Final = pytest.StashKey[int]()
-tail_key: Final = pytest.StashKey[Callable[[], list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,12 @@
+"""What the fixtures leave for a failing test's report."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+__all__ = ["seed_key", "tail_key"]
+
+seed_key: Final = pytest.StashKey[int]()
+#: Gives the journal's last records as lines.
+tail_key: Final = pytest.StashKey[Callable[[], list[str]]]()

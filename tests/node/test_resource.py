@@ -1,0 +1,291 @@
+"""Resource instances on their node: bounds, stop, crash, calls of the provider (I25, I38, U34)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.event import ERR, CallReturn, Event, PatchRequest
+from edgeless_sim.model.ids import FunctionId, InstanceId
+from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
+from edgeless_sim.node.resource import OPEN_EVENTS_MAX
+from edgeless_sim.node.telemetry import TelemetryKind
+from edgeless_sim.resources.base import EventSink, ResourceHost
+from edgeless_sim.resources.file_log import FileLogProvider
+from edgeless_sim.resources.files import VirtualFiles
+
+
+class Window:
+    """A provider whose instances keep every event until the test answers it."""
+
+    class_type: ClassVar[str] = "window"
+    version: ClassVar[str] = "1"
+    outputs: ClassVar[tuple[str, ...]] = ("out",)
+
+    def __init__(self) -> None:
+        self.specification = ResourceProviderSpecification("w", "window", ("out",))
+        self.events: list[Event] = []
+        self.answers: list[Callable[[CallReturn], None]] = []
+        self.sinks: dict[InstanceId, EventSink] = {}
+        self.stopped: list[InstanceId] = []
+        self.patches: list[int] = []
+        self.refuses = False
+        self.opens: asyncio.Event | None = None
+
+    async def start(
+        self, pid: InstanceId, specification: ResourceInstanceSpecification, sink: EventSink
+    ) -> None:
+        if self.opens is not None:
+            await self.opens.wait()
+        if self.refuses:
+            raise RejectedError("bad configuration", "it is closed")
+        self.sinks[pid] = sink
+
+    def handle(self, event: Event, answer: Callable[[CallReturn], None]) -> None:
+        self.events.append(event)
+        self.answers.append(answer)
+
+    async def patch(self, request: PatchRequest) -> None:
+        self.patches.append(request.generation)
+
+    async def stop(self, pid: InstanceId) -> None:
+        self.sinks.pop(pid, None)
+        self.stopped.append(pid)
+
+
+def specification(
+    rig: Any, node: Any, outputs: dict[str, Any] | None = None, number: int = 1
+) -> ResourceInstanceSpecification:
+    pid = InstanceId(node.settings.node_id, FunctionId(UUID(int=0xE000 + number)))
+    mapping = rig.mapping(outputs or {})
+    return ResourceInstanceSpecification("window", {}, UUID(int=1), "w", pid, mapping)
+
+
+async def opened(rig: Any, outputs: dict[str, Any] | None = None) -> tuple[Any, Window, InstanceId]:
+    window = Window()
+    node = rig.node(providers={"w": window})
+    reply = await node.agent.start_resource(specification(rig, node, outputs))
+    return node, window, reply.instance_id
+
+
+def test_an_event_ends_when_the_provider_answers_it(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        peer = rig.peer()
+        seen = rig.watch(node)
+        reply = peer.call(pid, "question")
+        await rig.after(2)
+        assert not reply.done()
+        window.answers[0](CallReturn.reply("answer"))
+        window.answers[0](CallReturn.reply("again"))
+        assert await reply == CallReturn.reply("answer")
+        assert [(e.kind, e.value, e.tag) for e in seen] == [
+            (TelemetryKind.TRANSFER, 1_000_000, ""),
+            (TelemetryKind.COMPLETED, 1_999_000_000, "CALL"),
+        ]
+        assert [record[4] for record in rig.told("end")] == ["ok"]
+
+    play(story)
+
+
+def test_a_provider_holds_a_bounded_number_of_events(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        peer = rig.peer()
+        for _ in range(OPEN_EVENTS_MAX + 2):
+            peer.cast(pid, "m")
+        await rig.after(1)
+        assert len(window.events) == OPEN_EVENTS_MAX
+        assert node.plane.counters["queue full"] == 2
+        assert await peer.call(pid, "m") == ERR
+        window.answers[0](ERR)
+        peer.cast(pid, "m")
+        await rig.after(1)
+        assert len(window.events) == OPEN_EVENTS_MAX + 1
+
+    play(story)
+
+
+def test_a_provider_holds_a_bounded_number_of_bytes(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        peer = rig.peer()
+        for _ in range(22):
+            peer.cast(pid, "\u20ac" * (1 << 18))
+        await rig.after(1)
+        assert len(window.events) == 21
+        assert node.plane.counters["queue full"] == 1
+
+    play(story)
+
+
+def test_a_stop_gives_err_to_callers_and_to_the_provider(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        mute, peer = rig.peer(reply=None), rig.peer()
+        node, window, pid = await opened(rig, {"out": mute})
+        sink = window.sinks[pid]
+        question = peer.call(pid, "question")
+        results: list[CallReturn] = []
+        sink.call_nowait("out", "m", results.append, timeout_s=10)
+        await rig.after(1)
+        await node.agent.stop_resource(pid)
+        assert results == [ERR]
+        assert await question == ERR
+        window.answers[0](CallReturn.reply("too late"))
+        sink.cast("out", "too late")
+        assert await sink.call("out", "too late", timeout_s=1) == ERR
+        await rig.after(1)
+        assert mute.payloads == ["m"]
+        assert window.stopped == [pid]
+        assert node.agent.resources == {}
+        assert node.plane.local == {}
+        assert len(node.plane.calls) == 0
+
+    play(story)
+
+
+def test_a_call_of_the_provider_ends_by_its_own_deadline(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        mute = rig.peer(reply=None)
+        node, window, pid = await opened(rig, {"out": mute})
+        sink = window.sinks[pid]
+        assert await sink.call("out", "m", timeout_s=3) == ERR
+        assert rig.scheduler.now_ns() == 3_000_000_000
+        mute.reply = CallReturn.reply("ok")
+        assert await sink.call("out", "m", timeout_s=3) == CallReturn.reply("ok")
+        assert await sink.call("unmapped", "m", timeout_s=3) == ERR
+        assert len(node.plane.calls) == 0
+        assert node.agent.resources[pid]._deadlines == {}
+
+    play(story)
+
+
+def test_a_provider_has_at_most_16_open_calls(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        mute = rig.peer(reply=None)
+        node, window, pid = await opened(rig, {"out": mute})
+        results: list[CallReturn] = []
+        for _ in range(17):
+            window.sinks[pid].call_nowait("out", "m", results.append, timeout_s=10)
+        await rig.after(1)
+        assert results == [ERR]
+        assert len(mute.received) == 16
+        assert node.plane.counters["too many open calls"] == 1
+        await rig.after(10)
+        assert results == [ERR] * 17
+
+    play(story)
+
+
+def test_a_crash_tells_nobody_and_explains_everything(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        mute, peer = rig.peer(reply=None), rig.peer()
+        node, window, pid = await opened(rig, {"out": mute})
+        question = peer.call(pid, "question")
+        results: list[CallReturn] = []
+        window.sinks[pid].call_nowait("out", "m", results.append, timeout_s=100)
+        await rig.after(1)
+        rig.crash(node)
+        await rig.after(1)
+        assert [record[2] for record in rig.told("drop")] == ["node crashed"]
+        assert not question.done()
+        assert results == []
+        assert len(peer.plane.calls) == 1
+        await rig.after(30)
+        assert question.result() == ERR
+        assert rig.scheduler.foreground_pending() == 0
+
+    play(story)
+
+
+def test_a_start_that_is_refused_leaves_nothing(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        window = Window()
+        window.refuses = True
+        node = rig.node(providers={"w": window})
+        with pytest.raises(RejectedError, match="it is closed"):
+            await node.agent.start_resource(specification(rig, node))
+        assert node.agent.inventory() == ()
+        assert node.plane.local == {}
+
+    play(story)
+
+
+def test_a_stop_while_it_starts_wins(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        window = Window()
+        window.opens = asyncio.Event()
+        node = rig.node(providers={"w": window})
+        request = specification(rig, node)
+        starting = asyncio.ensure_future(node.agent.start_resource(request))
+        await rig.after(1)
+        await node.agent.stop_resource(request.instance_id)
+        window.opens.set()
+        with pytest.raises(RejectedError, match="stopped while it was starting"):
+            await starting
+        assert window.sinks == {}
+        assert node.agent.inventory() == ()
+        assert node.plane.local == {}
+
+    play(story)
+
+
+def test_a_late_patch_does_not_reach_the_provider(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        for generation in (3, 2, 4):
+            await node.agent.patch_resource(PatchRequest(pid, {}, generation))
+        assert window.patches == [3, 4]
+
+    play(story)
+
+
+def test_a_repeated_start_makes_one_resource_and_a_repeated_stop_is_no_error(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        await node.agent.start_resource(specification(rig, node))
+        assert len(window.sinks) == len(node.agent.inventory()) == 1
+        for _ in range(2):
+            await node.agent.stop_resource(pid)
+        assert window.stopped == [pid]
+
+    play(story)
+
+
+def test_a_failure_of_the_provider_is_err_to_the_caller_and_no_success_in_the_journal(
+    play: Any,
+) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        reply = rig.peer().call(pid, "m")
+        await rig.after(1)
+        window.answers[0](ERR)
+        assert await reply == ERR
+        assert [record[4] for record in rig.told("end")] == ["the provider failed"]
+        assert len(node.agent.inventory()) == 1
+
+    play(story)
+
+
+def test_a_function_writes_to_a_file_log_of_another_node(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        files = VirtualFiles()
+        host = ResourceHost("edge/0", rig.clock, rig.scheduler, files)
+        first = rig.node(providers={"log": FileLogProvider("log", host)})
+        second = rig.node()
+        pid = InstanceId(first.settings.node_id, FunctionId(UUID(int=0xE001)))
+        request = ResourceInstanceSpecification(
+            "file-log", {"filename": "a.log"}, UUID(int=1), "log", pid, {}
+        )
+        await first.agent.start_resource(request)
+        writer = await rig.start(second, "c(1)", {"out": pid})
+        peer = rig.peer()
+        for line in ("one", "two"):
+            peer.cast(writer, line)
+        await rig.after(1)
+        assert files.contents() == {"a.log": b"one\ntwo\n"}
+
+    play(story)

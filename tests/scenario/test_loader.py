@@ -1,0 +1,175 @@
+"""A TOML file becomes a scenario with all its defaults, or one error."""
+
+from pathlib import Path
+
+import pytest
+
+from edgeless_sim.cluster.topology import LinkTopology, NodeGroup
+from edgeless_sim.errors import ScenarioError
+from edgeless_sim.scenario.loader import load_scenario, parse_scenario
+from edgeless_sim.scenario.model import Scenario
+
+HEAD = 'name = "x"\nduration = "10s"\n[[domain]]\nname = "edge"\nnodes = [{count = 2}]\n'
+WORKFLOW = '{"functions": [], "resources": [], "annotations": {}}'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "workflow.json").write_text(WORKFLOW)
+    return tmp_path
+
+
+def parse(folder: Path, more: str = "") -> Scenario:
+    return parse_scenario((HEAD + more).encode(), folder=folder)
+
+
+def refusal(folder: Path, more: str) -> str:
+    with pytest.raises(ScenarioError) as raised:
+        parse(folder, more)
+    return str(raised.value)
+
+
+def test_a_scenario_becomes_a_topology(folder: Path) -> None:
+    text = """
+name = "x"
+duration = "1min"
+call_timeout = "2s"
+fuel_per_event = 5000
+[[domain]]
+name = "edge"
+strategy = "RoundRobin"
+keep_alive = "4s"
+  [[domain.nodes]]
+  count = 3
+  labels = ["tier=edge"]
+  cpus = 2
+  clock_mhz = 1500
+  memory = "2GiB"
+  providers = ["file-log"]
+  runtimes = ["RUST_WASM"]
+  tee = true
+  [[domain.nodes]]
+[[domain]]
+name = "cloud"
+nodes = [{}]
+[network]
+latency = "5ms"
+jitter = "1ms"
+  [[network.link]]
+  between = ["edge", "cloud"]
+  latency = "30ms"
+  loss = 0.01
+  bandwidth = "10MB/s"
+"""
+    topology = parse_scenario(text.encode(), folder=folder).topology()
+    edge, cloud = topology.domains
+    assert (edge.name, edge.strategy, edge.keep_alive_s) == ("edge", "RoundRobin", 4.0)
+    assert edge.nodes == (
+        NodeGroup(3, 2, 1500.0, 2048, ("tier=edge",), ("RUST_WASM",), ("file-log",), tee=True),
+        NodeGroup(),
+    )
+    assert (cloud.nodes, cloud.keep_alive_s) == ((NodeGroup(),), 2.0)
+    assert topology.links == (
+        LinkTopology("", "", 5_000_000, 1_000_000),
+        LinkTopology("edge", "cloud", 30_000_000, 0, 0.01, 10_000_000),
+    )
+    assert (topology.call_timeout_s, topology.fuel_per_event) == (2.0, 5000)
+    assert topology.python_folders == (folder.resolve(),)
+
+
+def test_a_byte_order_mark_is_accepted(folder: Path) -> None:
+    assert parse_scenario(b"\xef\xbb\xbf" + HEAD.encode(), folder=folder).name == "x"
+
+
+def test_a_folder_stands_for_the_file_in_it(folder: Path) -> None:
+    (folder / "scenario.toml").write_text(HEAD)
+    assert load_scenario(folder).name == "x"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "scenario.toml")
+    with pytest.raises(ScenarioError, match="not a regular file"):
+        load_scenario(tmp_path / "scenario.toml")
+
+
+def test_at_most_ten_problems_are_listed(folder: Path) -> None:
+    lines = refusal(folder, '[[step]]\ndo = "heal"\n' * 30).splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "scenario.toml:6: step[0].at: the key 'at' is missing"
+    assert lines[10] == "and 20 more"
+
+
+def test_a_field_name_is_no_key(folder: Path) -> None:
+    assert "unknown key 'steps'; did you mean 'step'?" in refusal(folder, "[steps]\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('at = "1s"', "the key 'do' is missing; known values: start_workflow, stop_workflow"),
+        ('at = "1s"\ndo = "heal"\nnode = "edge/0"', "unknown key 'node'"),
+        ('at = "1s"\ndo = "cordon"\nnode = 3', "expected a text in quotes, found a number"),
+        ('at = "1s"\ndo = "cordon"\nnode = "@work/x"', "unknown workflow"),
+        ('at = "1s"\ndo = "cordon"\nnode = "edge/00"', "'edge/0' to 'edge/1'"),
+        ('at = "1s"\ndo = "restart_node"\nnode = "edge/0"', "'edge/0' is up at 1s"),
+        ('at = "1s"\ndo = "crash_orchestrator"\ndomain = "egde"', "did you mean 'edge'?"),
+        ('at = "1s"\ndo = "partition"\nbetween = [[], []]', "at least one side"),
+        ('at = "1s"\ndo = "partition"\nbetween = ["edge"]', "expected an array, found the text"),
+        ('at = "1s"\ndo = "degrade"', "one of 'loss', 'latency', 'jitter' is needed"),
+        ('at = "1s"\ndo = "degrade"\nloss = nan', "number"),
+        ('at = "1s"\ndo = "send"\nto = "x"', "is not WORKFLOW/COMPONENT"),
+        ('at = "1s"\ndo = "start_workflow"', "the key 'as' is missing"),
+    ],
+)
+def test_a_wrong_step_is_refused(folder: Path, more: str, reason: str) -> None:
+    text = refusal(folder, f"[[step]]\n{more}\n")
+    assert reason in text
+    assert text.startswith("scenario.toml:")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('what = "component_on"\nworkflow = "w"\ncomponent = "c"', "exactly one of"),
+        ('what = "events_handled"\nworkflow = "w"', "one of 'min', 'max', 'exactly'"),
+        ('what = "events_handled"\nworkflow = "w"\nmin = 3\nmax = 2', "min = 3 is more than"),
+        ('what = "file_contains"\nfile = "f"', "one of 'text', 'lines_min' is needed"),
+        ('what = "file_contains"\nfile = "f"\ntext = ""\nnode = "x/0"', "unknown node 'x/0'"),
+        ('what = "no_losses"\nat = "11s"', "the run ends before that, at 10s"),
+        ('what = "all_components_running"\nafter = "5s"\nwithin = "6s"', "beyond the end"),
+        ('what = "no_loss"', "did you mean 'no_losses'?"),
+    ],
+)
+def test_a_wrong_expectation_is_refused(folder: Path, more: str, reason: str) -> None:
+    start = '[[step]]\nat = "1s"\ndo = "start_workflow"\nas = "w"\n'
+    assert reason in refusal(folder, f"{start}[[expect]]\n{more}\n")
+
+
+def test_a_workflow_may_not_be_used_before_it_starts(folder: Path) -> None:
+    more = (
+        '[[step]]\nat = "5s"\ndo = "start_workflow"\nas = "w"\n'
+        '[[step]]\nat = "4s"\ndo = "stop_workflow"\nworkflow = "w"\n'
+    )
+    assert "'w' is started later, at 5s" in refusal(folder, more)
+
+
+def test_a_name_is_not_started_twice_unless_it_was_stopped(folder: Path) -> None:
+    start = '[[step]]\nat = "{}s"\ndo = "start_workflow"\nas = "w"\n'
+    stop = '[[step]]\nat = "2s"\ndo = "stop_workflow"\nworkflow = "w"\n'
+    assert "is running already" in refusal(folder, start.format(1) + start.format(3))
+    assert len(parse(folder, start.format(1) + stop + start.format(3)).steps) == 3
+
+
+def test_an_outage_that_ends_by_itself_is_no_contradiction(folder: Path) -> None:
+    crash = '[[step]]\nat = "{}s"\ndo = "crash_node"\nnode = "edge/0"\nrestart_after = "2s"\n'
+    assert len(parse(folder, crash.format(1) + crash.format(3)).steps) == 2
+    assert "is down already at 2s" in refusal(folder, crash.format(1) + crash.format(2))
+
+
+def test_what_happens_after_the_end_is_a_warning(folder: Path) -> None:
+    more = '[[step]]\nat = "5s"\ndo = "partition"\nbetween = [["edge"], []]\nheal_after = "6s"\n'
+    warnings = parse(folder, more).warnings
+    assert "step[0].heal_after: the run ends before that" in warnings
+    assert len([w for w in warnings if "inconclusive" in w]) == 2
