@@ -1,8 +1,15 @@
 """PYTHON functions for the tests of this folder; loaded by the run-time, not by pytest."""
 
-from edgeless_sim.model.event import CallReturnKind
+from collections.abc import Generator
+
+from edgeless_sim.model.event import CallReturn, CallReturnKind
+from edgeless_sim.runtimes.base import Call, CallRaw
 from edgeless_sim.runtimes.python import CallError, PythonFunction
-from edgeless_sim.runtimes.python_function import Handling, Replying
+from edgeless_sim.runtimes.python_function import Handling
+
+#: A handler that calls somebody, and in the end returns nothing, or a reply.
+Asking = Generator[Call | CallRaw, CallReturn, None]
+Replying = Generator[Call | CallRaw, CallReturn, str]
 
 
 class Messaging(PythonFunction):
@@ -26,13 +33,13 @@ class Messaging(PythonFunction):
             self.edgeless.log("not a test")
         return None
 
-    def _asks(self, source: bytes | None) -> Handling:
+    def _asks(self, source: bytes | None) -> Asking:
         if source is None:
             yield self.edgeless.call("test", "call_output")
         else:
             yield self.edgeless.call_raw(source, "call_raw_output")
 
-    def handle_call(self, source: bytes, message: str) -> Replying:
+    def handle_call(self, source: bytes, message: str) -> str | None:
         if message == "test_err":
             raise CallError
         return "test_reply" if message == "test_ret" else None
@@ -61,7 +68,7 @@ class Asker(PythonFunction):
 
     service = "c(1)"
 
-    def handle_cast(self, source: bytes, message: str) -> Handling:
+    def handle_cast(self, source: bytes, message: str) -> Asking:
         answer = yield self.edgeless.call("out", message)
         self.edgeless.cast("log", f"{message}: {answer.kind.name} {answer.payload}".strip())
 
@@ -72,7 +79,7 @@ class Asker(PythonFunction):
 class Stubborn(PythonFunction):
     """Asks until somebody answers."""
 
-    def handle_cast(self, source: bytes, message: str) -> Handling:
+    def handle_cast(self, source: bytes, message: str) -> Asking:
         while True:
             answer = yield self.edgeless.call("out", message)
             if answer.kind is CallReturnKind.REPLY:
@@ -113,7 +120,7 @@ class Fragile(PythonFunction):
 class Early(PythonFunction):
     """Sends before anybody sent it anything."""
 
-    def handle_init(self, payload: str | None, state: str | None) -> Handling:
+    def handle_init(self, payload: str | None, state: str | None) -> Asking:
         for number in range(int(payload or "1")):
             self.edgeless.cast("out", f"early {number}")
         self.edgeless.cast("other", "other")
@@ -158,14 +165,14 @@ class Wanderer(PythonFunction):
 
     service = "c(1)"
 
-    def handle_cast(self, source: bytes, message: str) -> Handling:
+    def handle_cast(self, source: bytes, message: str) -> Asking:
         return self._moved(message)
 
     def handle_call(self, source: bytes, message: str) -> Replying:
-        yield from self._moved(message) or ()
+        yield from self._moved(message)
         return message
 
-    def _moved(self, message: str) -> Handling:
+    def _moved(self, message: str) -> Asking:
         step, _, rest = message.partition(" ")
         way, channel = step[:1], step[1:]
         if way == "c":

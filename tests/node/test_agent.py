@@ -8,10 +8,11 @@ import pytest
 from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import NO_REPLY, CallReturn, PatchRequest, Target
-from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
+from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.node import agent as agent_module
 
+WORKFLOW = WorkflowId(UUID(int=1))
 STRANGER = InstanceId(NodeId(UUID(int=0xA0)), FunctionId(UUID(int=1)))
 
 
@@ -69,7 +70,7 @@ def test_an_unknown_run_time_is_refused_by_name(play: Any) -> None:
 def test_an_unknown_resource_class_is_refused_by_name(play: Any) -> None:
     async def story(rig: Any) -> None:
         node = rig.node()
-        request = ResourceInstanceSpecification("no-such-class", {}, UUID(int=1))
+        request = ResourceInstanceSpecification("no-such-class", {}, WORKFLOW)
         with pytest.raises(RejectedError) as caught:
             await node.agent.start_resource(request)
         assert caught.value.summary == "Error when creating a resource"

@@ -9,13 +9,15 @@ import pytest
 
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, CallReturn, Event, PatchRequest
-from edgeless_sim.model.ids import FunctionId, InstanceId
+from edgeless_sim.model.ids import FunctionId, InstanceId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.node.resource import OPEN_EVENTS_MAX
 from edgeless_sim.node.telemetry import TelemetryKind
 from edgeless_sim.resources.base import EventSink, ResourceHost
 from edgeless_sim.resources.file_log import FileLogProvider
 from edgeless_sim.resources.files import VirtualFiles
+
+WORKFLOW = WorkflowId(UUID(int=1))
 
 
 class Window:
@@ -61,7 +63,7 @@ def specification(
 ) -> ResourceInstanceSpecification:
     pid = InstanceId(node.settings.node_id, FunctionId(UUID(int=0xE000 + number)))
     mapping = rig.mapping(outputs or {})
-    return ResourceInstanceSpecification("window", {}, UUID(int=1), "w", pid, mapping)
+    return ResourceInstanceSpecification("window", {}, WORKFLOW, "w", pid, mapping)
 
 
 async def opened(rig: Any, outputs: dict[str, Any] | None = None) -> tuple[Any, Window, InstanceId]:
@@ -278,7 +280,7 @@ def test_a_function_writes_to_a_file_log_of_another_node(play: Any) -> None:
         second = rig.node()
         pid = InstanceId(first.settings.node_id, FunctionId(UUID(int=0xE001)))
         request = ResourceInstanceSpecification(
-            "file-log", {"filename": "a.log"}, UUID(int=1), "log", pid, {}
+            "file-log", {"filename": "a.log"}, WORKFLOW, "log", pid, {}
         )
         await first.agent.start_resource(request)
         writer = await rig.start(second, "c(1)", {"out": pid})
