@@ -61,15 +61,14 @@ CLUSTER_TEST: Final = dedent("""
 
 
     async def test_a_workflow_finds_a_node(cluster):
-        await cluster.controller.start(SCENARIOS / "noop" / "workflow.json")
+        await cluster.start_workflow(SCENARIOS / "noop" / "workflow.json", name="w")
         await cluster.settled()
-        assert cluster.host_of("noop")
+        assert await cluster.host_of("w/noop") in cluster.nodes
 """)
 
 CLUSTER_SETTINGS: Final = dedent("""
     [pytest]
     asyncio_default_fixture_loop_scope = function
-    asyncio_mode = auto
     filterwarnings = error
 """)
 

@@ -1,5 +1,6 @@
 """Calls end, once, by the right answer (C060, I25, I26, I27, U11, U12)."""
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -102,7 +103,7 @@ def test_numbers_of_calls_cannot_be_guessed(play: Any) -> None:
         streams = [event.stream for event in called.received]
         assert len(set(streams)) == 10
         assert min(streams) > 2**40
-        gaps = {b - a for a, b in zip(streams, streams[1:], strict=False)}
+        gaps = {b - a for a, b in pairwise(streams)}
         assert len(gaps) == 9
 
     play(story)

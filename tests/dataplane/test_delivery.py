@@ -135,7 +135,7 @@ def test_a_duplicated_frame_is_handled_once(play: Any) -> None:
         await wire.after(1)
         assert receiver.payloads == ["0", "1", "2", "3", "4", "call"]
         assert sender.answers == [ERR]
-        assert receiver.plane.counters == {"duplicate": 1, "duplicate or overtaken": 5}
+        assert receiver.plane.counters == {"duplicate": 6}
         assert sender.plane.counters == {"a return that nobody waits for": 1}
 
     play(story)
@@ -280,7 +280,8 @@ def test_made_up_names_do_not_fill_the_journal(play: Any, monkeypatch: pytest.Mo
             wire.inject(Event(CALL, target, STRANGER.key, 1, "m", 0, bytes(24), number))
         await wire.after(1)
         assert len(wire.told("def")) < 30
-        assert len(wire.told("drop")) == 100
+        dropped = [record[2] for record in wire.told("drop")]
+        assert dropped.count("no such instance") == 100
 
     play(story)
 

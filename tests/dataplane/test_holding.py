@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from edgeless_sim.dataplane.handle import EARLY_CHANNELS_MAX, UNPLACED
+from edgeless_sim.dataplane.handle import EARLY_CHANNELS_MAX
 from edgeless_sim.dataplane.links import HELD_MAX
-from edgeless_sim.model.event import ERR, CallReturn, Target
+from edgeless_sim.model.event import ERR, UNPLACED, CallReturn, Target
 
 NOT_PLACED = Target(UNPLACED, "")
 

@@ -4,11 +4,12 @@ The clock is the cluster's; ``at`` counts from the beginning of the run, so that
 time that logs show. The journal is closed before teardown. Not here: tables and files of a run.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import anyio
 
@@ -30,6 +31,7 @@ from edgeless_sim.scenario.steps import StartWorkflow, Step
 __all__ = ["open_cluster", "run_scenario"]
 
 _SIM: Final = "sim"
+_SLICE_NS: Final = 20_000_000
 
 
 @asynccontextmanager
@@ -111,8 +113,15 @@ class _Experiment:
         self._pending: dict[int, Step] = dict(enumerate(scenario.steps))
         self._failure: StepFailure | None = None
         self.cluster: Cluster | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants the run to end at once."""
+        return self._task is not None and self._task.cancelling() > 0
 
     async def perform(self) -> Outcome:
+        self._task = asyncio.current_task()
         async with open_topology(
             self._scenario.topology(),
             world=self._world,
@@ -221,6 +230,7 @@ class _Reporting:
         self._pacer = pacer
         self._experiment = experiment
         self._on_progress = on_progress
+        self._reached_ns = 0
 
     def wait_until(self, when_ns: int) -> None:
         """See `Pacer.wait_until`."""
@@ -228,7 +238,13 @@ class _Reporting:
             self._experiment.cluster.journal.flush()
         if self._on_progress is not None:
             self._on_progress(when_ns)
+        # In slices: an interrupt cancels the run's task, which is seen only between them.
+        for slice_ns in range(self._reached_ns + _SLICE_NS, when_ns, _SLICE_NS):
+            if self._experiment.interrupted:
+                return
+            self._pacer.wait_until(slice_ns)
         self._pacer.wait_until(when_ns)
+        self._reached_ns = when_ns
 
 
 def _judged_at(expectation: Expectation) -> int | None:

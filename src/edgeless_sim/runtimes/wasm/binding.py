@@ -205,6 +205,9 @@ class SignalShield:
     Python runs signal handlers at the first instruction of a callback, before any ``try`` of its
     own; KeyboardInterrupt there would leave a structure that the library reads unwritten, and end
     the process. Signals wait while the shield is up and are delivered right after.
+
+    `up` stands inside the ``try`` whose ``finally`` takes it `down`: a signal that came just
+    before raises its exception in `up` itself, when the shield is up already.
     """
 
     def __init__(self) -> None:
@@ -230,6 +233,8 @@ class SignalShield:
             ctypes.addressof(self._previous),
         )
         self._drop_arguments = (int(signal.SIG_SETMASK), ctypes.addressof(self._previous), None)
+        # So that `down` is right also after an `up` that was interrupted before it did anything.
+        mask(int(signal.SIG_BLOCK), None, ctypes.addressof(self._previous))
 
     def up(self) -> None:
         """Hold signals back. Not nestable."""

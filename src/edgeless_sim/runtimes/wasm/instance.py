@@ -252,12 +252,14 @@ class WasmInstance:
 
     def _poll_once(self) -> bool:
         machine = self._machine
-        machine.shield_up()
-        ended: bool = machine.poll(self._future)
-        if ended:
-            machine.delete_future(self._future)
-            self._future = None
-        machine.shield_down()
+        try:
+            machine.shield_up()
+            ended: bool = machine.poll(self._future)
+            if ended:
+                machine.delete_future(self._future)
+                self._future = None
+        finally:
+            machine.shield_down()
         return ended
 
     # ---- what came of it ---------------------------------------------------------------------

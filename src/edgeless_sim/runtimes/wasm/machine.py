@@ -86,8 +86,8 @@ class Machine:
         """
         binding = self.binding
         self.slab.reserve()
-        binding.shield.up()
         try:
+            binding.shield.up()
             store: int = binding.wasmtime_store_new(self.engine.pointer, None, None)
             try:
                 return self._link(store, module, key)
@@ -100,8 +100,8 @@ class Machine:
     def discard(self, sandbox: Sandbox, future: int | None) -> None:
         """Free a guest, which may be blocked in *future*."""
         binding = self.binding
-        binding.shield.up()
         try:
+            binding.shield.up()
             if future is not None:
                 binding.wasmtime_call_future_delete(future)
             binding.wasmtime_store_delete(sandbox.store)
