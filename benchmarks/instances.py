@@ -1,7 +1,7 @@
-"""Many WebAssembly guests in one process: what each takes of memory, and how long it takes to spawn.
+"""Many WebAssembly guests in one process: memory of each, and how long it takes to spawn one.
 
-Each guest is initialised, that is, has run `handle_init`. In processes of their own. The baseline is
-the public interface of wasmtime-py: store, linker, instantiation, exports, init.
+Each guest is initialised, that is, has run `handle_init`. In processes of their own. The baseline
+is the public interface of wasmtime-py: store, linker, instantiation, exports, init.
 """
 
 from typing import Final

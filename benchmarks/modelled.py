@@ -39,9 +39,7 @@ def product(in_flight: int, events: int, repeats: int, *, journal: bool) -> Samp
         ) as ring:
             ring.put_in(in_flight)
             await ring.clock.sleep(10 * HOP_MS / 1e3)
-            return Sample(
-                tuple([await ring.events_per_cpu_s(virtual_s) for _ in range(repeats)])
-            )
+            return Sample(tuple([await ring.events_per_cpu_s(virtual_s) for _ in range(repeats)]))
 
     return run(measured)
 

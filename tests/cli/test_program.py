@@ -302,7 +302,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 
 
 def test_an_interrupt_ends_a_paced_run_with_130() -> None:
-    command = [sys.executable, "-m", "edgeless_sim", "run", "noop", "--speed", "0.1x", "--logs"]
+    command = [sys.executable, "-m", "edgeless_sim", "run", "noop", "--realtime", "--logs"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

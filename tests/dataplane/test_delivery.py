@@ -84,7 +84,7 @@ def test_self_is_always_oneself(play: Any) -> None:
     async def story(wire: Any) -> None:
         sender, other = wire.end(), wire.end()
         sender.handle.cast("self", "before the first patch")
-        wire.wire(sender, self=other)
+        assert sender.handle.patch({"self": wire.target(other)}, 0)
         sender.handle.cast("self", "cast")
         sender.handle.delayed_cast(5, "self", "delayed")
         await wire.after(1)

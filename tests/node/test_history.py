@@ -72,7 +72,7 @@ class Reader:
             self._handle(record[2])
 
     def _begin(self, record: Record) -> None:
-        _, _, serial, instance, handler, _ = record
+        _, _, serial, instance, _, _ = record
         if instance in self._inside:
             self.faults.append(f"I28: a handler inside a handler: {record}")
         self._inside[instance] = serial

@@ -219,7 +219,6 @@ for _ in range(20):  # The signal comes while the guest runs, and waits until it
         guest.dispatch(event)
     except Stop:
         caught += 1
-    guest.discard()
 for _ in range(200):  # It comes while guests are made and thrown away.
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.0003)
@@ -227,8 +226,8 @@ for _ in range(200):  # It comes while guests are made and thrown away.
             runtime.instantiate(pid, request, Random(1)).discard()
     except Stop:
         caught += 1
+runtime.close()
 print("survived", caught, flush=True)
-import os; os._exit(0)
 """
 
 

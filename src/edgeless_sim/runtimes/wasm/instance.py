@@ -142,10 +142,10 @@ class WasmInstance:
         """Free the guest, also while it waits. Idempotent."""
         if self._on_discard is None:
             return
-        on_discard, self._on_discard = self._on_discard, None
         self._state = _OVER
-        future, self._future = self._future, None
-        self._machine.discard(self._sandbox, future)
+        self._machine.discard(self._sandbox.store, self._future)
+        on_discard, self._on_discard = self._on_discard, None
+        self._future = None
         on_discard(self)
 
     # ---- entering ----------------------------------------------------------------------------

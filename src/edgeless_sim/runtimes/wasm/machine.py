@@ -60,6 +60,7 @@ class Machine:
         self.trap_view = memoryview(self._trap).cast("B").cast("Q")
         self.error_view = memoryview(self._error).cast("B").cast("Q")
         self.fuel_view = memoryview(self._fuel).cast("B").cast("Q")
+        self._stores: dict[int, bool] = {}
         self._name, self._name_length = c_void_p(), c_size_t()
         # One look-up less on the way of every event.
         self.call = binding.wasmtime_func_call_unchecked
@@ -72,7 +73,10 @@ class Machine:
         self.shield_down = binding.shield.down
 
     def close(self) -> None:
-        """Free everything. No sandbox is left."""
+        """Free everything. All instances were discarded."""
+        # Left over when a signal's exception fell between making a guest and keeping it.
+        for store in list(self._stores):
+            self.discard(store, None)
         self.modules.close()
         self.fibers.close()
         self.engine.close()
@@ -90,21 +94,24 @@ class Machine:
             binding.shield.up()
             store: int = binding.wasmtime_store_new(self.engine.pointer, None, None)
             try:
-                return self._link(store, module, key)
+                sandbox = self._link(store, module, key)
             except BadCodeError:
                 binding.wasmtime_store_delete(store)
                 raise
+            self._stores[store] = True
+            return sandbox
         finally:
             binding.shield.down()
 
-    def discard(self, sandbox: Sandbox, future: int | None) -> None:
-        """Free a guest, which may be blocked in *future*."""
+    def discard(self, store: int, future: int | None) -> None:
+        """Free a guest, which may be blocked in *future*; do nothing if that was done before."""
         binding = self.binding
         try:
             binding.shield.up()
-            if future is not None:
-                binding.wasmtime_call_future_delete(future)
-            binding.wasmtime_store_delete(sandbox.store)
+            if self._stores.pop(store, False):
+                if future is not None:
+                    binding.wasmtime_call_future_delete(future)
+                binding.wasmtime_store_delete(store)
         finally:
             binding.shield.down()
 

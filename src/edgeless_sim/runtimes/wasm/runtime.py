@@ -119,7 +119,7 @@ class WasmRuntime:
         return instance
 
     def _forget(self, instance: WasmInstance) -> None:
-        self._fibers_in_use -= self._instances.pop(instance)
+        self._fibers_in_use -= self._instances.pop(instance, False)
 
 
 def _fibers_max() -> int:
