@@ -292,7 +292,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "fd_write",
         "wasi",
     ),
-    "start function traps": (
+    "start function failures": (
         code(guest(more="(func $go unreachable) (start $go)")),
         "'worker'",
         "the start function failed",

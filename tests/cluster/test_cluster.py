@@ -291,3 +291,17 @@ async def test_compiled_functions_call_and_cast_across_nodes(
 
     assert answer == CallReturn.reply("PONG")
     assert answer != NO_REPLY
+
+
+async def test_an_orphan_workflow_is_listed_with_the_reason(
+    cluster: Cluster, chain: SpawnWorkflowRequest
+) -> None:
+    await cluster.start_workflow(chain, name="w")
+    await cluster.settled()
+
+    await cluster.domain("edge").crash()
+    await cluster.clock.sleep(20)
+
+    (status,) = await cluster.controller.list_workflows()
+    assert status.mapping == ()
+    assert "domain" in status.reason

@@ -73,7 +73,7 @@ def test_a_component_has_its_way_and_its_times() -> None:
     (ping,) = summary().components
     assert (ping.workflow, ping.component) == ("game", "ping")
     assert (ping.nodes, ping.moves) == (["edge/10", "edge/9"], 1)
-    assert (ping.handled, ping.lost, ping.traps, ping.restarts, ping.fuel) == (1, 1, 1, 1, 20)
+    assert (ping.handled, ping.lost, ping.failures, ping.restarts, ping.fuel) == (1, 1, 1, 1, 20)
     assert ping.latency.p50_ns == ping.latency.max_ns == 15
 
 
@@ -91,7 +91,7 @@ def test_nodes_are_in_the_order_of_their_numbers() -> None:
 
 def test_the_table_has_what_people_ask() -> None:
     lines = render(summary(), "table").splitlines()
-    assert lines[0] == "component  ran on            handled  lost  traps    p50    p95    p99"
+    assert lines[0] == "component  ran on            handled  lost  failed    p50    p95    p99"
     assert lines[1] == "game/ping  edge/10 > edge/9        1     1      1  15 ns  15 ns  15 ns"
     assert "events: 5 sent (answers included), 1 handled, 1 lost, 1 in flight" in lines
     assert "time: 2.000 s simulated in 0.50 s (4 x, 2 events/s)" in lines

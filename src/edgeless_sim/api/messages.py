@@ -100,6 +100,8 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
     workflow_id: WorkflowId
     mapping: tuple[ComponentMapping, ...]
     name: str = ""
+    reason: str = ""
+    """Why it is an orphan; ours, as is the name."""
 
 
 class WorkflowInfo(msgspec.Struct, frozen=True):

@@ -260,7 +260,7 @@ class WorkflowService:
                 )
                 for component in deployment.components
             )
-        return WorkflowStatus(workflow.workflow_id, mapping, workflow.name)
+        return WorkflowStatus(workflow.workflow_id, mapping, workflow.name, workflow.reason)
 
     def _check_load(self) -> None:
         if self._changes >= CHANGES_MAX:

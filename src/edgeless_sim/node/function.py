@@ -181,8 +181,7 @@ class HostedFunction:
             cause = "the instance was stopped" if self.stopping else "the function has failed"
             self._context.plane.refuse(event, cause)
             return
-        queue = self._queue
-        payload = event.payload
+        queue, payload = self._queue, event.payload
         size = self._queue_bytes + (len(payload) if payload.isascii() else len(payload.encode()))
         if len(queue) >= QUEUE_EVENTS_MAX or size > QUEUE_BYTES_MAX:
             self._context.plane.refuse(event, "queue full")

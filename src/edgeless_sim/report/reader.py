@@ -35,7 +35,7 @@ class ComponentCounts:
         "name",
         "nodes",
         "restarts",
-        "traps",
+        "failures",
     )
 
     def __init__(self, name: str) -> None:
@@ -49,7 +49,7 @@ class ComponentCounts:
         self.latency = Histogram()
         self.fuel = 0
         self.losses: Counter[str] = Counter()
-        self.traps = 0
+        self.failures = 0
         self.restarts = 0
 
 
@@ -127,7 +127,7 @@ class RunReader:
         component, node = found
         component.fuel += fuel
         if outcome != "ok":
-            component.traps += 1
+            component.failures += 1
         elif serial:
             self.handled += 1
             node.handled += 1

@@ -49,7 +49,7 @@ class ComponentSummary(msgspec.Struct, frozen=True):
     handled: int
     lost: int
     lost_by_cause: dict[str, int]
-    traps: int
+    failures: int
     restarts: int
     fuel: int
     latency: LatencySummary
@@ -167,7 +167,7 @@ def _component(workflow: str, counts: ComponentCounts) -> ComponentSummary:
         handled=counts.handled,
         lost=counts.losses.total(),
         lost_by_cause=_sorted(counts.losses),
-        traps=counts.traps,
+        failures=counts.failures,
         restarts=counts.restarts,
         fuel=counts.fuel,
         latency=_latency(counts.latency),

@@ -54,7 +54,7 @@ def _table(summary: Summary) -> str:
 def _components(summary: Summary) -> Iterator[str]:
     if not summary.components:
         return
-    head = ("component", "ran on", "handled", "lost", "traps", "p50", "p95", "p99")
+    head = ("component", "ran on", "handled", "lost", "failed", "p50", "p95", "p99")
     shown = summary.components[:_COMPONENTS_SHOWN]
     yield from aligned(head, [_component_row(each) for each in shown], right=range(2, 8))
     if len(summary.components) > len(shown):
@@ -71,7 +71,7 @@ def _component_row(each: ComponentSummary) -> Row:
         f"... > {where}" if len(each.nodes) > 4 else where,
         str(each.handled),
         str(each.lost),
-        str(each.traps),
+        str(each.failures),
         *(times if each.handled else ("-", "-", "-")),
     )
 

@@ -41,7 +41,7 @@ def test_fields_lie_where_wasmtime_py_has_them() -> None:
         (binding.MemoryCreator, _bindings.wasmtime_memory_creator),
         (binding.ByteVec, _bindings.wasm_byte_vec_t),
     ):
-        assert [name for name, _ in ours._fields_] == [name for name, _ in theirs._fields_]
+        assert [field[0] for field in ours._fields_] == [field[0] for field in theirs._fields_]
 
 
 def test_the_kinds_are_those_of_wasmtime_py() -> None:
