@@ -15,7 +15,7 @@ from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.agent import Agent
-from edgeless_sim.node.health import modelled_health
+from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.processor import Processor
 from edgeless_sim.node.state_store import StateStore
@@ -64,10 +64,6 @@ class Node:
         self.nonce = nonce
         capabilities = settings.capabilities
         self._providers = dict(providers)
-        # Load: core time used since the last look, and what was charged ahead of its time.
-        self._looked_ns = context.scheduler.now_ns()
-        self._charged_ns = 0
-        self._load_percent = 0
         self.plane = Dataplane(
             settings.node_id,
             context.scheduler,
@@ -79,6 +75,7 @@ class Node:
         self.processor = Processor(
             context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu
         )
+        self._load = LoadMeter(context.scheduler, capabilities.num_cpus)
         self.telemetry = Telemetry(context.clock, performance_samples=settings.performance_samples)
         hosting = HostingContext(context, self.plane, self.processor, self.telemetry, states)
         self.agent = Agent(
@@ -90,14 +87,8 @@ class Node:
             on_change=self._changed,
         )
         codec = codec or MsgpackCodec()
-        self._dispatcher = Dispatcher(
-            {
-                "FunctionInstance": self.agent,
-                "ResourceConfiguration": self.agent,
-                "NodeManagement": self.agent,
-            },
-            codec,
-        )
+        served = ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
+        self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), codec)
         self.subscriber = NodeSubscriber(
             context, codec, connect(settings.orchestrator_url), self._describe, self._version
         )
@@ -130,20 +121,10 @@ class Node:
         self.subscriber.prompt()
 
     def _version(self) -> object:
-        self._look()
+        self._load.look(self.processor.busy_ns)
         if self.settings.performance_samples:
             return self.context.scheduler.now_ns()
-        return self.agent.changes, self.agent.revision, self._load_percent
-
-    def _look(self) -> None:
-        """Measure the load since the last look; a processor charges a segment at its beginning."""
-        now_ns = self.context.scheduler.now_ns()
-        capacity_ns = (now_ns - self._looked_ns) * max(1, self.settings.capabilities.num_cpus)
-        if capacity_ns > 0:
-            used_ns = min(capacity_ns, self.processor.busy_ns - self._charged_ns)
-            self._charged_ns += used_ns
-            self._looked_ns = now_ns
-            self._load_percent = round(100 * used_ns / capacity_ns)
+        return self.agent.changes, self.agent.revision, self._load.percent
 
     def _describe(self, ttl_s: float) -> UpdateNodeRequest:
         settings = self.settings
@@ -160,7 +141,7 @@ class Node:
             ttl_s=ttl_s,
             nonce=self.nonce,
             health_status=modelled_health(
-                settings.capabilities, len(inventory), self._load_percent
+                settings.capabilities, len(inventory), self._load.percent
             ),
             performance_samples=self.telemetry.take(),
             name=self.context.name,

@@ -24,7 +24,7 @@ from edgeless_sim.runtimes.wasm.binding import (
 )
 from edgeless_sim.runtimes.wasm.trampoline import WAIT_SLOT
 
-__all__ = ["Fibers"]
+__all__ = ["Fibers", "set_slot"]
 
 _Wait = CFUNCTYPE(
     None, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p

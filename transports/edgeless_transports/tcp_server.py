@@ -1,0 +1,281 @@
+"""The serving side of ``tcp://``: accepts, counts, refuses; serves a handler on each connection.
+
+It accepts by itself, not through ``create_server``, so that its limits hold before a TLS handshake
+and running out of files pauses it instead of flooding a log. A caller that went away is not noticed
+by its handler: the answer is counted and dropped.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from edgeless_transports._tasks import HandlerTasks
+from edgeless_transports.base import Address, CastReceiver, Handler, Incoming, Scheduler
+from edgeless_transports.errors import AddressError, RemoteError
+from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
+from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
+
+__all__ = ["TcpListener", "bind"]
+
+_BACKLOG: Final = 1024
+_ACCEPT_PAUSE_S: Final = 0.1
+
+_log = logging.getLogger("edgeless_transports.tcp")
+
+
+async def bind(address: Address, host: str, port: int) -> socket.socket:
+    """A listening socket at the first address of *host*.
+
+    Raises `AddressError` if the address is taken or not one of this machine's.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, where = found[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise AddressError(f"nobody can listen at {address}: {error}") from error
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        taken = "somebody listens there already" if error.errno == errno.EADDRINUSE else str(error)
+        raise AddressError(f"nobody can listen at {address}: {taken}") from error
+    return listening
+
+
+class TcpListener:
+    """Serves one handler at one socket, from its making until `close` or `crash`."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        listening: socket.socket,
+        handler: Handler,
+        on_cast: CastReceiver | None,
+        *,
+        scheme: str,
+        announced: str,
+        limits: TcpLimits,
+        counters: TcpCounters,
+        context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._listening = listening
+        self._handler = handler
+        self._on_cast = self._cast_to_handler if on_cast is None else on_cast
+        self._scheme = scheme
+        self._announced = announced
+        self._limits = limits
+        self._counters = counters
+        self._context = context
+        self._open = True
+        self._loop = asyncio.get_running_loop()
+        #: What each link's peer is called, from its hello on.
+        self._peers: dict[Link, str] = {}
+        #: Accepted sockets by where they come from, those included that have said no hello.
+        self._sources: dict[str, int] = {}
+        self._sockets = 0
+        self._handlers: HandlerTasks[tuple[Link, int]] = HandlerTasks()
+        self._links: dict[Link, None] = {}
+        self._welcomes: dict[asyncio.Task[None], None] = {}
+        self._accepting = self._loop.create_task(self._accept())
+
+    def close(self) -> None:
+        """Stop listening and tell all callers. Idempotent."""
+        self._end(lambda link: link.close("the listener was closed"))
+
+    def crash(self) -> None:
+        """Stop listening; sockets close as when a process dies. Idempotent."""
+        self._end(Link.abort)
+
+    def _end(self, end_link: Callable[[Link], None]) -> None:
+        if self._open:
+            self._open = False
+            self._accepting.cancel()
+            for task in self._welcomes:
+                task.cancel()
+            for link in self._links:
+                end_link(link)
+            self._handlers.cancel()
+
+    async def ended(self) -> None:
+        """Return when nothing runs any more and all sockets are closed."""
+        with anyio.CancelScope(shield=True):
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._listening.close()
+            # Each removes its own socket from the links when it ends.
+            await asyncio.gather(*self._welcomes, return_exceptions=True)
+        await self._handlers.ended()
+
+    # Accepting.
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                accepted, remote = await self._loop.sock_accept(self._listening)
+            except OSError as error:
+                # Out of files, or the caller left in the queue: others may be luckier later.
+                self._refuse_socket(errno.errorcode.get(error.errno or 0, "unknown"))
+                await anyio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            source = str(remote[0])
+            if self._sockets >= self._limits.connections_max:
+                self._refuse_socket("too many connections")
+                accepted.close()
+            elif self._sources.get(source, 0) >= self._limits.connections_per_source_max:
+                self._refuse_socket("too many connections of one source")
+                accepted.close()
+            else:
+                task = self._loop.create_task(self._welcome(accepted, source))
+                self._welcomes[task] = None
+                task.add_done_callback(self._welcomes.pop)
+
+    async def _welcome(self, accepted: socket.socket, source: str) -> None:
+        """One socket's life."""
+        self._sockets += 1
+        self._sources[source] = self._sources.get(source, 0) + 1
+        link = Link(self, self._announced, self._limits, self._counters, serves=True)
+        self._links[link] = None
+        try:
+            await self._greet(accepted, link)
+        except OSError as error:
+            cause = "TLS" if isinstance(error, ssl.SSLError) else "handshake"
+            self._refuse_socket(cause)
+        finally:
+            if link.made:
+                with anyio.CancelScope(shield=True):
+                    await link.closed
+            else:
+                accepted.close()
+            del self._links[link]
+            self._sockets -= 1
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
+
+    async def _greet(self, accepted: socket.socket, link: Link) -> None:
+        context = self._context()
+        if context is None:
+            await self._loop.connect_accepted_socket(lambda: link, accepted)
+        else:
+            await self._loop.connect_accepted_socket(
+                lambda: link,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=self._limits.hello_timeout_s,
+                ssl_shutdown_timeout=self._limits.linger_s,
+            )
+
+    def _refuse_socket(self, cause: str) -> None:
+        refused = self._counters.refused
+        refused[cause] = refused.get(cause, 0) + 1
+
+    # The owner of links.
+
+    def greeted(self, link: Link, hello: Hello) -> None:
+        """See `LinkOwner.greeted`."""
+        self._counters.accepted += 1
+        self._peers[link] = hello.announced or f"{self._scheme}://{link.remote}"
+
+    def lost(self, link: Link, why: str) -> None:  # noqa: ARG002 - the shape of an owner
+        """See `LinkOwner.lost`."""
+        self._peers.pop(link, None)
+
+    def frames(self, link: Link, frames: list[WireFrame]) -> None:
+        """See `LinkOwner.frames`: requests and casts."""
+        peer = self._peers[link]
+        for kind, number, method, timeout_ms, payload in frames:
+            try:
+                if kind == CAST:
+                    self._on_cast(Incoming(method, payload, peer, None))
+                elif kind == REQUEST:
+                    deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
+                    self._serve(link, number, Incoming(method, payload, peer, deadline_ns))
+                else:
+                    link.fail("kind", f"a request cannot be of kind {kind}")
+                    return
+            except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
+                self._scheduler.call_soon(_escalate, bug)
+
+    # Serving.
+
+    def _serve(self, link: Link, number: int, incoming: Incoming) -> None:
+        if len(self._handlers) >= self._limits.calls_max:
+            text = f"{self._limits.calls_max} requests are being served"
+            self._refuse(link, number, RemoteError("overloaded", text))
+            return
+        try:
+            result = self._handler(incoming)
+        except AssertionError:
+            raise  # A bug of ours: it stops the run.
+        except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
+            self._refuse(link, number, error)
+            return
+        if isinstance(result, bytes):
+            self._reply(link, number, result)
+        else:
+            self._handlers.start(result, (link, number), self._served)
+
+    def _cast_to_handler(self, incoming: Incoming) -> None:
+        if len(self._handlers) >= self._limits.calls_max:
+            lost = self._counters.casts_lost
+            lost["overloaded"] = lost.get("overloaded", 0) + 1
+            return
+        try:
+            result = self._handler(incoming)
+        except AssertionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary, as in _serve
+            self._cast_failed(error)
+            return
+        if not isinstance(result, bytes):
+            self._handlers.start(result, (_NOBODY, 0), self._served)
+
+    def _served(self, task: "asyncio.Task[bytes]", served: tuple[Link, int]) -> None:
+        """The task of a handler has ended."""
+        link, number = served
+        if task.cancelled():
+            self._refuse(link, number, RemoteError("cancelled", "the handler was cancelled"))
+            return
+        error = task.exception()
+        if isinstance(error, AssertionError):
+            self._scheduler.call_soon(_escalate, error)
+        elif isinstance(error, Exception):
+            self._refuse(link, number, error)
+        elif error is None:
+            self._reply(link, number, task.result())
+
+    def _reply(self, link: Link, number: int, payload: bytes) -> None:
+        too_large = check_payload(payload, self._limits)
+        if too_large is None:
+            self._answer(link, REPLY, number, payload)
+        else:
+            self._refuse(link, number, RemoteError("too-large", str(too_large)))
+
+    def _refuse(self, link: Link, number: int, error: Exception) -> None:
+        self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
+
+    def _answer(self, link: Link, kind: int, number: int, payload: bytes) -> None:
+        if link.send(kind, number, "", 0, payload):
+            return
+        self._counters.answers_lost += 1
+        link.fail("does not read", "the peer does not read its answers")
+
+    def _cast_failed(self, error: Exception) -> None:
+        self._counters.casts_failed += 1
+        _log.error("a handler failed for a cast", exc_info=error)
+
+
+def _escalate(bug: Exception) -> None:
+    """Raise out of the scheduler, where a bug stops the run."""
+    raise bug
