@@ -83,7 +83,9 @@ class TcpTransport:
             context=self._server_context,
         )
         port = listening.getsockname()[1]
-        return Address(self.scheme, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"), listener
+        return Address(
+            self.scheme, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        ), listener
 
     @asynccontextmanager
     async def connect(self, address: Address) -> AsyncGenerator[Connection]:

@@ -292,6 +292,10 @@ class TcpConnection:
         """See `LinkOwner.greeted`."""
         if self._greeting is not None and not self._greeting.done():
             self._greeting.set_result(None)
+            self._counters.connected += 1
+            self._up_since = self._loop.time()
+            self._link = link
+            self._send_waiting(link)
 
     def frames(self, link: Link, frames: list[WireFrame]) -> None:
         """See `LinkOwner.frames`: answers."""
@@ -346,18 +350,19 @@ class TcpConnection:
         self._attempted = link = Link(
             self, self._way.announced, self._limits, self._counters, serves=False
         )
-        why = ""
+        why, up = "", False
         try:
             with anyio.fail_after(self._limits.connect_timeout_s):
                 await self._way.open(link, self._limits)
                 await greeting
+            up = True
         except TimeoutError:
             why = f"no connection within {self._limits.connect_timeout_s:g} s"
         except (OSError, UnicodeError, TransportError) as error:
             why = str(error) or type(error).__name__
         finally:
             self._attempt = None
-            if not greeting.done() or why:
+            if not up:
                 greeting.cancel()
                 link.abort()
         if why:
@@ -366,11 +371,6 @@ class TcpConnection:
             self._drop_casts()
             if self._calls:
                 self._demand()
-        else:
-            self._counters.connected += 1
-            self._up_since = self._loop.time()
-            self._link = link
-            self._send_waiting(link)
 
     def _back_off(self, why: str) -> None:
         self._why = why

@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -85,9 +86,9 @@ class TcpListener:
         #: Accepted sockets by where they come from, those included that have said no hello.
         self._sources: dict[str, int] = {}
         self._sockets = 0
-        self._handlers: HandlerTasks[tuple[Link, int]] = HandlerTasks()
-        self._links: dict[Link, None] = {}
-        self._welcomes: dict[asyncio.Task[None], None] = {}
+        self._handlers: HandlerTasks[tuple[Link | None, int]] = HandlerTasks()
+        #: The life of each accepted socket.
+        self._welcomes: dict[asyncio.Task[None], Link] = {}
         self._accepting = self._loop.create_task(self._accept())
 
     def close(self) -> None:
@@ -102,10 +103,10 @@ class TcpListener:
         if self._open:
             self._open = False
             self._accepting.cancel()
-            for task in self._welcomes:
-                task.cancel()
-            for link in self._links:
+            for task, link in self._welcomes.items():
                 end_link(link)
+                if not link.made:
+                    task.cancel()
             self._handlers.cancel()
 
     async def ended(self) -> None:
@@ -113,7 +114,6 @@ class TcpListener:
         with anyio.CancelScope(shield=True):
             await asyncio.gather(self._accepting, return_exceptions=True)
             self._listening.close()
-            # Each removes its own socket from the links when it ends.
             await asyncio.gather(*self._welcomes, return_exceptions=True)
         await self._handlers.ended()
 
@@ -136,16 +136,15 @@ class TcpListener:
                 self._refuse_socket("too many connections of one source")
                 accepted.close()
             else:
-                task = self._loop.create_task(self._welcome(accepted, source))
-                self._welcomes[task] = None
-                task.add_done_callback(self._welcomes.pop)
+                self._sockets += 1
+                self._sources[source] = self._sources.get(source, 0) + 1
+                link = Link(self, self._announced, self._limits, self._counters, serves=True)
+                task = self._loop.create_task(self._welcome(accepted, link))
+                self._welcomes[task] = link
+                task.add_done_callback(partial(self._gone, source, accepted))
 
-    async def _welcome(self, accepted: socket.socket, source: str) -> None:
+    async def _welcome(self, accepted: socket.socket, link: Link) -> None:
         """One socket's life."""
-        self._sockets += 1
-        self._sources[source] = self._sources.get(source, 0) + 1
-        link = Link(self, self._announced, self._limits, self._counters, serves=True)
-        self._links[link] = None
         try:
             await self._greet(accepted, link)
         except OSError as error:
@@ -153,15 +152,16 @@ class TcpListener:
             self._refuse_socket(cause)
         finally:
             if link.made:
-                with anyio.CancelScope(shield=True):
-                    await link.closed
-            else:
-                accepted.close()
-            del self._links[link]
-            self._sockets -= 1
-            self._sources[source] -= 1
-            if not self._sources[source]:
-                del self._sources[source]
+                await link.closed
+
+    def _gone(self, source: str, accepted: socket.socket, task: "asyncio.Task[None]") -> None:
+        # In a callback: a task that is cancelled before its first step runs no line of its own.
+        if not self._welcomes.pop(task).made:
+            accepted.close()
+        self._sockets -= 1
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
 
     async def _greet(self, accepted: socket.socket, link: Link) -> None:
         context = self._context()
@@ -239,20 +239,24 @@ class TcpListener:
             self._cast_failed(error)
             return
         if not isinstance(result, bytes):
-            self._handlers.start(result, (_NOBODY, 0), self._served)
+            self._handlers.start(result, (None, 0), self._served)
 
-    def _served(self, task: "asyncio.Task[bytes]", served: tuple[Link, int]) -> None:
+    def _served(self, task: "asyncio.Task[bytes]", served: tuple[Link | None, int]) -> None:
         """The task of a handler has ended."""
         link, number = served
-        if task.cancelled():
-            self._refuse(link, number, RemoteError("cancelled", "the handler was cancelled"))
-            return
-        error = task.exception()
+        error = (
+            RemoteError("cancelled", "the handler was cancelled")
+            if task.cancelled()
+            else task.exception()
+        )
         if isinstance(error, AssertionError):
             self._scheduler.call_soon(_escalate, error)
         elif isinstance(error, Exception):
-            self._refuse(link, number, error)
-        elif error is None:
+            if link is None:
+                self._cast_failed(error)
+            else:
+                self._refuse(link, number, error)
+        elif error is None and link is not None:
             self._reply(link, number, task.result())
 
     def _reply(self, link: Link, number: int, payload: bytes) -> None:

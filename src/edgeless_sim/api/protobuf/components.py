@@ -57,8 +57,7 @@ _POLICY_OF: Final[dict[int, StatePolicy]] = {number: name for name, number in _P
 
 def class_message(code: FunctionClassSpecification) -> pb.FunctionClassSpecification:
     """No byte code, or no code, is an empty one."""
-    message = flat_message(pb.FunctionClassSpecification, code)
-    return message
+    return flat_message(pb.FunctionClassSpecification, code)
 
 
 def read_class(message: pb.FunctionClassSpecification) -> FunctionClassSpecification:

@@ -5,7 +5,8 @@ which component an identifier belongs to.
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
@@ -31,6 +32,7 @@ __all__ = [
     "read_optional_instance",
     "read_uuid",
     "read_variant",
+    "unix_now_s",
     "variant_message",
 ]
 
@@ -52,7 +54,8 @@ class IdKind(Enum):
     """Between ε-ORC and node."""
 
 
-def _unix_now_s() -> float:
+def unix_now_s() -> float:
+    """Seconds since 1970 by this machine's clock, with fractions."""
     return datetime.now(UTC).timestamp()  # noqa: TID251 - deadlines on this wire are calendar time
 
 
@@ -65,15 +68,7 @@ class Place:
 
     ids: IdKind = IdKind.PHYSICAL
     home: NodeId = NodeId(NIL)
-    unix_s: "UnixClock" = field(default_factory=lambda: UnixClock())
-
-
-class UnixClock:
-    """Seconds since 1970; replaced where calendar time is virtual."""
-
-    def now_s(self) -> float:
-        """The seconds, with fractions."""
-        return _unix_now_s()
+    unix_s: Callable[[], float] = unix_now_s
 
 
 def read_uuid(where: str, text: str) -> UUID:
