@@ -48,6 +48,8 @@ _POLL_S: Final = 0.05
 #: Long enough for two refreshes of a domain.
 _PLACED_POLLS: Final = 100
 _FREEZE_NODES: Final = 100
+#: What is in flight lives longer than the default thresholds take for granted.
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
 class Cluster:
@@ -65,6 +67,7 @@ class Cluster:
         self.domains: dict[str, DomainHandle] = {}
         self._entropy = Entropy(seed)
         self._supervisor = supervisor
+        self._gc_thresholds: tuple[int, int, int] | None = None
         self.network = NetworkHandle(
             self.scheduler, journal, self._entropy.stream("network"), topology.links
         )
@@ -206,6 +209,8 @@ class Cluster:
             # What is alive now stays so: full collections would walk it again and again.
             gc.collect()
             gc.freeze()
+            self._gc_thresholds = gc.get_threshold()
+            gc.set_threshold(*_GC_THRESHOLDS)
 
     def _start_nodes(self, domain: DomainHandle) -> None:
         dice = self._entropy.stream(f"{domain.name}/node ids")
@@ -248,7 +253,8 @@ class Cluster:
         self._controller.crash()
         self._client.close()
         self._runtimes.close()
-        if self.topology.nodes_total >= _FREEZE_NODES:
+        if self._gc_thresholds is not None:
+            gc.set_threshold(*self._gc_thresholds)
             gc.unfreeze()
 
     # -- looking up -----------------------------------------------------------------------------

@@ -225,37 +225,40 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         scheduler = self.scheduler
         ready = scheduler.ready
         popleft = ready.popleft
-        for _ in range(_PROGRESS_EVERY):
-            try:
+        next_heap = scheduler.next_heap
+        settle_waiters = self._settle_waiters
+        pacer = self.pacer
+        try:
+            for _ in range(_PROGRESS_EVERY):
                 while ready:
                     callback, args, scheduler.background = popleft()
                     callback(*args)
-            except _Stop:
-                break
-            if self._settle_waiters and scheduler.foreground_idle():
-                self._wake_settled()
-                continue
-            heap = scheduler.next_heap()
-            if heap is None:
-                raise DeadlockError(
-                    f"nothing is ready and no timer is set at {self.time():.9f} s of virtual time: "
-                    "something waits for an answer that nobody will give"
-                )
-            when_ns = heap[0][0]
-            if when_ns > scheduler.now:
-                if self.pacer is not None:
-                    self.pacer.wait_until(when_ns)
-                scheduler.now = when_ns
-            scheduler.background = heap.background
-            _, _, callback, args = heappop(heap)
-            callback(*args)
+                if settle_waiters and scheduler.foreground_idle():
+                    self._wake_settled()
+                    continue
+                heap = next_heap()
+                if heap is None:
+                    raise DeadlockError(
+                        f"nothing is ready and no timer is set at {self.time():.9f} s of virtual "
+                        "time: something waits for an answer that nobody will give"
+                    )
+                when_ns, _, callback, args = heappop(heap)
+                if when_ns > scheduler.now:
+                    if pacer is not None:
+                        pacer.wait_until(when_ns)
+                    scheduler.now = when_ns
+                scheduler.background = heap.background
+                callback(*args)
+        except _Stop:
+            pass
         scheduler.background = False
         if self.on_progress is not None:
             self.on_progress(scheduler.now)
 
     def _wake_settled(self) -> None:
         self.scheduler.background = False
-        waiters, self._settle_waiters = self._settle_waiters, []
+        waiters = self._settle_waiters[:]
+        self._settle_waiters.clear()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(True)

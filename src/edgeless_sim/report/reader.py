@@ -27,6 +27,7 @@ class ComponentCounts:
     """What one component of one workflow did."""
 
     __slots__ = (
+        "failures",
         "fuel",
         "handled",
         "latency",
@@ -35,7 +36,6 @@ class ComponentCounts:
         "name",
         "nodes",
         "restarts",
-        "failures",
     )
 
     def __init__(self, name: str) -> None:

@@ -111,8 +111,7 @@ def _output_faults(
         actual = {
             channel: key
             for channel, key in hosted.handle.targets.items()
-            if instances.get(mapping.get(channel, "")) is not None
-            or channel not in mapping
+            if instances.get(mapping.get(channel, "")) is not None or channel not in mapping
         }
         if actual != expected:
             faults.append(

@@ -72,7 +72,7 @@ def read_class(message: pb.FunctionClassSpecification) -> FunctionClassSpecifica
     )
 
 
-def function_message(place: Place, request: SpawnFunctionRequest) -> pb.SpawnFunctionRequest:
+def function_message(request: SpawnFunctionRequest) -> pb.SpawnFunctionRequest:
     """See `SpawnFunctionRequest`."""
     state = request.state_specification
     return pb.SpawnFunctionRequest(
@@ -86,7 +86,7 @@ def function_message(place: Place, request: SpawnFunctionRequest) -> pb.SpawnFun
     )
 
 
-def read_function(place: Place, message: pb.SpawnFunctionRequest) -> SpawnFunctionRequest:
+def read_function(message: pb.SpawnFunctionRequest) -> SpawnFunctionRequest:
     """Code and state are mandatory (spec 10.5); an unknown policy is Transient (spec 10.3)."""
     require(message, "code", "state_specification")
     state = message.state_specification
@@ -102,9 +102,7 @@ def read_function(place: Place, message: pb.SpawnFunctionRequest) -> SpawnFuncti
     )
 
 
-def resource_message(
-    place: Place, request: ResourceInstanceSpecification
-) -> pb.ResourceInstanceSpecification:
+def resource_message(request: ResourceInstanceSpecification) -> pb.ResourceInstanceSpecification:
     """See `ResourceInstanceSpecification`."""
     return pb.ResourceInstanceSpecification(
         resource_class_type=request.class_type,
@@ -115,9 +113,7 @@ def resource_message(
     )
 
 
-def read_resource(
-    place: Place, message: pb.ResourceInstanceSpecification
-) -> ResourceInstanceSpecification:
+def read_resource(message: pb.ResourceInstanceSpecification) -> ResourceInstanceSpecification:
     """See `ResourceInstanceSpecification`; the class is mandatory."""
     if not message.resource_class_type:
         raise ValueError("resource_class_type: empty")
@@ -140,7 +136,7 @@ def read_id(place: Place, message: pb.InstanceIdVariant) -> InstanceId:
     return read_variant(place.ids, message)
 
 
-def patch_message(place: Place, request: PatchRequest) -> pb.PatchRequest:
+def patch_message(request: PatchRequest) -> pb.PatchRequest:
     """EDGELESS carries the function half of the id only; the node half is ours."""
     node_id = request.function_id.node_id
     return pb.PatchRequest(
@@ -178,12 +174,12 @@ def read_start_reply(place: Place, message: pb.StartComponentResponse) -> StartR
     return StartReply(read_variant(place.ids, message.instance_id), message.revision)
 
 
-def control_reply_message(place: Place, reply: StopReply) -> pb.ControlReply:
+def control_reply_message(reply: StopReply) -> pb.ControlReply:
     """To EDGELESS it is an Empty."""
     return pb.ControlReply(revision=reply.revision)
 
 
-def read_control_reply(place: Place, message: pb.ControlReply) -> StopReply:
+def read_control_reply(message: pb.ControlReply) -> StopReply:
     """EDGELESS's Empty has revision 0."""
     return StopReply(message.revision)
 

@@ -35,19 +35,17 @@ __all__ = [
 ]
 
 
-def domain_id_message(place: Place, domain_id: DomainId) -> pb.DomainId:
+def domain_id_message(domain_id: DomainId) -> pb.DomainId:
     """One domain; empty = all."""
     return pb.DomainId(domain_id=domain_id)
 
 
-def read_domain_id(place: Place, message: pb.DomainId) -> DomainId:
+def read_domain_id(message: pb.DomainId) -> DomainId:
     """One domain; empty = all."""
     return DomainId(message.domain_id)
 
 
-def domains_message(
-    place: Place, domains: dict[str, DomainCapabilities]
-) -> pb.DomainCapabilitiesList:
+def domains_message(domains: dict[str, DomainCapabilities]) -> pb.DomainCapabilitiesList:
     """The capabilities of domains."""
     return pb.DomainCapabilitiesList(
         domain_capabilities=[
@@ -60,9 +58,7 @@ def domains_message(
     )
 
 
-def read_domains(
-    place: Place, message: pb.DomainCapabilitiesList
-) -> dict[str, DomainCapabilities]:
+def read_domains(message: pb.DomainCapabilitiesList) -> dict[str, DomainCapabilities]:
     """The capabilities of domains."""
     return {
         entry.domain_id: flat_value(DomainCapabilities, entry.domain_capabilities)
@@ -103,12 +99,12 @@ def read_domain(place: Place, message: pb.UpdateDomainRequest) -> UpdateDomainRe
     )
 
 
-def domain_reply_message(place: Place, reply: UpdateDomainResponse) -> pb.UpdateDomainResponse:
+def domain_reply_message(reply: UpdateDomainResponse) -> pb.UpdateDomainResponse:
     """Accepted."""
     return pb.UpdateDomainResponse(reset=reply.reset, epoch=reply.epoch)
 
 
-def read_domain_reply(place: Place, message: pb.UpdateDomainResponse) -> UpdateDomainResponse:
+def read_domain_reply(message: pb.UpdateDomainResponse) -> UpdateDomainResponse:
     """Accepted; EDGELESS's own ε-CON does not number its resets."""
     return UpdateDomainResponse(message.reset, message.epoch)
 

@@ -23,7 +23,7 @@ _NS: Final = 1_000_000_000
 _SIGNED_64_MAX: Final = (1 << 63) - 1
 _TRACE_BYTES: Final = 16
 _SPAN_BYTES: Final = 8
-_KINDS: Final = frozenset(EventType)
+_KINDS: Final = frozenset(int(kind) for kind in EventType)
 
 
 class EventWire:
@@ -68,7 +68,7 @@ class EventWire:
             raise ValueError(str(error)[:512]) from None
         # EDGELESS's own server panics where one of the first four is absent (defect U25).
         require(message, "target", "source", "msg", "created", "metadata")
-        kind = message.msg.event_type
+        kind: int = message.msg.event_type
         return Event(
             kind=kind if kind in _KINDS else EventType.ERR,
             target=_key("target", message.target.node_id, message.target.function_id),

@@ -36,7 +36,7 @@ __all__ = [
     "variant_message",
 ]
 
-NIL: Final = UUID(int=0)
+NIL: Final = NodeId(UUID(int=0))
 
 _HYPHENATED: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: The forms that EDGELESS's parser takes: hyphenated, URN, in braces, without hyphens.
@@ -67,7 +67,7 @@ class Place:
     """
 
     ids: IdKind = IdKind.PHYSICAL
-    home: NodeId = NodeId(NIL)
+    home: NodeId = NIL
     unix_s: Callable[[], float] = unix_now_s
 
 
@@ -125,7 +125,7 @@ def read_variant(kind: IdKind, message: pb.InstanceIdVariant) -> InstanceId:
         raise ValueError("Wrong Type")
     if kind is IdKind.LOGICAL:
         text = message.domain_managed_instance_id.instance_id
-        instance = InstanceId(NodeId(NIL), FunctionId(read_uuid("instance_id", text)))
+        instance = InstanceId(NIL, FunctionId(read_uuid("instance_id", text)))
     else:
         instance = read_instance("instance_id", message.instance_id)
         read_node_id("instance_id.node_id", message.instance_id.node_id)

@@ -109,18 +109,18 @@ def read_node(place: Place, message: pb.UpdateNodeRequest) -> UpdateNodeRequest:
     )
 
 
-def node_reply_message(place: Place, reply: UpdateNodeResponse) -> pb.UpdateNodeResponse:
+def node_reply_message(reply: UpdateNodeResponse) -> pb.UpdateNodeResponse:
     """Accepted."""
     return pb.UpdateNodeResponse(refresh_interval_s=reply.refresh_interval_s)
 
 
-def read_node_reply(place: Place, message: pb.UpdateNodeResponse) -> UpdateNodeResponse:
+def read_node_reply(message: pb.UpdateNodeResponse) -> UpdateNodeResponse:
     """Accepted; EDGELESS's own ε-ORC wishes no interval."""
     told = message.HasField("refresh_interval_s")
     return UpdateNodeResponse(message.refresh_interval_s if told else None)
 
 
-def peers_message(place: Place, request: UpdatePeersRequest) -> pb.UpdatePeersRequest:
+def peers_message(request: UpdatePeersRequest) -> pb.UpdatePeersRequest:
     """See `UpdatePeersRequest`."""
     return pb.UpdatePeersRequest(
         request_type=_PEERS[request.kind],
@@ -129,7 +129,7 @@ def peers_message(place: Place, request: UpdatePeersRequest) -> pb.UpdatePeersRe
     )
 
 
-def read_peers(place: Place, message: pb.UpdatePeersRequest) -> UpdatePeersRequest:
+def read_peers(message: pb.UpdatePeersRequest) -> UpdatePeersRequest:
     """A node to add has an id and a URL, one to remove has an id."""
     kind = _PEERS_OF.get(message.request_type)
     if kind is None:

@@ -16,7 +16,6 @@ from edgeless_sim.api.protobuf._generated import edgeless_api_pb2 as pb
 from edgeless_sim.api.protobuf.components import class_message, read_class
 from edgeless_sim.api.protobuf.fields import read_list, read_map, require
 from edgeless_sim.api.protobuf.identifiers import (
-    Place,
     instance_message,
     read_optional_instance,
     read_uuid,
@@ -40,58 +39,58 @@ __all__ = [
 ]
 
 
-def workflow_id_message(place: Place, workflow_id: WorkflowId) -> pb.WorkflowId:
+def workflow_id_message(workflow_id: WorkflowId) -> pb.WorkflowId:
     """One workflow."""
     return pb.WorkflowId(workflow_id=str(workflow_id))
 
 
-def read_workflow_id(place: Place, message: pb.WorkflowId) -> WorkflowId:
+def read_workflow_id(message: pb.WorkflowId) -> WorkflowId:
     """One workflow."""
     return WorkflowId(read_uuid("workflow_id", message.workflow_id))
 
 
-def start_message(place: Place, request: StartWorkflow) -> pb.SpawnWorkflowRequest:
+def start_message(request: StartWorkflow) -> pb.SpawnWorkflowRequest:
     """See `StartWorkflow`."""
     message = _request_message(request.request)
     message.name = request.name
     return message
 
 
-def read_start(place: Place, message: pb.SpawnWorkflowRequest) -> StartWorkflow:
+def read_start(message: pb.SpawnWorkflowRequest) -> StartWorkflow:
     """See `StartWorkflow`."""
     return StartWorkflow(_read_request(message), message.name)
 
 
-def migrate_message(place: Place, request: MigrateWorkflow) -> pb.MigrateWorkflowRequest:
+def migrate_message(request: MigrateWorkflow) -> pb.MigrateWorkflowRequest:
     """See `MigrateWorkflow`."""
     return pb.MigrateWorkflowRequest(
-        workflow_id=workflow_id_message(place, request.workflow_id),
+        workflow_id=workflow_id_message(request.workflow_id),
         domain_id=pb.DomainId(domain_id=request.domain_id),
         component=request.component,
     )
 
 
-def read_migrate(place: Place, message: pb.MigrateWorkflowRequest) -> MigrateWorkflow:
+def read_migrate(message: pb.MigrateWorkflowRequest) -> MigrateWorkflow:
     """Workflow and domain are mandatory."""
     require(message, "workflow_id", "domain_id")
     return MigrateWorkflow(
-        workflow_id=read_workflow_id(place, message.workflow_id),
+        workflow_id=read_workflow_id(message.workflow_id),
         domain_id=DomainId(message.domain_id.domain_id),
         component=message.component,
     )
 
 
-def status_reply_message(place: Place, status: WorkflowStatus) -> pb.SpawnWorkflowResponse:
+def status_reply_message(status: WorkflowStatus) -> pb.SpawnWorkflowResponse:
     """Started, or moved."""
     return pb.SpawnWorkflowResponse(workflow_status=_status_message(status))
 
 
-def read_status_reply(place: Place, message: pb.SpawnWorkflowResponse) -> WorkflowStatus:
+def read_status_reply(message: pb.SpawnWorkflowResponse) -> WorkflowStatus:
     """Started, or moved."""
     return _read_status(message.workflow_status)
 
 
-def list_message(place: Place, workflows: tuple[WorkflowStatus, ...]) -> pb.WorkflowIdList:
+def list_message(workflows: tuple[WorkflowStatus, ...]) -> pb.WorkflowIdList:
     """EDGELESS tells the ids only."""
     return pb.WorkflowIdList(
         identifiers=[str(status.workflow_id) for status in workflows],
@@ -99,7 +98,7 @@ def list_message(place: Place, workflows: tuple[WorkflowStatus, ...]) -> pb.Work
     )
 
 
-def read_list_reply(place: Place, message: pb.WorkflowIdList) -> tuple[WorkflowStatus, ...]:
+def read_list_reply(message: pb.WorkflowIdList) -> tuple[WorkflowStatus, ...]:
     """From EDGELESS's own ε-CON, workflows without their mappings."""
     identifiers = read_list("identifiers", message.identifiers)
     if len(message.statuses) == len(identifiers):
@@ -109,14 +108,14 @@ def read_list_reply(place: Place, message: pb.WorkflowIdList) -> tuple[WorkflowS
     )
 
 
-def info_message(place: Place, info: WorkflowInfo) -> pb.WorkflowInstanceInfo:
+def info_message(info: WorkflowInfo) -> pb.WorkflowInstanceInfo:
     """See `WorkflowInfo`."""
     return pb.WorkflowInstanceInfo(
         request=_request_message(info.request), status=_status_message(info.status)
     )
 
 
-def read_info(place: Place, message: pb.WorkflowInstanceInfo) -> WorkflowInfo:
+def read_info(message: pb.WorkflowInstanceInfo) -> WorkflowInfo:
     """Request and status are mandatory."""
     require(message, "request", "status")
     return WorkflowInfo(_read_request(message.request), _read_status(message.status))
@@ -200,7 +199,7 @@ def _mapping_message(mapping: ComponentMapping) -> pb.WorkflowFunctionMapping:
         name=mapping.name,
         function_id=str(mapping.logical_id),
         domain_id=mapping.domain_id,
-        state=mapping.state.value,
+        state="" if mapping.state is ComponentState.RUNNING else mapping.state.value,
         reason=mapping.reason,
         instance_id=None if mapping.instance is None else instance_message(mapping.instance),
         node=mapping.node,

@@ -28,7 +28,10 @@ class _StatePolicy:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _StatePolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StatePolicy.ValueType], builtins.type):
+class _StatePolicyEnumTypeWrapper(
+    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StatePolicy.ValueType],
+    builtins.type,
+):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     TRANSIENT: _StatePolicy.ValueType  # 0
     NODE_LOCAL: _StatePolicy.ValueType  # 1
@@ -46,13 +49,18 @@ class _UpdatePeersRequestType:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _UpdatePeersRequestTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_UpdatePeersRequestType.ValueType], builtins.type):
+class _UpdatePeersRequestTypeEnumTypeWrapper(
+    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_UpdatePeersRequestType.ValueType],
+    builtins.type,
+):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     ADD: _UpdatePeersRequestType.ValueType  # 0
     DEL: _UpdatePeersRequestType.ValueType  # 1
     CLEAR: _UpdatePeersRequestType.ValueType  # 2
 
-class UpdatePeersRequestType(_UpdatePeersRequestType, metaclass=_UpdatePeersRequestTypeEnumTypeWrapper): ...
+class UpdatePeersRequestType(
+    _UpdatePeersRequestType, metaclass=_UpdatePeersRequestTypeEnumTypeWrapper
+): ...
 
 ADD: UpdatePeersRequestType.ValueType  # 0
 DEL: UpdatePeersRequestType.ValueType  # 1
@@ -63,7 +71,9 @@ class _EventType:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _EventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_EventType.ValueType], builtins.type):
+class _EventTypeEnumTypeWrapper(
+    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_EventType.ValueType], builtins.type
+):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CALL: _EventType.ValueType  # 0
     CAST: _EventType.ValueType  # 1
@@ -84,7 +94,10 @@ class _CallRetType:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _CallRetTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallRetType.ValueType], builtins.type):
+class _CallRetTypeEnumTypeWrapper(
+    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallRetType.ValueType],
+    builtins.type,
+):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CALL_RET_NO_REPLY: _CallRetType.ValueType  # 0
     CALL_RET_REPLY: _CallRetType.ValueType  # 1
@@ -101,7 +114,10 @@ class _TelemetryLogLevel:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _TelemetryLogLevelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TelemetryLogLevel.ValueType], builtins.type):
+class _TelemetryLogLevelEnumTypeWrapper(
+    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TelemetryLogLevel.ValueType],
+    builtins.type,
+):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     LOG_ERROR: _TelemetryLogLevel.ValueType  # 0
     LOG_WARN: _TelemetryLogLevel.ValueType  # 1
@@ -134,7 +150,9 @@ class InstanceId(google.protobuf.message.Message):
         node_id: builtins.str = ...,
         function_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["function_id", b"function_id", "node_id", b"node_id"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["function_id", b"function_id", "node_id", b"node_id"]
+    ) -> None: ...
 
 Global___InstanceId: typing_extensions.TypeAlias = InstanceId
 
@@ -169,9 +187,31 @@ class InstanceIdVariant(google.protobuf.message.Message):
         instance_id: Global___InstanceId | None = ...,
         domain_managed_instance_id: Global___DomainManagedInstanceId | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["InstanceIdType", b"InstanceIdType", "domain_managed_instance_id", b"domain_managed_instance_id", "instance_id", b"instance_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["InstanceIdType", b"InstanceIdType", "domain_managed_instance_id", b"domain_managed_instance_id", "instance_id", b"instance_id"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["InstanceIdType", b"InstanceIdType"]) -> typing.Literal["instance_id", "domain_managed_instance_id"] | None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "InstanceIdType",
+            b"InstanceIdType",
+            "domain_managed_instance_id",
+            b"domain_managed_instance_id",
+            "instance_id",
+            b"instance_id",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "InstanceIdType",
+            b"InstanceIdType",
+            "domain_managed_instance_id",
+            b"domain_managed_instance_id",
+            "instance_id",
+            b"instance_id",
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["InstanceIdType", b"InstanceIdType"]
+    ) -> typing.Literal["instance_id", "domain_managed_instance_id"] | None: ...
 
 Global___InstanceIdVariant: typing_extensions.TypeAlias = InstanceIdVariant
 
@@ -223,9 +263,18 @@ class ResponseError(google.protobuf.message.Message):
         detail: builtins.str | None = ...,
         kind: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_detail", b"_detail", "detail", b"detail"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_detail", b"_detail", "detail", b"detail", "kind", b"kind", "summary", b"summary"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_detail", b"_detail"]) -> typing.Literal["detail"] | None: ...
+    def HasField(
+        self, field_name: typing.Literal["_detail", b"_detail", "detail", b"detail"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_detail", b"_detail", "detail", b"detail", "kind", b"kind", "summary", b"summary"
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_detail", b"_detail"]
+    ) -> typing.Literal["detail"] | None: ...
 
 Global___ResponseError: typing_extensions.TypeAlias = ResponseError
 
@@ -262,7 +311,9 @@ class StateSpecification(google.protobuf.message.Message):
         state_id: builtins.str = ...,
         policy: Global___StatePolicy.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["policy", b"policy", "state_id", b"state_id"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["policy", b"policy", "state_id", b"state_id"]
+    ) -> None: ...
 
 Global___StateSpecification: typing_extensions.TypeAlias = StateSpecification
 
@@ -282,7 +333,9 @@ class FunctionClassSpecification(google.protobuf.message.Message):
     binary: builtins.bytes
     code: builtins.str
     @property
-    def outputs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def outputs(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -293,7 +346,23 @@ class FunctionClassSpecification(google.protobuf.message.Message):
         code: builtins.str = ...,
         outputs: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["binary", b"binary", "code", b"code", "function_type", b"function_type", "id", b"id", "outputs", b"outputs", "version", b"version"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "binary",
+            b"binary",
+            "code",
+            b"code",
+            "function_type",
+            b"function_type",
+            "id",
+            b"id",
+            "outputs",
+            b"outputs",
+            "version",
+            b"version",
+        ],
+    ) -> None: ...
 
 Global___FunctionClassSpecification: typing_extensions.TypeAlias = FunctionClassSpecification
 
@@ -319,7 +388,9 @@ class OutputMapping(google.protobuf.message.Message):
             value: Global___InstanceId | None = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     @typing.final
     class UrlsEntry(google.protobuf.message.Message):
@@ -335,17 +406,23 @@ class OutputMapping(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     TARGETS_FIELD_NUMBER: builtins.int
     URLS_FIELD_NUMBER: builtins.int
     UNPLACED_FIELD_NUMBER: builtins.int
     @property
-    def targets(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___InstanceId]: ...
+    def targets(
+        self,
+    ) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___InstanceId]: ...
     @property
     def urls(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
-    def unplaced(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+    def unplaced(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Channels whose component has no instance at present."""
 
     def __init__(
@@ -355,7 +432,10 @@ class OutputMapping(google.protobuf.message.Message):
         urls: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         unplaced: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["targets", b"targets", "unplaced", b"unplaced", "urls", b"urls"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal["targets", b"targets", "unplaced", b"unplaced", "urls", b"urls"],
+    ) -> None: ...
 
 Global___OutputMapping: typing_extensions.TypeAlias = OutputMapping
 
@@ -377,7 +457,9 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     CODE_FIELD_NUMBER: builtins.int
     ANNOTATIONS_FIELD_NUMBER: builtins.int
@@ -393,7 +475,9 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
     @property
     def code(self) -> Global___FunctionClassSpecification: ...
     @property
-    def annotations(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def annotations(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
     def state_specification(self) -> Global___StateSpecification: ...
     @property
@@ -412,8 +496,40 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
         output_mapping: Global___OutputMapping | None = ...,
         generation: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["code", b"code", "instance_id", b"instance_id", "output_mapping", b"output_mapping", "state_specification", b"state_specification"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["annotations", b"annotations", "code", b"code", "generation", b"generation", "instance_id", b"instance_id", "name", b"name", "output_mapping", b"output_mapping", "state_specification", b"state_specification", "workflow_id", b"workflow_id"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "code",
+            b"code",
+            "instance_id",
+            b"instance_id",
+            "output_mapping",
+            b"output_mapping",
+            "state_specification",
+            b"state_specification",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "annotations",
+            b"annotations",
+            "code",
+            b"code",
+            "generation",
+            b"generation",
+            "instance_id",
+            b"instance_id",
+            "name",
+            b"name",
+            "output_mapping",
+            b"output_mapping",
+            "state_specification",
+            b"state_specification",
+            "workflow_id",
+            b"workflow_id",
+        ],
+    ) -> None: ...
 
 Global___SpawnFunctionRequest: typing_extensions.TypeAlias = SpawnFunctionRequest
 
@@ -435,7 +551,9 @@ class ResourceInstanceSpecification(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     RESOURCE_CLASS_TYPE_FIELD_NUMBER: builtins.int
     CONFIGURATION_FIELD_NUMBER: builtins.int
@@ -451,7 +569,9 @@ class ResourceInstanceSpecification(google.protobuf.message.Message):
     generation: builtins.int
     provider_id: builtins.str
     @property
-    def configuration(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def configuration(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
     def instance_id(self) -> Global___InstanceId: ...
     @property
@@ -468,8 +588,33 @@ class ResourceInstanceSpecification(google.protobuf.message.Message):
         generation: builtins.int = ...,
         provider_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance_id", b"instance_id", "output_mapping", b"output_mapping"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["configuration", b"configuration", "generation", b"generation", "instance_id", b"instance_id", "name", b"name", "output_mapping", b"output_mapping", "provider_id", b"provider_id", "resource_class_type", b"resource_class_type", "workflow_id", b"workflow_id"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "instance_id", b"instance_id", "output_mapping", b"output_mapping"
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "configuration",
+            b"configuration",
+            "generation",
+            b"generation",
+            "instance_id",
+            b"instance_id",
+            "name",
+            b"name",
+            "output_mapping",
+            b"output_mapping",
+            "provider_id",
+            b"provider_id",
+            "resource_class_type",
+            b"resource_class_type",
+            "workflow_id",
+            b"workflow_id",
+        ],
+    ) -> None: ...
 
 Global___ResourceInstanceSpecification: typing_extensions.TypeAlias = ResourceInstanceSpecification
 
@@ -492,12 +637,42 @@ class StartComponentResponse(google.protobuf.message.Message):
         instance_id: Global___InstanceIdVariant | None = ...,
         revision: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_instance_id", b"_instance_id", "_response_error", b"_response_error", "instance_id", b"instance_id", "response_error", b"response_error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_instance_id", b"_instance_id", "_response_error", b"_response_error", "instance_id", b"instance_id", "response_error", b"response_error", "revision", b"revision"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_instance_id",
+            b"_instance_id",
+            "_response_error",
+            b"_response_error",
+            "instance_id",
+            b"instance_id",
+            "response_error",
+            b"response_error",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_instance_id",
+            b"_instance_id",
+            "_response_error",
+            b"_response_error",
+            "instance_id",
+            b"instance_id",
+            "response_error",
+            b"response_error",
+            "revision",
+            b"revision",
+        ],
+    ) -> None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_instance_id", b"_instance_id"]) -> typing.Literal["instance_id"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_instance_id", b"_instance_id"]
+    ) -> typing.Literal["instance_id"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_response_error", b"_response_error"]) -> typing.Literal["response_error"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_response_error", b"_response_error"]
+    ) -> typing.Literal["response_error"] | None: ...
 
 Global___StartComponentResponse: typing_extensions.TypeAlias = StartComponentResponse
 
@@ -521,7 +696,9 @@ class PatchRequest(google.protobuf.message.Message):
             value: Global___InstanceId | None = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     @typing.final
     class OutputUrlsEntry(google.protobuf.message.Message):
@@ -537,7 +714,9 @@ class PatchRequest(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     FUNCTION_ID_FIELD_NUMBER: builtins.int
     OUTPUT_MAPPING_FIELD_NUMBER: builtins.int
@@ -549,11 +728,17 @@ class PatchRequest(google.protobuf.message.Message):
     node_id: builtins.str
     generation: builtins.int
     @property
-    def output_mapping(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___InstanceId]: ...
+    def output_mapping(
+        self,
+    ) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___InstanceId]: ...
     @property
-    def output_urls(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def output_urls(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
-    def unplaced_outputs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def unplaced_outputs(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -564,7 +749,23 @@ class PatchRequest(google.protobuf.message.Message):
         unplaced_outputs: collections.abc.Iterable[builtins.str] | None = ...,
         generation: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["function_id", b"function_id", "generation", b"generation", "node_id", b"node_id", "output_mapping", b"output_mapping", "output_urls", b"output_urls", "unplaced_outputs", b"unplaced_outputs"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "function_id",
+            b"function_id",
+            "generation",
+            b"generation",
+            "node_id",
+            b"node_id",
+            "output_mapping",
+            b"output_mapping",
+            "output_urls",
+            b"output_urls",
+            "unplaced_outputs",
+            b"unplaced_outputs",
+        ],
+    ) -> None: ...
 
 Global___PatchRequest: typing_extensions.TypeAlias = PatchRequest
 
@@ -580,7 +781,9 @@ class ResourceProviderSpecification(google.protobuf.message.Message):
     provider_id: builtins.str
     class_type: builtins.str
     @property
-    def outputs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def outputs(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -588,7 +791,12 @@ class ResourceProviderSpecification(google.protobuf.message.Message):
         class_type: builtins.str = ...,
         outputs: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["class_type", b"class_type", "outputs", b"outputs", "provider_id", b"provider_id"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "class_type", b"class_type", "outputs", b"outputs", "provider_id", b"provider_id"
+        ],
+    ) -> None: ...
 
 Global___ResourceProviderSpecification: typing_extensions.TypeAlias = ResourceProviderSpecification
 
@@ -621,9 +829,13 @@ class NodeCapabilities(google.protobuf.message.Message):
     model_name_gpu: builtins.str
     mem_size_gpu: builtins.int
     @property
-    def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def labels(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def runtimes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def runtimes(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -641,7 +853,37 @@ class NodeCapabilities(google.protobuf.message.Message):
         model_name_gpu: builtins.str = ...,
         mem_size_gpu: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["clock_freq_cpu", b"clock_freq_cpu", "disk_tot_space", b"disk_tot_space", "has_tpm", b"has_tpm", "is_tee_running", b"is_tee_running", "labels", b"labels", "mem_size", b"mem_size", "mem_size_gpu", b"mem_size_gpu", "model_name_cpu", b"model_name_cpu", "model_name_gpu", b"model_name_gpu", "num_cores", b"num_cores", "num_cpus", b"num_cpus", "num_gpus", b"num_gpus", "runtimes", b"runtimes"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "clock_freq_cpu",
+            b"clock_freq_cpu",
+            "disk_tot_space",
+            b"disk_tot_space",
+            "has_tpm",
+            b"has_tpm",
+            "is_tee_running",
+            b"is_tee_running",
+            "labels",
+            b"labels",
+            "mem_size",
+            b"mem_size",
+            "mem_size_gpu",
+            b"mem_size_gpu",
+            "model_name_cpu",
+            b"model_name_cpu",
+            "model_name_gpu",
+            b"model_name_gpu",
+            "num_cores",
+            b"num_cores",
+            "num_cpus",
+            b"num_cpus",
+            "num_gpus",
+            b"num_gpus",
+            "runtimes",
+            b"runtimes",
+        ],
+    ) -> None: ...
 
 Global___NodeCapabilities: typing_extensions.TypeAlias = NodeCapabilities
 
@@ -716,7 +958,53 @@ class NodeHealthStatus(google.protobuf.message.Message):
         gpu_temp_cels: builtins.int = ...,
         active_power: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["active_power", b"active_power", "disk_free_space", b"disk_free_space", "disk_tot_reads", b"disk_tot_reads", "disk_tot_writes", b"disk_tot_writes", "gpu_load_perc", b"gpu_load_perc", "gpu_temp_cels", b"gpu_temp_cels", "load_avg_1", b"load_avg_1", "load_avg_15", b"load_avg_15", "load_avg_5", b"load_avg_5", "mem_available", b"mem_available", "mem_free", b"mem_free", "mem_used", b"mem_used", "proc_cpu_usage", b"proc_cpu_usage", "proc_memory", b"proc_memory", "proc_vmemory", b"proc_vmemory", "tot_rx_bytes", b"tot_rx_bytes", "tot_rx_errs", b"tot_rx_errs", "tot_rx_pkts", b"tot_rx_pkts", "tot_tx_bytes", b"tot_tx_bytes", "tot_tx_errs", b"tot_tx_errs", "tot_tx_pkts", b"tot_tx_pkts"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "active_power",
+            b"active_power",
+            "disk_free_space",
+            b"disk_free_space",
+            "disk_tot_reads",
+            b"disk_tot_reads",
+            "disk_tot_writes",
+            b"disk_tot_writes",
+            "gpu_load_perc",
+            b"gpu_load_perc",
+            "gpu_temp_cels",
+            b"gpu_temp_cels",
+            "load_avg_1",
+            b"load_avg_1",
+            "load_avg_15",
+            b"load_avg_15",
+            "load_avg_5",
+            b"load_avg_5",
+            "mem_available",
+            b"mem_available",
+            "mem_free",
+            b"mem_free",
+            "mem_used",
+            b"mem_used",
+            "proc_cpu_usage",
+            b"proc_cpu_usage",
+            "proc_memory",
+            b"proc_memory",
+            "proc_vmemory",
+            b"proc_vmemory",
+            "tot_rx_bytes",
+            b"tot_rx_bytes",
+            "tot_rx_errs",
+            b"tot_rx_errs",
+            "tot_rx_pkts",
+            b"tot_rx_pkts",
+            "tot_tx_bytes",
+            b"tot_tx_bytes",
+            "tot_tx_errs",
+            b"tot_tx_errs",
+            "tot_tx_pkts",
+            b"tot_tx_pkts",
+        ],
+    ) -> None: ...
 
 Global___NodeHealthStatus: typing_extensions.TypeAlias = NodeHealthStatus
 
@@ -737,7 +1025,12 @@ class Sample(google.protobuf.message.Message):
         timestamp_ns: builtins.int = ...,
         sample: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sample", b"sample", "timestamp_ns", b"timestamp_ns", "timestamp_sec", b"timestamp_sec"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "sample", b"sample", "timestamp_ns", b"timestamp_ns", "timestamp_sec", b"timestamp_sec"
+        ],
+    ) -> None: ...
 
 Global___Sample: typing_extensions.TypeAlias = Sample
 
@@ -749,14 +1042,18 @@ class Samples(google.protobuf.message.Message):
     SAMPLES_FIELD_NUMBER: builtins.int
     id: builtins.str
     @property
-    def samples(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    def samples(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
     def __init__(
         self,
         *,
         id: builtins.str = ...,
         samples: collections.abc.Iterable[Global___Sample] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "samples", b"samples"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["id", b"id", "samples", b"samples"]
+    ) -> None: ...
 
 Global___Samples: typing_extensions.TypeAlias = Samples
 
@@ -780,7 +1077,19 @@ class FunctionLogEntry(google.protobuf.message.Message):
         target: builtins.str = ...,
         msg: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["msg", b"msg", "target", b"target", "timestamp_ns", b"timestamp_ns", "timestamp_sec", b"timestamp_sec"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "msg",
+            b"msg",
+            "target",
+            b"target",
+            "timestamp_ns",
+            b"timestamp_ns",
+            "timestamp_sec",
+            b"timestamp_sec",
+        ],
+    ) -> None: ...
 
 Global___FunctionLogEntry: typing_extensions.TypeAlias = FunctionLogEntry
 
@@ -792,14 +1101,20 @@ class FunctionLogEntries(google.protobuf.message.Message):
     ENTRIES_FIELD_NUMBER: builtins.int
     id: builtins.str
     @property
-    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FunctionLogEntry]: ...
+    def entries(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___FunctionLogEntry
+    ]: ...
     def __init__(
         self,
         *,
         id: builtins.str = ...,
         entries: collections.abc.Iterable[Global___FunctionLogEntry] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries", "id", b"id"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["entries", b"entries", "id", b"id"]
+    ) -> None: ...
 
 Global___FunctionLogEntries: typing_extensions.TypeAlias = FunctionLogEntries
 
@@ -814,17 +1129,31 @@ class NodePerformanceSamples(google.protobuf.message.Message):
     FUNCTION_TRANSFER_TIMES_FIELD_NUMBER: builtins.int
     FUNCTION_LOG_ENTRIES_FIELD_NUMBER: builtins.int
     @property
-    def function_instantiate_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
+    def function_instantiate_times(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
     @property
-    def function_init_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
+    def function_init_times(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
     @property
-    def function_execution_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
+    def function_execution_times(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
     @property
-    def function_stop_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
+    def function_stop_times(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
     @property
-    def function_transfer_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
+    def function_transfer_times(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Samples]: ...
     @property
-    def function_log_entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FunctionLogEntries]: ...
+    def function_log_entries(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___FunctionLogEntries
+    ]: ...
     def __init__(
         self,
         *,
@@ -835,7 +1164,23 @@ class NodePerformanceSamples(google.protobuf.message.Message):
         function_transfer_times: collections.abc.Iterable[Global___Samples] | None = ...,
         function_log_entries: collections.abc.Iterable[Global___FunctionLogEntries] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["function_execution_times", b"function_execution_times", "function_init_times", b"function_init_times", "function_instantiate_times", b"function_instantiate_times", "function_log_entries", b"function_log_entries", "function_stop_times", b"function_stop_times", "function_transfer_times", b"function_transfer_times"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "function_execution_times",
+            b"function_execution_times",
+            "function_init_times",
+            b"function_init_times",
+            "function_instantiate_times",
+            b"function_instantiate_times",
+            "function_log_entries",
+            b"function_log_entries",
+            "function_stop_times",
+            b"function_stop_times",
+            "function_transfer_times",
+            b"function_transfer_times",
+        ],
+    ) -> None: ...
 
 Global___NodePerformanceSamples: typing_extensions.TypeAlias = NodePerformanceSamples
 
@@ -862,8 +1207,22 @@ class InstanceReport(google.protobuf.message.Message):
         state: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance_id", b"instance_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["generation", b"generation", "instance_id", b"instance_id", "reason", b"reason", "state", b"state"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["instance_id", b"instance_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "generation",
+            b"generation",
+            "instance_id",
+            b"instance_id",
+            "reason",
+            b"reason",
+            "state",
+            b"state",
+        ],
+    ) -> None: ...
 
 Global___InstanceReport: typing_extensions.TypeAlias = InstanceReport
 
@@ -875,7 +1234,11 @@ class NodeInventory(google.protobuf.message.Message):
 
     INSTANCES_FIELD_NUMBER: builtins.int
     @property
-    def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InstanceReport]: ...
+    def instances(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___InstanceReport
+    ]: ...
     def __init__(
         self,
         *,
@@ -911,7 +1274,11 @@ class UpdateNodeRequest(google.protobuf.message.Message):
     revision: builtins.int
     ttl_s: builtins.float
     @property
-    def resource_providers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ResourceProviderSpecification]: ...
+    def resource_providers(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___ResourceProviderSpecification
+    ]: ...
     @property
     def capabilities(self) -> Global___NodeCapabilities: ...
     @property
@@ -926,7 +1293,8 @@ class UpdateNodeRequest(google.protobuf.message.Message):
         node_id: builtins.str = ...,
         agent_url: builtins.str = ...,
         invocation_url: builtins.str = ...,
-        resource_providers: collections.abc.Iterable[Global___ResourceProviderSpecification] | None = ...,
+        resource_providers: collections.abc.Iterable[Global___ResourceProviderSpecification]
+        | None = ...,
         capabilities: Global___NodeCapabilities | None = ...,
         refresh_deadline: builtins.int = ...,
         nonce: builtins.int = ...,
@@ -937,9 +1305,59 @@ class UpdateNodeRequest(google.protobuf.message.Message):
         revision: builtins.int = ...,
         ttl_s: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_ttl_s", b"_ttl_s", "capabilities", b"capabilities", "health_status", b"health_status", "inventory", b"inventory", "performance_samples", b"performance_samples", "ttl_s", b"ttl_s"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_ttl_s", b"_ttl_s", "agent_url", b"agent_url", "capabilities", b"capabilities", "health_status", b"health_status", "inventory", b"inventory", "invocation_url", b"invocation_url", "name", b"name", "node_id", b"node_id", "nonce", b"nonce", "performance_samples", b"performance_samples", "refresh_deadline", b"refresh_deadline", "resource_providers", b"resource_providers", "revision", b"revision", "ttl_s", b"ttl_s"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_ttl_s", b"_ttl_s"]) -> typing.Literal["ttl_s"] | None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_ttl_s",
+            b"_ttl_s",
+            "capabilities",
+            b"capabilities",
+            "health_status",
+            b"health_status",
+            "inventory",
+            b"inventory",
+            "performance_samples",
+            b"performance_samples",
+            "ttl_s",
+            b"ttl_s",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_ttl_s",
+            b"_ttl_s",
+            "agent_url",
+            b"agent_url",
+            "capabilities",
+            b"capabilities",
+            "health_status",
+            b"health_status",
+            "inventory",
+            b"inventory",
+            "invocation_url",
+            b"invocation_url",
+            "name",
+            b"name",
+            "node_id",
+            b"node_id",
+            "nonce",
+            b"nonce",
+            "performance_samples",
+            b"performance_samples",
+            "refresh_deadline",
+            b"refresh_deadline",
+            "resource_providers",
+            b"resource_providers",
+            "revision",
+            b"revision",
+            "ttl_s",
+            b"ttl_s",
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_ttl_s", b"_ttl_s"]
+    ) -> typing.Literal["ttl_s"] | None: ...
 
 Global___UpdateNodeRequest: typing_extensions.TypeAlias = UpdateNodeRequest
 
@@ -958,12 +1376,40 @@ class UpdateNodeResponse(google.protobuf.message.Message):
         response_error: Global___ResponseError | None = ...,
         refresh_interval_s: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_refresh_interval_s", b"_refresh_interval_s", "_response_error", b"_response_error", "refresh_interval_s", b"refresh_interval_s", "response_error", b"response_error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_refresh_interval_s", b"_refresh_interval_s", "_response_error", b"_response_error", "refresh_interval_s", b"refresh_interval_s", "response_error", b"response_error"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_refresh_interval_s",
+            b"_refresh_interval_s",
+            "_response_error",
+            b"_response_error",
+            "refresh_interval_s",
+            b"refresh_interval_s",
+            "response_error",
+            b"response_error",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_refresh_interval_s",
+            b"_refresh_interval_s",
+            "_response_error",
+            b"_response_error",
+            "refresh_interval_s",
+            b"refresh_interval_s",
+            "response_error",
+            b"response_error",
+        ],
+    ) -> None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_refresh_interval_s", b"_refresh_interval_s"]) -> typing.Literal["refresh_interval_s"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_refresh_interval_s", b"_refresh_interval_s"]
+    ) -> typing.Literal["refresh_interval_s"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_response_error", b"_response_error"]) -> typing.Literal["response_error"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_response_error", b"_response_error"]
+    ) -> typing.Literal["response_error"] | None: ...
 
 Global___UpdateNodeResponse: typing_extensions.TypeAlias = UpdateNodeResponse
 
@@ -984,12 +1430,42 @@ class UpdatePeersRequest(google.protobuf.message.Message):
         node_id: builtins.str | None = ...,
         invocation_url: builtins.str | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_invocation_url", b"_invocation_url", "_node_id", b"_node_id", "invocation_url", b"invocation_url", "node_id", b"node_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_invocation_url", b"_invocation_url", "_node_id", b"_node_id", "invocation_url", b"invocation_url", "node_id", b"node_id", "request_type", b"request_type"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_invocation_url",
+            b"_invocation_url",
+            "_node_id",
+            b"_node_id",
+            "invocation_url",
+            b"invocation_url",
+            "node_id",
+            b"node_id",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_invocation_url",
+            b"_invocation_url",
+            "_node_id",
+            b"_node_id",
+            "invocation_url",
+            b"invocation_url",
+            "node_id",
+            b"node_id",
+            "request_type",
+            b"request_type",
+        ],
+    ) -> None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_invocation_url", b"_invocation_url"]) -> typing.Literal["invocation_url"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_invocation_url", b"_invocation_url"]
+    ) -> typing.Literal["invocation_url"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_node_id", b"_node_id"]) -> typing.Literal["node_id"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_node_id", b"_node_id"]
+    ) -> typing.Literal["node_id"] | None: ...
 
 Global___UpdatePeersRequest: typing_extensions.TypeAlias = UpdatePeersRequest
 
@@ -1013,7 +1489,9 @@ class WorkflowResource(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     @typing.final
     class ConfigurationsEntry(google.protobuf.message.Message):
@@ -1029,7 +1507,9 @@ class WorkflowResource(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     NAME_FIELD_NUMBER: builtins.int
     CLASS_TYPE_FIELD_NUMBER: builtins.int
@@ -1038,9 +1518,13 @@ class WorkflowResource(google.protobuf.message.Message):
     name: builtins.str
     class_type: builtins.str
     @property
-    def output_mapping(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def output_mapping(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
-    def configurations(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def configurations(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1049,7 +1533,19 @@ class WorkflowResource(google.protobuf.message.Message):
         output_mapping: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         configurations: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["class_type", b"class_type", "configurations", b"configurations", "name", b"name", "output_mapping", b"output_mapping"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "class_type",
+            b"class_type",
+            "configurations",
+            b"configurations",
+            "name",
+            b"name",
+            "output_mapping",
+            b"output_mapping",
+        ],
+    ) -> None: ...
 
 Global___WorkflowResource: typing_extensions.TypeAlias = WorkflowResource
 
@@ -1071,7 +1567,9 @@ class WorkflowFunction(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     @typing.final
     class AnnotationsEntry(google.protobuf.message.Message):
@@ -1087,7 +1585,9 @@ class WorkflowFunction(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     NAME_FIELD_NUMBER: builtins.int
     CLASS_SPEC_FIELD_NUMBER: builtins.int
@@ -1097,9 +1597,13 @@ class WorkflowFunction(google.protobuf.message.Message):
     @property
     def class_spec(self) -> Global___FunctionClassSpecification: ...
     @property
-    def output_mapping(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def output_mapping(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
-    def annotations(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def annotations(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1108,8 +1612,22 @@ class WorkflowFunction(google.protobuf.message.Message):
         output_mapping: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         annotations: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["class_spec", b"class_spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["annotations", b"annotations", "class_spec", b"class_spec", "name", b"name", "output_mapping", b"output_mapping"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["class_spec", b"class_spec"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "annotations",
+            b"annotations",
+            "class_spec",
+            b"class_spec",
+            "name",
+            b"name",
+            "output_mapping",
+            b"output_mapping",
+        ],
+    ) -> None: ...
 
 Global___WorkflowFunction: typing_extensions.TypeAlias = WorkflowFunction
 
@@ -1131,7 +1649,9 @@ class SpawnWorkflowRequest(google.protobuf.message.Message):
             key: builtins.str = ...,
             value: builtins.str = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
 
     WORKFLOW_FUNCTIONS_FIELD_NUMBER: builtins.int
     WORKFLOW_RESOURCES_FIELD_NUMBER: builtins.int
@@ -1139,11 +1659,21 @@ class SpawnWorkflowRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
     @property
-    def workflow_functions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WorkflowFunction]: ...
+    def workflow_functions(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___WorkflowFunction
+    ]: ...
     @property
-    def workflow_resources(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WorkflowResource]: ...
+    def workflow_resources(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___WorkflowResource
+    ]: ...
     @property
-    def annotations(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def annotations(
+        self,
+    ) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1152,7 +1682,19 @@ class SpawnWorkflowRequest(google.protobuf.message.Message):
         annotations: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         name: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["annotations", b"annotations", "name", b"name", "workflow_functions", b"workflow_functions", "workflow_resources", b"workflow_resources"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "annotations",
+            b"annotations",
+            "name",
+            b"name",
+            "workflow_functions",
+            b"workflow_functions",
+            "workflow_resources",
+            b"workflow_resources",
+        ],
+    ) -> None: ...
 
 Global___SpawnWorkflowRequest: typing_extensions.TypeAlias = SpawnWorkflowRequest
 
@@ -1186,8 +1728,28 @@ class WorkflowFunctionMapping(google.protobuf.message.Message):
         instance_id: Global___InstanceId | None = ...,
         node: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance_id", b"instance_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["domain_id", b"domain_id", "function_id", b"function_id", "instance_id", b"instance_id", "name", b"name", "node", b"node", "reason", b"reason", "state", b"state"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["instance_id", b"instance_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "domain_id",
+            b"domain_id",
+            "function_id",
+            b"function_id",
+            "instance_id",
+            b"instance_id",
+            "name",
+            b"name",
+            "node",
+            b"node",
+            "reason",
+            b"reason",
+            "state",
+            b"state",
+        ],
+    ) -> None: ...
 
 Global___WorkflowFunctionMapping: typing_extensions.TypeAlias = WorkflowFunctionMapping
 
@@ -1202,7 +1764,11 @@ class WorkflowInstanceStatus(google.protobuf.message.Message):
     @property
     def workflow_id(self) -> Global___WorkflowId: ...
     @property
-    def domain_mapping(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WorkflowFunctionMapping]: ...
+    def domain_mapping(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___WorkflowFunctionMapping
+    ]: ...
     def __init__(
         self,
         *,
@@ -1210,8 +1776,15 @@ class WorkflowInstanceStatus(google.protobuf.message.Message):
         domain_mapping: collections.abc.Iterable[Global___WorkflowFunctionMapping] | None = ...,
         name: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["workflow_id", b"workflow_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["domain_mapping", b"domain_mapping", "name", b"name", "workflow_id", b"workflow_id"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["workflow_id", b"workflow_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "domain_mapping", b"domain_mapping", "name", b"name", "workflow_id", b"workflow_id"
+        ],
+    ) -> None: ...
 
 Global___WorkflowInstanceStatus: typing_extensions.TypeAlias = WorkflowInstanceStatus
 
@@ -1231,12 +1804,40 @@ class SpawnWorkflowResponse(google.protobuf.message.Message):
         response_error: Global___ResponseError | None = ...,
         workflow_status: Global___WorkflowInstanceStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_response_error", b"_response_error", "_workflow_status", b"_workflow_status", "response_error", b"response_error", "workflow_status", b"workflow_status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_response_error", b"_response_error", "_workflow_status", b"_workflow_status", "response_error", b"response_error", "workflow_status", b"workflow_status"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_response_error",
+            b"_response_error",
+            "_workflow_status",
+            b"_workflow_status",
+            "response_error",
+            b"response_error",
+            "workflow_status",
+            b"workflow_status",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_response_error",
+            b"_response_error",
+            "_workflow_status",
+            b"_workflow_status",
+            "response_error",
+            b"response_error",
+            "workflow_status",
+            b"workflow_status",
+        ],
+    ) -> None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_response_error", b"_response_error"]) -> typing.Literal["response_error"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_response_error", b"_response_error"]
+    ) -> typing.Literal["response_error"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_workflow_status", b"_workflow_status"]) -> typing.Literal["workflow_status"] | None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_workflow_status", b"_workflow_status"]
+    ) -> typing.Literal["workflow_status"] | None: ...
 
 Global___SpawnWorkflowResponse: typing_extensions.TypeAlias = SpawnWorkflowResponse
 
@@ -1247,9 +1848,15 @@ class WorkflowIdList(google.protobuf.message.Message):
     IDENTIFIERS_FIELD_NUMBER: builtins.int
     STATUSES_FIELD_NUMBER: builtins.int
     @property
-    def identifiers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def identifiers(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def statuses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WorkflowInstanceStatus]:
+    def statuses(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___WorkflowInstanceStatus
+    ]:
         """The same workflows in the same order."""
 
     def __init__(
@@ -1258,7 +1865,9 @@ class WorkflowIdList(google.protobuf.message.Message):
         identifiers: collections.abc.Iterable[builtins.str] | None = ...,
         statuses: collections.abc.Iterable[Global___WorkflowInstanceStatus] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["identifiers", b"identifiers", "statuses", b"statuses"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["identifiers", b"identifiers", "statuses", b"statuses"]
+    ) -> None: ...
 
 Global___WorkflowIdList: typing_extensions.TypeAlias = WorkflowIdList
 
@@ -1278,8 +1887,12 @@ class WorkflowInstanceInfo(google.protobuf.message.Message):
         request: Global___SpawnWorkflowRequest | None = ...,
         status: Global___WorkflowInstanceStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["request", b"request", "status", b"status"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["request", b"request", "status", b"status"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self, field_name: typing.Literal["request", b"request", "status", b"status"]
+    ) -> None: ...
 
 Global___WorkflowInstanceInfo: typing_extensions.TypeAlias = WorkflowInstanceInfo
 
@@ -1302,8 +1915,15 @@ class MigrateWorkflowRequest(google.protobuf.message.Message):
         domain_id: Global___DomainId | None = ...,
         component: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["domain_id", b"domain_id", "workflow_id", b"workflow_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["component", b"component", "domain_id", b"domain_id", "workflow_id", b"workflow_id"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["domain_id", b"domain_id", "workflow_id", b"workflow_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "component", b"component", "domain_id", b"domain_id", "workflow_id", b"workflow_id"
+        ],
+    ) -> None: ...
 
 Global___MigrateWorkflowRequest: typing_extensions.TypeAlias = MigrateWorkflowRequest
 
@@ -1336,13 +1956,21 @@ class DomainCapabilities(google.protobuf.message.Message):
     num_gpus: builtins.int
     mem_size_gpu: builtins.int
     @property
-    def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def labels(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def runtimes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def runtimes(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def resource_providers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def resource_providers(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def resource_classes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def resource_classes(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1360,7 +1988,37 @@ class DomainCapabilities(google.protobuf.message.Message):
         resource_providers: collections.abc.Iterable[builtins.str] | None = ...,
         resource_classes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["disk_tot_space", b"disk_tot_space", "labels", b"labels", "mem_size", b"mem_size", "mem_size_gpu", b"mem_size_gpu", "num_cores", b"num_cores", "num_cpus", b"num_cpus", "num_gpus", b"num_gpus", "num_nodes", b"num_nodes", "num_tee", b"num_tee", "num_tpm", b"num_tpm", "resource_classes", b"resource_classes", "resource_providers", b"resource_providers", "runtimes", b"runtimes"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "disk_tot_space",
+            b"disk_tot_space",
+            "labels",
+            b"labels",
+            "mem_size",
+            b"mem_size",
+            "mem_size_gpu",
+            b"mem_size_gpu",
+            "num_cores",
+            b"num_cores",
+            "num_cpus",
+            b"num_cpus",
+            "num_gpus",
+            b"num_gpus",
+            "num_nodes",
+            b"num_nodes",
+            "num_tee",
+            b"num_tee",
+            "num_tpm",
+            b"num_tpm",
+            "resource_classes",
+            b"resource_classes",
+            "resource_providers",
+            b"resource_providers",
+            "runtimes",
+            b"runtimes",
+        ],
+    ) -> None: ...
 
 Global___DomainCapabilities: typing_extensions.TypeAlias = DomainCapabilities
 
@@ -1379,8 +2037,15 @@ class DomainCapabilitiesEntry(google.protobuf.message.Message):
         domain_id: builtins.str = ...,
         domain_capabilities: Global___DomainCapabilities | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["domain_capabilities", b"domain_capabilities"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["domain_capabilities", b"domain_capabilities", "domain_id", b"domain_id"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["domain_capabilities", b"domain_capabilities"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "domain_capabilities", b"domain_capabilities", "domain_id", b"domain_id"
+        ],
+    ) -> None: ...
 
 Global___DomainCapabilitiesEntry: typing_extensions.TypeAlias = DomainCapabilitiesEntry
 
@@ -1390,13 +2055,20 @@ class DomainCapabilitiesList(google.protobuf.message.Message):
 
     DOMAIN_CAPABILITIES_FIELD_NUMBER: builtins.int
     @property
-    def domain_capabilities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DomainCapabilitiesEntry]: ...
+    def domain_capabilities(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___DomainCapabilitiesEntry
+    ]: ...
     def __init__(
         self,
         *,
-        domain_capabilities: collections.abc.Iterable[Global___DomainCapabilitiesEntry] | None = ...,
+        domain_capabilities: collections.abc.Iterable[Global___DomainCapabilitiesEntry]
+        | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["domain_capabilities", b"domain_capabilities"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["domain_capabilities", b"domain_capabilities"]
+    ) -> None: ...
 
 Global___DomainCapabilitiesList: typing_extensions.TypeAlias = DomainCapabilitiesList
 
@@ -1426,8 +2098,24 @@ class ComponentReport(google.protobuf.message.Message):
         instance_id: Global___InstanceId | None = ...,
         node: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance_id", b"instance_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["instance_id", b"instance_id", "logical_id", b"logical_id", "node", b"node", "reason", b"reason", "state", b"state"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["instance_id", b"instance_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "instance_id",
+            b"instance_id",
+            "logical_id",
+            b"logical_id",
+            "node",
+            b"node",
+            "reason",
+            b"reason",
+            "state",
+            b"state",
+        ],
+    ) -> None: ...
 
 Global___ComponentReport: typing_extensions.TypeAlias = ComponentReport
 
@@ -1439,7 +2127,11 @@ class DomainInventory(google.protobuf.message.Message):
 
     COMPONENTS_FIELD_NUMBER: builtins.int
     @property
-    def components(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ComponentReport]: ...
+    def components(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___ComponentReport
+    ]: ...
     def __init__(
         self,
         *,
@@ -1486,9 +2178,47 @@ class UpdateDomainRequest(google.protobuf.message.Message):
         epoch: builtins.int = ...,
         ttl_s: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_ttl_s", b"_ttl_s", "capabilities", b"capabilities", "inventory", b"inventory", "ttl_s", b"ttl_s"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_ttl_s", b"_ttl_s", "capabilities", b"capabilities", "counter", b"counter", "domain_id", b"domain_id", "epoch", b"epoch", "inventory", b"inventory", "nonce", b"nonce", "orchestrator_url", b"orchestrator_url", "refresh_deadline", b"refresh_deadline", "ttl_s", b"ttl_s"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_ttl_s", b"_ttl_s"]) -> typing.Literal["ttl_s"] | None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_ttl_s",
+            b"_ttl_s",
+            "capabilities",
+            b"capabilities",
+            "inventory",
+            b"inventory",
+            "ttl_s",
+            b"ttl_s",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_ttl_s",
+            b"_ttl_s",
+            "capabilities",
+            b"capabilities",
+            "counter",
+            b"counter",
+            "domain_id",
+            b"domain_id",
+            "epoch",
+            b"epoch",
+            "inventory",
+            b"inventory",
+            "nonce",
+            b"nonce",
+            "orchestrator_url",
+            b"orchestrator_url",
+            "refresh_deadline",
+            b"refresh_deadline",
+            "ttl_s",
+            b"ttl_s",
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_ttl_s", b"_ttl_s"]
+    ) -> typing.Literal["ttl_s"] | None: ...
 
 Global___UpdateDomainRequest: typing_extensions.TypeAlias = UpdateDomainRequest
 
@@ -1510,9 +2240,28 @@ class UpdateDomainResponse(google.protobuf.message.Message):
         reset: builtins.bool = ...,
         epoch: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_response_error", b"_response_error", "response_error", b"response_error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_response_error", b"_response_error", "epoch", b"epoch", "reset", b"reset", "response_error", b"response_error"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_response_error", b"_response_error"]) -> typing.Literal["response_error"] | None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "_response_error", b"_response_error", "response_error", b"response_error"
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_response_error",
+            b"_response_error",
+            "epoch",
+            b"epoch",
+            "reset",
+            b"reset",
+            "response_error",
+            b"response_error",
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_response_error", b"_response_error"]
+    ) -> typing.Literal["response_error"] | None: ...
 
 Global___UpdateDomainResponse: typing_extensions.TypeAlias = UpdateDomainResponse
 
@@ -1532,7 +2281,9 @@ class EventData(google.protobuf.message.Message):
         event_type: Global___EventType.ValueType = ...,
         payload: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["event_type", b"event_type", "payload", b"payload"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["event_type", b"event_type", "payload", b"payload"]
+    ) -> None: ...
 
 Global___EventData: typing_extensions.TypeAlias = EventData
 
@@ -1550,7 +2301,9 @@ class EventTimestamp(google.protobuf.message.Message):
         secs: builtins.int = ...,
         nsecs: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["nsecs", b"nsecs", "secs", b"secs"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["nsecs", b"nsecs", "secs", b"secs"]
+    ) -> None: ...
 
 Global___EventTimestamp: typing_extensions.TypeAlias = EventTimestamp
 
@@ -1568,7 +2321,9 @@ class EventSerializedMetadata(google.protobuf.message.Message):
         trace_id: builtins.bytes = ...,
         span_id: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["span_id", b"span_id", "trace_id", b"trace_id"]) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["span_id", b"span_id", "trace_id", b"trace_id"]
+    ) -> None: ...
 
 Global___EventSerializedMetadata: typing_extensions.TypeAlias = EventSerializedMetadata
 
@@ -1607,8 +2362,40 @@ class Event(google.protobuf.message.Message):
         metadata: Global___EventSerializedMetadata | None = ...,
         serial: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created", b"created", "metadata", b"metadata", "msg", b"msg", "source", b"source", "target", b"target"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created", b"created", "metadata", b"metadata", "msg", b"msg", "serial", b"serial", "source", b"source", "stream_id", b"stream_id", "target", b"target"]) -> None: ...
+    def HasField(
+        self,
+        field_name: typing.Literal[
+            "created",
+            b"created",
+            "metadata",
+            b"metadata",
+            "msg",
+            b"msg",
+            "source",
+            b"source",
+            "target",
+            b"target",
+        ],
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "created",
+            b"created",
+            "metadata",
+            b"metadata",
+            "msg",
+            b"msg",
+            "serial",
+            b"serial",
+            "source",
+            b"source",
+            "stream_id",
+            b"stream_id",
+            "target",
+            b"target",
+        ],
+    ) -> None: ...
 
 Global___Event: typing_extensions.TypeAlias = Event
 
@@ -1629,8 +2416,15 @@ class BootData(google.protobuf.message.Message):
         guest_api_host_endpoint: builtins.str = ...,
         instance_id: Global___InstanceId | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["instance_id", b"instance_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["guest_api_host_endpoint", b"guest_api_host_endpoint", "instance_id", b"instance_id"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["instance_id", b"instance_id"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "guest_api_host_endpoint", b"guest_api_host_endpoint", "instance_id", b"instance_id"
+        ],
+    ) -> None: ...
 
 Global___BootData: typing_extensions.TypeAlias = BootData
 
@@ -1648,7 +2442,12 @@ class FunctionInstanceInit(google.protobuf.message.Message):
         init_payload: builtins.str = ...,
         serialized_state: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["init_payload", b"init_payload", "serialized_state", b"serialized_state"]) -> None: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "init_payload", b"init_payload", "serialized_state", b"serialized_state"
+        ],
+    ) -> None: ...
 
 Global___FunctionInstanceInit: typing_extensions.TypeAlias = FunctionInstanceInit
 
@@ -1708,8 +2507,13 @@ class OutputEventData(google.protobuf.message.Message):
         alias: builtins.str = ...,
         msg: builtins.bytes = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["originator", b"originator"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["alias", b"alias", "msg", b"msg", "originator", b"originator"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["originator", b"originator"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal["alias", b"alias", "msg", b"msg", "originator", b"originator"],
+    ) -> None: ...
 
 Global___OutputEventData: typing_extensions.TypeAlias = OutputEventData
 
@@ -1732,8 +2536,12 @@ class OutputEventDataRaw(google.protobuf.message.Message):
         dst: Global___InstanceId | None = ...,
         msg: builtins.bytes = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["dst", b"dst", "originator", b"originator"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dst", b"dst", "msg", b"msg", "originator", b"originator"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["dst", b"dst", "originator", b"originator"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self, field_name: typing.Literal["dst", b"dst", "msg", b"msg", "originator", b"originator"]
+    ) -> None: ...
 
 Global___OutputEventDataRaw: typing_extensions.TypeAlias = OutputEventDataRaw
 
@@ -1758,8 +2566,22 @@ class TelemetryLogEvent(google.protobuf.message.Message):
         target: builtins.str = ...,
         msg: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["originator", b"originator"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["log_level", b"log_level", "msg", b"msg", "originator", b"originator", "target", b"target"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["originator", b"originator"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "log_level",
+            b"log_level",
+            "msg",
+            b"msg",
+            "originator",
+            b"originator",
+            "target",
+            b"target",
+        ],
+    ) -> None: ...
 
 Global___TelemetryLogEvent: typing_extensions.TypeAlias = TelemetryLogEvent
 
@@ -1788,8 +2610,24 @@ class DelayedEventData(google.protobuf.message.Message):
         delay: builtins.int = ...,
         metadata: Global___EventSerializedMetadata | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["metadata", b"metadata", "originator", b"originator"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["alias", b"alias", "delay", b"delay", "metadata", b"metadata", "msg", b"msg", "originator", b"originator"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["metadata", b"metadata", "originator", b"originator"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "alias",
+            b"alias",
+            "delay",
+            b"delay",
+            "metadata",
+            b"metadata",
+            "msg",
+            b"msg",
+            "originator",
+            b"originator",
+        ],
+    ) -> None: ...
 
 Global___DelayedEventData: typing_extensions.TypeAlias = DelayedEventData
 
@@ -1808,7 +2646,14 @@ class SyncData(google.protobuf.message.Message):
         originator: Global___InstanceId | None = ...,
         serialized_state: builtins.bytes = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["originator", b"originator"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["originator", b"originator", "serialized_state", b"serialized_state"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["originator", b"originator"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "originator", b"originator", "serialized_state", b"serialized_state"
+        ],
+    ) -> None: ...
 
 Global___SyncData: typing_extensions.TypeAlias = SyncData
