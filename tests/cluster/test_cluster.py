@@ -305,3 +305,35 @@ async def test_an_orphan_workflow_is_listed_with_the_reason(
     (status,) = await cluster.controller.list_workflows()
     assert status.mapping == ()
     assert "domain" in status.reason
+
+
+async def test_events_that_were_delayed_are_not_overtaken_after_the_heal(
+    cluster: Cluster, chain: SpawnWorkflowRequest
+) -> None:
+    await cluster.start_workflow(chain, name="w")
+    await cluster.settled()
+    fault = cluster.network.delay(500_000_000)
+
+    await cluster.cast("w/first", "slow")
+    await cluster.clock.sleep(0.01)
+    fault.heal()
+    await cluster.cast("w/first", "quick")
+    await cluster.settled()
+
+    assert list(cluster.files().values()) == [b"slow\nquick\n"]
+    assert cluster.counters()["duplicate or overtaken"] == 0
+
+
+async def test_a_node_that_is_stopped_runs_its_stop_hooks_first(
+    cluster: Cluster, compiled: MakeFunction
+) -> None:
+    await cluster.start_workflow(
+        SpawnWorkflowRequest((compiled("noop", "noop"),), (), {}), name="w"
+    )
+    await cluster.settled()
+    host = await cluster.host_of("w/noop")
+
+    await cluster.node(host).stop()
+
+    assert any("Noop stopped" in record for record in map(str, cluster.journal.tail()))
+    assert not cluster.node(host).alive

@@ -183,7 +183,6 @@ class NodeHandle:
         node = self.node
         self._context.journal.record("fault", "stop", self.name)
         await node.stop()
-        await self._context.clock.sleep(0.1)
         self._vanish(node)
 
     async def restart(self) -> None:

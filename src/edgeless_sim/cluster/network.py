@@ -15,6 +15,7 @@ from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_transports import Frame, InstalledRule, MemoryConnection, MemoryNetwork, Rule
+from edgeless_transports.network import QUEUE_FULL
 from edgeless_transports.rules import (
     bandwidth,
     between,
@@ -56,6 +57,7 @@ class NetworkHandle:
         self._journal = journal
         self._faults: dict[Fault, None] = {}
         self._numbers = count(1)
+        self._ordered = False
         self.memory = MemoryNetwork(scheduler, dice, on_lost=self._lost)
         self._build(links)
 
@@ -88,6 +90,10 @@ class NetworkHandle:
         self, extra_ns: int, jitter_ns: int = 0, a: Sequence[str] = (), b: Sequence[str] = ()
     ) -> Fault:
         """Frames between *a* and *b* take *extra_ns* more, plus or minus *jitter_ns*."""
+        if not self._ordered:
+            # Frames of one link never overtake one another, not even when the delay is healed.
+            self.memory.install(fifo())
+            self._ordered = True
         rule = between(latency(extra_ns, jitter_ns), _link_between(a, b))
         return self._install(rule, f"delay {extra_ns / 1e6:g} ms", a, b)
 
@@ -130,7 +136,8 @@ class NetworkHandle:
         self.memory.install(per_link(choose))
 
     def _lost(self, frame: Frame, cause: str) -> None:
-        if frame.method == HANDLE:
+        # A full queue is told to the sender, whose data plane records it.
+        if frame.method == HANDLE and cause != QUEUE_FULL:
             event = decode_event(frame.payload)
             number = self._journal.intern("instance", event.target.hex())
             self._journal.record("drop", event.serial, number, cause)
