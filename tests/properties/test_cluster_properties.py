@@ -5,6 +5,7 @@ Each example is a random list of operations and faults; afterwards the faults en
 the time that the reliability contract allows (T_settle), and the invariants are checked.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,12 @@ from edgeless_sim.errors import EdgelessError
 from edgeless_sim.kernel import run
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
-from edgeless_sim.testing.checkers import cluster_violations, residue
+from edgeless_sim.testing.checkers import cluster_violations, residue, rival_targets
 from edgeless_sim.testing.journal_checker import JournalChecker
 
 NODES = ("edge/0", "edge/1", "edge/2", "cloud/0", "cloud/1")
 T_SETTLE_S = 60
+ISOLATING = ("partition", "one_way", "loss")
 TOPOLOGY = Topology(
     domains=(
         DomainTopology(
@@ -116,8 +118,22 @@ async def recover(cluster: Cluster) -> None:
     await cluster.settled()
 
 
+def watch_rivals(cluster: Cluster, found: list[str]) -> None:
+    """Look for rival targets every 7 ms of virtual time."""
+    found += rival_targets(cluster)
+    when_ns = cluster.clock.now_ns() + 7_000_000
+    cluster.scheduler.background_at(when_ns, watch_rivals, cluster, found)
+
+
 async def violations_of(operations: Sequence[Operation], seed: int) -> list[str]:
+    unhandled: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: unhandled.append(f"I37: {context['message']}")
+    )
     async with open_topology(TOPOLOGY, seed=seed) as cluster:
+        rivals: list[str] = []
+        if not any(operation.what in ISOLATING for operation in operations):
+            watch_rivals(cluster, rivals)
         checker = JournalChecker()
         cluster.journal.subscribe(checker)
         for number, operation in enumerate(operations):
@@ -136,10 +152,31 @@ async def violations_of(operations: Sequence[Operation], seed: int) -> list[str]
         cluster.journal.flush()
         violations += checker.violations
         violations += [f"I24: event {serial} is unexplained" for serial in checker.unexplained()]
-        return violations
+        return violations + rivals + unhandled
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS, seed=st.integers(0, 2**16))
 def test_a_cluster_recovers_from_whatever_happened(operations: list[Operation], seed: int) -> None:
     assert run(lambda: violations_of(operations, seed)) == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    operations=st.lists(
+        st.builds(
+            Operation,
+            st.sampled_from(["start", "stop", "crash", "restart"]),
+            st.sampled_from(NODES),
+            st.sampled_from([0.0, 0.01, 0.5, 3.0]),
+        ),
+        min_size=2,
+        max_size=12,
+    ),
+    seed=st.integers(0, 2**16),
+)
+def test_no_component_ever_has_two_instances_that_others_send_to(
+    operations: list[Operation], seed: int
+) -> None:
+    started = [Operation("start", "edge/0", 0.0), *operations]
+    assert run(lambda: violations_of(started, seed)) == []

@@ -10,7 +10,7 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.phase import Phase
 
-__all__ = ["cluster_violations", "residue", "running_instances"]
+__all__ = ["cluster_violations", "residue", "rival_targets", "running_instances"]
 
 
 def running_instances(cluster: Cluster) -> dict[InstanceId, str]:
@@ -45,6 +45,30 @@ async def cluster_violations(cluster: Cluster) -> list[str]:
         except AssertionError as error:
             violations.append(f"ε-ORC {name}: {error}")
     return violations
+
+
+def rival_targets(cluster: Cluster) -> list[str]:
+    """Components of which two living instances are outputs of living instances (I04).
+
+    Holds at every moment, unless a partition leaves an isolated node its instances: without
+    fencing it cannot know better (design, decision 31).
+    """
+    components = {
+        pid: f"{hosted.request.workflow_id}/{hosted.request.name}"
+        for handle in cluster.nodes.values()
+        if handle.alive
+        for pid, hosted in handle.node.agent.functions.items()
+        if not hosted.stopping
+    }
+    by_key: dict[bytes, str] = {pid.key: name for pid, name in components.items()}
+    reached: dict[str, dict[bytes, None]] = {}
+    for handle in cluster.nodes.values():
+        if handle.alive:
+            for hosted in handle.node.agent.functions.values():
+                for key in hosted.handle.targets.values():
+                    if key in by_key and not hosted.stopping:
+                        reached.setdefault(by_key[key], {})[key] = None
+    return [f"I04: {name} has {len(keys)}" for name, keys in reached.items() if len(keys) > 1]
 
 
 def residue(cluster: Cluster) -> dict[str, int]:
