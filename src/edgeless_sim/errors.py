@@ -13,7 +13,7 @@
     │   ├── BadCodeError · TrapError
     ├── ResourceError                   the outside world failed a resource         (exit 1)
     └── SimulationError                 the simulated world stopped making sense    (exit 6)
-        ├── DeadlockError · ExpectationError
+        ├── DeadlockError · LivelockError · ExpectationError
 
 An ``AssertionError`` is a bug of ours: nobody catches it, the run stops and names its seed.
 """
@@ -25,6 +25,7 @@ __all__ = [
     "ExpectationError",
     "FunctionSpecError",
     "GuestError",
+    "LivelockError",
     "NoFeasibleDomainError",
     "NoFeasibleNodeError",
     "RejectedError",
@@ -115,6 +116,10 @@ class SimulationError(EdgelessError):
 
 class DeadlockError(SimulationError):
     """Something is awaited, but nothing is ready and no timer is set."""
+
+
+class LivelockError(SimulationError):
+    """Millions of things happened and virtual time stood still."""
 
 
 class ExpectationError(SimulationError):

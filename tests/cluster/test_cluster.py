@@ -5,7 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from edgeless_sim.cluster.cluster import Cluster
-from edgeless_sim.errors import NoFeasibleDomainError, SimulationError, UnknownComponentError
+from edgeless_sim.errors import (
+    LivelockError,
+    NoFeasibleDomainError,
+    SimulationError,
+    UnknownComponentError,
+)
 from edgeless_sim.model.event import NO_REPLY, CallReturn
 from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource

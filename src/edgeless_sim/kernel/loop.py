@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from heapq import heappop
 from typing import Any, Final, Protocol, TypeVar
 
-from edgeless_sim.errors import DeadlockError
+from edgeless_sim.errors import DeadlockError, LivelockError
 from edgeless_sim.kernel.pump import PumpedScheduler
 from edgeless_sim.kernel.scheduler import Timer, TimerQueue
 
@@ -23,6 +23,8 @@ __all__ = ["Pacer", "VirtualTimeLoop", "current_scheduler", "enter_ground", "run
 
 T = TypeVar("T")
 _PROGRESS_EVERY: Final = 2048
+#: Batches of timers without a step of time: some seconds of wall time.
+_STANDSTILL_MAX: Final = 500
 
 #: Whether what runs in a context is background work: a task keeps its own, whoever wakes it.
 _GROUND: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("edgeless_sim_background")
@@ -102,6 +104,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         #: Called now and then with the virtual time; it must not schedule anything.
         self.on_progress: Callable[[int], None] | None = None
         self._settle_waiters: list[asyncio.Future[bool]] = []
+        self._standstill = 0
 
         #: The latest deadline in seconds that has come, see `time`.
         self.reached = 0.0
@@ -228,6 +231,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         next_heap = scheduler.next_heap
         settle_waiters = self._settle_waiters
         pacer = self.pacer
+        began_ns = scheduler.now
         try:
             for _ in range(_PROGRESS_EVERY):
                 while ready:
@@ -250,10 +254,25 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
                 scheduler.background = heap.background
                 callback(*args)
         except _Stop:
-            pass
+            self._standstill = 0
+        else:
+            self._check_progress(began_ns)
         scheduler.background = False
         if self.on_progress is not None:
             self.on_progress(scheduler.now)
+
+    def _check_progress(self, began_ns: int) -> None:
+        """Raise `LivelockError` when time stands still for millions of timers."""
+        if self.scheduler.now > began_ns:
+            self._standstill = 0
+            return
+        self._standstill += 1
+        if self._standstill >= _STANDSTILL_MAX:
+            raise LivelockError(
+                f"virtual time stands still at {self.time():.9f} s after "
+                f"{self._standstill * _PROGRESS_EVERY} timers: something answers itself for ever "
+                "without taking time, e.g. a function that casts to itself at a service time of 0"
+            )
 
     def _wake_settled(self) -> None:
         self.scheduler.background = False
