@@ -6,7 +6,6 @@ import pytest
 
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import (
-    LivelockError,
     NoFeasibleDomainError,
     SimulationError,
     UnknownComponentError,
