@@ -41,7 +41,7 @@ def figures(quick: bool) -> Figures:
     hour = Sample(tuple(value / part for value in taken), lower_is_better=True)
     yield Figure("100 idle nodes, one virtual hour", "CPU s", hour, HOUR_FLOOR_S)
     for nodes, floor in ((1_000, None), (10_000, SPEED_FLOOR)):
-        virtual_s = 100_000 / nodes * (1 if quick else 4)
+        virtual_s = 40_000 / nodes * (1 if quick else 10)
         taken = in_child("idle", "pass_time", nodes, virtual_s, repeats)
         speed = Sample(tuple(virtual_s / value for value in taken))
         yield Figure(f"{nodes:,} idle nodes, speed", "x real time", speed, floor)

@@ -163,7 +163,7 @@ class Rig:
         )
         transport = MemoryTransport(self.scheduler, self.network.memory, f"node/{name}")
         self.listeners[node_id] = transport.attach(
-            Address.parse(node.settings.url), node.handler, on_cast=node.on_cast
+            Address.parse(node.settings.url), node.handler, on_cast=node.plane.receive
         )
         self.nodes[node_id] = node
         return node

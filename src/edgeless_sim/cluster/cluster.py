@@ -34,7 +34,6 @@ from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.ids import DomainId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.model.workflow_file import load_workflow
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 from edgeless_transports import Address, MemoryTransport
@@ -106,7 +105,12 @@ class Cluster:
 
         Raises `WorkflowSpecError` for a bad file and `RejectedError` if the ε-CON says no.
         """
-        request = load_workflow(workflow)[0] if isinstance(workflow, Path) else workflow
+        if isinstance(workflow, Path):
+            # Reading files needs pydantic, a quarter of the time to start a process.
+            from edgeless_sim.model.workflow_file import load_workflow
+
+            workflow, _ = load_workflow(workflow)
+        request = workflow
         return await self.controller.start(StartWorkflow(request, name))
 
     async def stop_workflow(self, name: str) -> None:

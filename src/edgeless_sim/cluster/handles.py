@@ -167,7 +167,7 @@ class NodeHandle:
         )
         transport = MemoryTransport(context.scheduler, self._network.memory, self._location)
         self._listener = transport.attach(
-            Address.parse(self.url), node.handler, on_cast=node.on_cast
+            Address.parse(self.url), node.handler, on_cast=node.plane.receive
         )
         self._node = node
         node.start()

@@ -226,9 +226,10 @@ class TimerQueue:
     def next_heap(self) -> _Heap | None:
         """The heap whose head is the next live timer, None if there is none."""
         timers, others = self._timers, self._timers_background
-        if timers.dead:
+        # A cancelled timer in the middle of a heap does no harm; one at its head must go.
+        if timers.dead and timers[0][2] is _FIRE:
             timers.behead()
-        if others.dead:
+        if others.dead and others[0][2] is _FIRE:
             others.behead()
         if others and (not timers or others[0] < timers[0]):
             return others

@@ -10,7 +10,7 @@ from edgeless_sim.api.messages import UpdateNodeRequest
 from edgeless_sim.api.refresh import RefreshPort
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.dataplane.links import EventPort
-from edgeless_sim.dataplane.plane import Dataplane, Frame
+from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
@@ -112,10 +112,6 @@ class Node:
     def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
         """Serve a control request."""
         return self._dispatcher(incoming)
-
-    def on_cast(self, frame: Frame) -> None:
-        """Take an event from a peer."""
-        self.plane.receive(frame)
 
     def _changed(self) -> None:
         self.subscriber.prompt()
