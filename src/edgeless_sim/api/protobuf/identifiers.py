@@ -7,7 +7,6 @@ which component an identifier belongs to.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 from uuid import UUID
@@ -32,7 +31,6 @@ __all__ = [
     "read_optional_instance",
     "read_uuid",
     "read_variant",
-    "unix_now_s",
     "variant_message",
 ]
 
@@ -54,21 +52,17 @@ class IdKind(Enum):
     """Between ε-ORC and node."""
 
 
-def unix_now_s() -> float:
-    """Seconds since 1970 by this machine's clock, with fractions."""
-    return datetime.now(UTC).timestamp()  # noqa: TID251 - deadlines on this wire are calendar time
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a message is read or written, as far as that decides its form.
 
-    ``home`` completes the half ids of patches that come from EDGELESS's own ε-ORC.
+    ``unix_s`` tells the seconds since 1970: deadlines on this wire are calendar time. ``home``
+    completes the half ids of patches that come from EDGELESS's own ε-ORC.
     """
 
+    unix_s: Callable[[], float]
     ids: IdKind = IdKind.PHYSICAL
     home: NodeId = NIL
-    unix_s: Callable[[], float] = unix_now_s
 
 
 def read_uuid(where: str, text: str) -> UUID:

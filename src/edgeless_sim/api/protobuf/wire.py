@@ -174,8 +174,8 @@ class ProtobufWire:
     a bug (KeyError).
     """
 
-    def __init__(self, place: Place | None = None) -> None:
-        self._place = place or Place()
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def encode_request(self, path: str, request: object) -> bytes:
         """The bytes of a request; raise `RejectedError` where the wire cannot carry it."""
