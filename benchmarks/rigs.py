@@ -156,5 +156,5 @@ def _node(
         nonce=1,
     )
     transport = MemoryTransport(context.scheduler, network.memory, location)
-    transport.attach(Address.parse(url), node.handler, on_cast=node.on_cast)
+    transport.attach(Address.parse(url), node.handler, on_cast=node.plane.receive)
     return node

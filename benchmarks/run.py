@@ -24,6 +24,7 @@ NAMES: Final = (
     "actor_call",
     "startup",
     "fuel",
+    "wire_tcp",
 )
 
 

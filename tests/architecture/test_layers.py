@@ -54,6 +54,10 @@ VIOLATIONS: Final[list[tuple[str, dict[str, str]]]] = [
         {"transports/edgeless_transports/planted.py": "import pydantic\n"},
     ),
     (
+        "Transports know nothing of each other",
+        {"transports/edgeless_transports/tcp.py": "import edgeless_transports.memory\n"},
+    ),
+    (
         "Only api, cluster and testing touch transports",
         {"src/edgeless_sim/node/planted.py": "import edgeless_transports\n"},
     ),

@@ -147,25 +147,24 @@ class FrameWriter:
         2^32 ms is cut. The size of *payload* is the caller's to check.
         """
         before = b""
-        number = 0
-        if method:
-            known = self._numbers.get(method)
-            if known is not None:
-                number = known
-            elif len(self._numbers) < METHODS_MAX:
+        number = self._numbers.get(method, 0)
+        if not number and method:
+            if len(self._numbers) < METHODS_MAX:
                 check_method(method)
                 number = self._numbers[method] = len(self._numbers) + 1
                 before = _frame(DEFINE, 0, number, 0, method.encode())
             else:
                 check_method(method)
                 payload = bytes((len(method),)) + method.encode() + payload
-        return before + _frame(kind, call, number, min(timeout_ms, _TIMEOUT_MS_MAX), payload)
+        if timeout_ms > _TIMEOUT_MS_MAX:
+            timeout_ms = _TIMEOUT_MS_MAX
+        frame = _frame(kind, call, number, timeout_ms, payload)
+        return before + frame if before else frame
 
 
 def _frame(kind: int, call: int, number: int, timeout_ms: int, payload: bytes) -> bytes:
-    tail = _TAIL.pack(kind, call, number, timeout_ms)
-    checksum = crc32(payload, crc32(tail))
-    return b"".join((_PREFIX.pack(_LENGTH_MIN + len(payload), checksum), tail, payload))
+    body = _TAIL.pack(kind, call, number, timeout_ms) + payload
+    return _PREFIX.pack(len(body), crc32(body)) + body
 
 
 class FrameReader:
@@ -175,11 +174,13 @@ class FrameReader:
     with a length that was announced.
     """
 
-    __slots__ = ("_buffer", "_length_max", "_methods", "_need", "error", "hello")
+    __slots__ = ("_buffer", "_length_max", "_methods", "_need", "error", "hello", "housekeeping")
 
     def __init__(self, payload_bytes_max: int = PAYLOAD_BYTES_MAX) -> None:
         #: The peer's hello, once it came.
         self.hello: Hello | None = None
+        #: Set by frames about the connection itself (ping, pong, goodbye); the user resets it.
+        self.housekeeping = False
         #: Why nothing more is read. The frames before it were returned, for any split.
         self.error: ProtocolError | None = None
         # The longest method may stand before the longest payload.
@@ -218,31 +219,42 @@ class FrameReader:
         """Append the frames of *data*; return how many bytes they take."""
         view = memoryview(data)
         at, end = 0, len(data)
-        while end - at >= _LENGTH.size:
-            length: int = _LENGTH.unpack_from(data, at)[0]
+        while end - at >= HEADER_BYTES:
+            length, checksum, kind, call, number, timeout_ms = _HEADER.unpack_from(data, at)
             if not _LENGTH_MIN <= length <= self._length_max or self.hello is None:
                 self._check_length(length)
             stop = at + 8 + length
             if stop > end:
                 self._need = stop - at
                 return at
-            _, checksum, kind, call, number, timeout_ms = _HEADER.unpack_from(data, at)
             payload = data[at + HEADER_BYTES : stop]
-            if crc32(payload, crc32(view[at + 8 : at + HEADER_BYTES])) != checksum:
+            if crc32(view[at + 8 : stop]) != checksum:
                 raise ProtocolError("checksum", "a frame was changed on its way")
             at = stop
-            if self.hello is None:
-                self._greet(kind, payload)
+            if self.hello is None or kind <= DEFINE or kind > GOODBYE:
+                self._note(kind, number, payload)
             elif kind in (REQUEST, CAST):
-                frames.append(self._with_method(kind, call, number, timeout_ms, payload))
-            elif REPLY <= kind <= GOODBYE:
-                frames.append((kind, call, "", timeout_ms, payload))
-            elif kind == DEFINE:
-                self._define(number, payload)
+                if (call == 0) is (kind == REQUEST):
+                    raise ProtocolError("call", f"a frame of kind {kind} cannot have call {call}")
+                if not 0 < number < len(self._methods):
+                    method, payload = self._odd_method(number, payload)
+                else:
+                    method = self._methods[number]
+                frames.append((kind, call, method, timeout_ms, payload))
             else:
-                raise ProtocolError("kind", f"a frame of kind {kind} is not expected")
-        self._need = _LENGTH.size
+                frames.append((kind, call, "", timeout_ms, payload))
+                if kind >= PING:
+                    self.housekeeping = True
+        self._await_rest(data, at)
         return at
+
+    def _await_rest(self, data: bytes, at: int) -> None:
+        """Less than a header is left: refuse it by its length alone, whether or not more comes."""
+        self._need = _LENGTH.size
+        if len(data) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, at)
+            self._check_length(length)
+            self._need = 8 + length
 
     def _check_length(self, length: int) -> None:
         longest = self._length_max if self.hello is not None else _HELLO_LENGTH_MAX
@@ -250,6 +262,15 @@ class FrameReader:
             raise ProtocolError(
                 "length", f"a frame has {_LENGTH_MIN} to {longest} bytes here, not {length}"
             )
+
+    def _note(self, kind: int, number: int, payload: bytes) -> None:
+        """A frame that nobody else sees."""
+        if self.hello is None:
+            self._greet(kind, payload)
+        elif kind == DEFINE:
+            self._define(number, payload)
+        else:
+            raise ProtocolError("kind", f"a frame of kind {kind} is not expected")
 
     def _greet(self, kind: int, payload: bytes) -> None:
         if kind == GOODBYE:
@@ -264,18 +285,12 @@ class FrameReader:
             raise ProtocolError("method", f"method {number} is defined out of turn")
         self._methods.append(_method_of(payload))
 
-    def _with_method(
-        self, kind: int, call: int, number: int, timeout_ms: int, payload: bytes
-    ) -> WireFrame:
-        if (call == 0) is (kind == REQUEST):
-            raise ProtocolError("call", f"a frame of kind {kind} cannot have call {call}")
+    def _odd_method(self, number: int, payload: bytes) -> tuple[str, bytes]:
+        """The method that stands before the payload, and what is behind it."""
         if number:
-            try:
-                return (kind, call, self._methods[number], timeout_ms, payload)
-            except IndexError:
-                raise ProtocolError("method", f"method {number} is not defined") from None
+            raise ProtocolError("method", f"method {number} is not defined")
         start = 1 + payload[0] if payload else 1
-        return (kind, call, _method_of(payload[1:start]), timeout_ms, payload[start:])
+        return _method_of(payload[1:start]), payload[start:]
 
 
 def _method_of(text: bytes) -> str:

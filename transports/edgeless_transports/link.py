@@ -11,7 +11,7 @@ not count as pending work.
 import asyncio
 import socket
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from edgeless_transports.errors import TransportError
 from edgeless_transports.framing import (
@@ -180,7 +180,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected, and TLS is established if it is used: say hello."""
-        assert isinstance(transport, asyncio.Transport)
+        # By its methods: uvloop's transports are none of asyncio's by inheritance.
+        transport = cast(asyncio.Transport, transport)
         self.made = True
         self._transport = transport
         if self._lost:
@@ -242,10 +243,10 @@ class Link(asyncio.Protocol):
 
     def _housekeep(self, frames: list[WireFrame]) -> None:
         """Answer pings, take goodbyes, give the rest to the owner."""
-        last = frames[-1][0]
-        if last < PING and all(frame[0] < PING for frame in frames):
+        if not self._reader.housekeeping:
             self._owner.frames(self, frames)
             return
+        self._reader.housekeeping = False
         rest: list[WireFrame] = []
         for frame in frames:
             if frame[0] == PING:

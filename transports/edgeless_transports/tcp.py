@@ -15,16 +15,14 @@ from random import Random
 from typing import ClassVar, Final
 
 from edgeless_transports.base import Address, CastReceiver, Connection, Handler, Scheduler
-from edgeless_transports.errors import AddressError
 from edgeless_transports.framing import Hello
 from edgeless_transports.link import TcpCounters, TcpLimits
-from edgeless_transports.tcp_client import TcpConnection, Way
-from edgeless_transports.tcp_server import TcpListener, bind
+from edgeless_transports.sockets import Way, bind, host_and_port
+from edgeless_transports.tcp_client import TcpConnection
+from edgeless_transports.tcp_server import TcpListener
 from edgeless_transports.tls import TlsError, TlsSettings
 
 __all__ = ["TcpTransport", "TlsTcpTransport"]
-
-_PORT_MAX: Final = 65535
 
 
 class TcpTransport:
@@ -69,7 +67,7 @@ class TcpTransport:
         self, address: Address, handler: Handler, *, on_cast: CastReceiver | None = None
     ) -> tuple[Address, TcpListener]:
         """As `listen`, without a context: whoever calls this also calls `close` or `crash`."""
-        host, port = self._place(address)
+        host, port = host_and_port(address, self.scheme)
         listening = await bind(address, host, port)
         listener = TcpListener(
             self._scheduler,
@@ -104,7 +102,7 @@ class TcpTransport:
 
         Whoever calls this also calls `close` or `abort`. Needs a running loop.
         """
-        host, port = self._place(address)
+        host, port = host_and_port(address, self.scheme)
         way = Way(
             address,
             host,
@@ -117,18 +115,6 @@ class TcpTransport:
         if dice is None:
             dice = Random(f"{self.announced} to {address}")  # noqa: S311 - spreads attempts, hides nothing
         return TcpConnection(self._scheduler, way, self.limits, self.counters, dice)
-
-    def _place(self, address: Address) -> tuple[str, int]:
-        if address.scheme != self.scheme:
-            raise AddressError(f"{address} is not an address of the {self.scheme} transport")
-        host, _, port = address.location.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            host = ""
-        if not host or not (port.isascii() and port.isdigit()) or int(port) > _PORT_MAX:
-            raise AddressError(f"{address} does not end in host:port or [v6]:port")
-        return host, int(port)
 
     def _server_context(self) -> ssl.SSLContext | None:
         return None

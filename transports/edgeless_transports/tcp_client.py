@@ -7,15 +7,13 @@ unknown, so nothing is sent twice.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable
 from random import Random
 from typing import Final, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
-from edgeless_transports.base import Address, Answer, Scheduler, Timer, check_method
+from edgeless_transports.base import Answer, Scheduler, Timer, check_method
 from edgeless_transports.errors import (
     CallTimeout,
     ConnectError,
@@ -25,49 +23,12 @@ from edgeless_transports.errors import (
 )
 from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
+from edgeless_transports.sockets import Way
 
-__all__ = ["TcpConnection", "Way"]
+__all__ = ["TcpConnection"]
 
 _METHODS_KNOWN_MAX: Final = 1024
 _Result: TypeAlias = bytes | TransportError
-
-
-class Way:
-    """How to reach *address*: what all connections of one transport have in common."""
-
-    def __init__(
-        self,
-        address: Address,
-        host: str,
-        port: int,
-        *,
-        announced: str,
-        context: Callable[[], ssl.SSLContext | None],
-        expected_name: str | None,
-    ) -> None:
-        self.address: Final = address
-        self.announced: Final = announced
-        self._host = host
-        self._port = port
-        self._context = context
-        self._expected_name = expected_name
-
-    async def open(self, link: Link, limits: TcpLimits) -> None:
-        """Connect *link*; raise OSError if that fails. Names are resolved anew each time."""
-        loop = asyncio.get_running_loop()
-        context = self._context()
-        if context is None:
-            await loop.create_connection(lambda: link, self._host, self._port)
-            return
-        await loop.create_connection(
-            lambda: link,
-            self._host,
-            self._port,
-            ssl=context,
-            server_hostname=self._expected_name or self._host,
-            ssl_handshake_timeout=limits.connect_timeout_s,
-            ssl_shutdown_timeout=limits.linger_s,
-        )
 
 
 class _Call:
@@ -164,6 +125,15 @@ class TcpConnection:
 
     def cast_nowait(self, method: str, payload: bytes) -> bool:
         """See `base.Connection.cast_nowait`. False, too, while the peer cannot be reached."""
+        link = self._link
+        if (
+            link is not None
+            and method in self._methods
+            and len(payload) <= self._limits.payload_bytes_max
+            and link.send(CAST, 0, method, 0, payload)
+        ):
+            return True
+        # The longer way: it finds the cause, or learns the method.
         return self._cast(method, payload) is None
 
     def close(self) -> None:
@@ -350,22 +320,22 @@ class TcpConnection:
         self._attempted = link = Link(
             self, self._way.announced, self._limits, self._counters, serves=False
         )
-        why, up = "", False
+        why = ""
         try:
             with anyio.fail_after(self._limits.connect_timeout_s):
                 await self._way.open(link, self._limits)
                 await greeting
-            up = True
         except TimeoutError:
             why = f"no connection within {self._limits.connect_timeout_s:g} s"
         except (OSError, UnicodeError, TransportError) as error:
             why = str(error) or type(error).__name__
         finally:
             self._attempt = None
-            if not up:
+            # Not by the exception: the hello may come in the same turn as the time-out.
+            if self._link is not link:
                 greeting.cancel()
                 link.abort()
-        if why:
+        if why and self._link is not link:
             self._counters.attempts_failed += 1
             self._back_off(why)
             self._drop_casts()

@@ -17,41 +17,16 @@ from typing import Final
 import anyio
 
 from edgeless_transports._tasks import HandlerTasks
-from edgeless_transports.base import Address, CastReceiver, Handler, Incoming, Scheduler
-from edgeless_transports.errors import AddressError, RemoteError
+from edgeless_transports.base import CastReceiver, Handler, Incoming, Scheduler
+from edgeless_transports.errors import RemoteError
 from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 
-__all__ = ["TcpListener", "bind"]
+__all__ = ["TcpListener"]
 
-_BACKLOG: Final = 1024
 _ACCEPT_PAUSE_S: Final = 0.1
 
 _log = logging.getLogger("edgeless_transports.tcp")
-
-
-async def bind(address: Address, host: str, port: int) -> socket.socket:
-    """A listening socket at the first address of *host*.
-
-    Raises `AddressError` if the address is taken or not one of this machine's.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, where = found[0]
-        listening = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise AddressError(f"nobody can listen at {address}: {error}") from error
-    try:
-        listening.setblocking(False)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        taken = "somebody listens there already" if error.errno == errno.EADDRINUSE else str(error)
-        raise AddressError(f"nobody can listen at {address}: {taken}") from error
-    return listening
 
 
 class TcpListener:
@@ -147,9 +122,9 @@ class TcpListener:
         """One socket's life."""
         try:
             await self._greet(accepted, link)
-        except OSError as error:
-            cause = "TLS" if isinstance(error, ssl.SSLError) else "handshake"
-            self._refuse_socket(cause)
+        except OSError:
+            # A peer that distrusts us may say so or just leave: one cause for all of it.
+            self._refuse_socket("TLS handshake")
         finally:
             if link.made:
                 await link.closed
