@@ -45,6 +45,8 @@ class ComponentSummary(msgspec.Struct, frozen=True):
     component: str
     #: Where it ran, in order.
     nodes: list[str]
+    #: When it was first started on each of them.
+    nodes_since_ns: list[int]
     moves: int
     handled: int
     lost: int
@@ -156,13 +158,16 @@ def summarise(facts: RunFacts, reader: RunReader) -> Summary:
 
 def _component(workflow: str, counts: ComponentCounts) -> ComponentSummary:
     nodes: list[str] = []
-    for _, node in counts.nodes:
+    since_ns: list[int] = []
+    for ns, node in counts.nodes:
         if nodes[-1:] != [node]:
             nodes.append(node)
+            since_ns.append(ns)
     return ComponentSummary(
         workflow=workflow,
         component=counts.name,
         nodes=nodes,
+        nodes_since_ns=since_ns,
         moves=counts.moves,
         handled=counts.handled,
         lost=counts.losses.total(),

@@ -12,6 +12,7 @@ from edgeless_sim.report.summary import ComponentSummary, Summary
 
 __all__ = ["FORMATS", "aligned", "duration", "render"]
 
+_STATIONS_SHOWN: Final = 4
 _NODES_SHOWN: Final = 12
 _FAULTS_SHOWN: Final = 20
 _COMPONENTS_SHOWN: Final = 40
@@ -63,17 +64,27 @@ def _components(summary: Summary) -> Iterator[str]:
 
 
 def _component_row(each: ComponentSummary) -> Row:
-    where = " > ".join(each.nodes[-4:])
     latency = each.latency
     times = [duration(ns) for ns in (latency.p50_ns, latency.p95_ns, latency.p99_ns)]
     return (
         f"{each.workflow}/{each.component}",
-        f"... > {where}" if len(each.nodes) > 4 else where,
+        _way(each),
         str(each.handled),
         str(each.lost),
         str(each.failures),
         *(times if each.handled else ("-", "-", "-")),
     )
+
+
+def _way(each: ComponentSummary) -> str:
+    """The nodes on which it ran, and when it came to each but the first."""
+    stations = [each.nodes[0]] if each.nodes else []
+    stations += [
+        f"{node} @{ns / 1e9:.1f}s"
+        for node, ns in zip(each.nodes[1:], each.nodes_since_ns[1:], strict=True)
+    ]
+    shown = " > ".join(stations[-_STATIONS_SHOWN:])
+    return f"... > {shown}" if len(stations) > _STATIONS_SHOWN else shown
 
 
 def _nodes(summary: Summary) -> Iterator[str]:
