@@ -341,3 +341,31 @@ async def test_a_node_that_is_stopped_runs_its_stop_hooks_first(
 
     assert any("Noop stopped" in record for record in map(str, cluster.journal.tail()))
     assert not cluster.node(host).alive
+
+
+async def test_a_few_lost_refreshes_cost_no_domain_and_move_no_component(
+    cluster: Cluster, chain: SpawnWorkflowRequest
+) -> None:
+    await cluster.start_workflow(chain, name="w")
+    await cluster.settled()
+    before = set(running_instances(cluster))
+
+    cluster.network.loss(0.05, ["con"], ["orc/edge"])
+    await cluster.clock.sleep(600)
+
+    assert set(running_instances(cluster)) == before
+
+
+async def test_a_domain_survives_two_seconds_without_its_controller(
+    cluster: Cluster, chain: SpawnWorkflowRequest
+) -> None:
+    await cluster.start_workflow(chain, name="w")
+    await cluster.settled()
+    before = set(running_instances(cluster))
+
+    fault = cluster.network.partition(["con"], ["orc/edge"])
+    await cluster.clock.sleep(2)
+    fault.heal()
+    await cluster.clock.sleep(30)
+
+    assert set(running_instances(cluster)) == before

@@ -19,6 +19,8 @@ from edgeless_sim.orchestrator.domain_state import DomainState
 __all__ = ["DomainSubscriber"]
 
 _GAP_NS: Final = 10_000_000
+#: How often an update is said again within an interval while nobody answers.
+_ATTEMPTS_PER_INTERVAL: Final = 4
 #: News of components wait this long for company, and longer in large domains: each update lists
 #: them all.
 _NEWS_DELAY_NS: Final = 50_000_000
@@ -61,6 +63,8 @@ class DomainSubscriber:
         self._news: Timer | None = None
         self._news_ns: int | None = None
         self._sending = False
+        self._exchange = 0
+        self._retry: Timer | None = None
         self._again = False
         self._sent_ns = -_GAP_NS
         self._registered: bool | None = None
@@ -74,6 +78,8 @@ class DomainSubscriber:
         """Send nothing more."""
         self._stopped = True
         self._disarm()
+        if self._retry is not None:
+            self._retry.cancel()
         if self._periodic is not None:
             self._periodic.cancel()
 
@@ -126,29 +132,53 @@ class DomainSubscriber:
         self._news_ns = None
         self._sending = True
         self._sent_ns = self._scheduler.now_ns()
-        self._context.spawn(self._update(), f"{self._context.name} to its controller")
+        self._exchange += 1
+        self._attempt(self._exchange)
 
-    async def _update(self) -> None:
+    def _attempt(self, exchange: int) -> None:
+        """Say it, and say it again while nobody answers.
+
+        A domain must not be given up because one frame was lost, so an attempt does not wait for
+        the deadline of the one before. Their deadlines bound how many are under way.
+        """
+        if self._stopped or exchange != self._exchange or not self._sending:
+            return
+        self._context.spawn(self._update(exchange), f"{self._context.name} to its controller")
+        self._retry = self._scheduler.background_at(
+            self._scheduler.now_ns() + self._interval_ns // _ATTEMPTS_PER_INTERVAL,
+            self._attempt,
+            exchange,
+        )
+
+    async def _update(self, exchange: int) -> None:
         try:
             answer = await self._client.update_domain(self._current_request())
-        except (RejectedError, UnreachableError) as error:
-            self._answered(registered=False, reason=str(error))
+        except UnreachableError as error:
+            if exchange == self._exchange and self._sending:
+                self._note(registered=False, reason=str(error))
             return
-        finally:
-            self._sending = False
-        self._answered(registered=True)
+        except RejectedError as error:
+            self._answered(exchange, registered=False, reason=str(error))
+            return
+        self._answered(exchange, registered=True)
         self._obey(answer)
 
-    def _answered(self, *, registered: bool, reason: str = "") -> None:
-        if self._stopped:
+    def _answered(self, exchange: int, *, registered: bool, reason: str = "") -> None:
+        if self._stopped or exchange != self._exchange or not self._sending:
             return
-        if registered is not self._registered:
-            self._registered = registered
-            self._chronicle.domain("registered" if registered else "unregistered", reason)
-        # What could not be said will be said with the next refresh, not in a loop.
+        self._sending = False
+        if self._retry is not None:
+            self._retry.cancel()
+        self._note(registered=registered, reason=reason)
+        # What was refused will be said with the next refresh, not in a loop.
         again, self._again = self._again and registered, False
         if again:
             self._send_in(0)
+
+    def _note(self, *, registered: bool, reason: str) -> None:
+        if not self._stopped and registered is not self._registered:
+            self._registered = registered
+            self._chronicle.domain("registered" if registered else "unregistered", reason)
 
     def _obey(self, answer: UpdateDomainResponse) -> None:
         if self._stopped or not answer.reset:
