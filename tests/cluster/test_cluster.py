@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import anyio
 import pytest
 
 from edgeless_sim.cluster.cluster import Cluster
@@ -369,3 +370,23 @@ async def test_a_domain_survives_two_seconds_without_its_controller(
     await cluster.clock.sleep(30)
 
     assert set(running_instances(cluster)) == before
+
+
+async def test_a_stop_that_a_crash_overtakes_ends_and_leaves_the_next_life_alone(
+    cluster: Cluster, modelled: MakeFunction
+) -> None:
+    slow = {"init-payload": "service=c(1000)"}
+    await cluster.start_workflow(SpawnWorkflowRequest((modelled("a", **slow),), (), {}), name="w")
+    await cluster.settled()
+    await cluster.cast("w/a", "x")
+    node = cluster.node(await cluster.host_of("w/a"))
+    await cluster.clock.sleep(0.01)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(node.stop)
+        group.start_soon(node.stop)
+        await cluster.clock.sleep(0.1)
+        await node.crash()
+        await node.restart()
+
+    assert node.alive

@@ -1,9 +1,11 @@
 """A run whose virtual time stands still for ever ends with an error, and says when."""
 
+import asyncio
+
 import pytest
 
-from edgeless_sim.errors import LivelockError
-from edgeless_sim.kernel import current_scheduler, run
+from edgeless_sim.errors import LivelockError, SimulationError
+from edgeless_sim.kernel import VirtualTimeLoop, current_scheduler, run
 from edgeless_sim.kernel.clock import LoopClock
 
 
@@ -33,3 +35,28 @@ def test_many_timers_at_one_moment_are_no_standstill() -> None:
     run(main)
 
     assert len(fired) == 200_000
+
+
+def test_a_run_past_its_ceiling_ends() -> None:
+    async def main() -> None:
+        scheduler = current_scheduler()
+
+        def tick() -> None:
+            scheduler.background_at(scheduler.now_ns() + 1_000_000_000, tick)
+
+        tick()
+        await asyncio.get_running_loop().create_future()
+
+    with (
+        asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(ceiling_s=100_000)) as runner,
+        pytest.raises(SimulationError, match="more than 100000 s"),
+    ):
+        runner.run(main())
+
+
+def test_a_thread_is_refused() -> None:
+    async def main() -> None:
+        with pytest.raises(SimulationError, match="threads"):
+            await asyncio.to_thread(int)
+
+    run(main)

@@ -24,7 +24,12 @@ from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.network import NetworkHandle
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.controller.controller import Controller, ControllerSettings
-from edgeless_sim.errors import SettingsError, SimulationError, UnknownComponentError
+from edgeless_sim.errors import (
+    SettingsError,
+    SimulationError,
+    UnknownComponentError,
+    UnreachableError,
+)
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.entropy import Entropy, uuid4_from
@@ -208,7 +213,10 @@ class Cluster:
             self.domains[domain.name] = handle
             await handle.start()
             self._start_nodes(handle)
-        await self.wait_for(self._ready, _READY_TIMEOUT_S)
+        try:
+            await self.wait_for(self._ready, _READY_TIMEOUT_S)
+        except SimulationError:
+            raise UnreachableError(self._missing()) from None
         if self.topology.nodes_total >= _FREEZE_NODES:
             # What is alive now stays so: full collections would walk it again and again.
             gc.collect()
@@ -244,6 +252,16 @@ class Cluster:
         return all(
             name in known and known[name].num_nodes == handle.topology.nodes_total
             for name, handle in self.domains.items()
+        )
+
+    def _missing(self) -> str:
+        """Why the cluster is not ready."""
+        nodes = [n for n, handle in self.nodes.items() if not handle.node.subscriber.registered]
+        names = ", ".join(nodes[:5]) or "the domains, all nodes are registered"
+        more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+        return (
+            f"the cluster is not ready after {_READY_TIMEOUT_S:g} s of virtual time; missing: "
+            f"{names}{more}. Is the network too lossy or too slow for registrations?"
         )
 
     async def close(self) -> None:

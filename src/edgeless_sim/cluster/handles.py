@@ -183,7 +183,9 @@ class NodeHandle:
         node = self.node
         self._context.journal.record("fault", "stop", self.name)
         await node.stop()
-        self._vanish(node)
+        # It may have crashed meanwhile, and another life may have begun.
+        if self._node is node:
+            self._vanish(node)
 
     async def restart(self) -> None:
         """Start the node again, with its disk and a new nonce."""

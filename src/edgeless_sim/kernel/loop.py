@@ -13,9 +13,9 @@ import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from heapq import heappop
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
-from edgeless_sim.errors import DeadlockError, LivelockError
+from edgeless_sim.errors import DeadlockError, LivelockError, SimulationError
 from edgeless_sim.kernel.pump import PumpedScheduler
 from edgeless_sim.kernel.scheduler import Timer, TimerQueue
 
@@ -96,9 +96,11 @@ class _TimerHandle(_Handle):
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """The event loop of a simulation. Deterministic: first in, first out, no wall clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ceiling_s: float = math.inf) -> None:
+        """Past *ceiling_s* of virtual time the run ends with `SimulationError`."""
         super().__init__()
         self.scheduler = TimerQueue()
+        self._ceiling_ns = ceiling_s * 1e9
         #: Paces the run by the wall clock; None = as fast as possible.
         self.pacer: Pacer | None = None
         #: Called now and then with the virtual time; it must not schedule anything.
@@ -212,6 +214,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             if future in self._settle_waiters:
                 self._settle_waiters.remove(future)
 
+    def run_in_executor(self, *_: object) -> NoReturn:
+        """Refuse: a thread knows nothing of virtual time, and its answer comes at no moment."""
+        raise SimulationError("threads cannot be used in virtual time")
+
     def stop(self) -> None:
         """See asyncio: what is ready now still runs, and then the loop stops."""
         super().stop()
@@ -262,7 +268,12 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             self.on_progress(scheduler.now)
 
     def _check_progress(self, began_ns: int) -> None:
-        """Raise `LivelockError` when time stands still for millions of timers."""
+        """Raise `LivelockError` when time stands still, `SimulationError` when it runs away."""
+        if self.scheduler.now > self._ceiling_ns:
+            raise SimulationError(
+                f"more than {self._ceiling_ns / 1e9:g} s of virtual time have passed: "
+                "something waits for what never comes"
+            )
         if self.scheduler.now > began_ns:
             self._standstill = 0
             return

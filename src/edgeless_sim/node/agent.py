@@ -118,9 +118,12 @@ class Agent:
 
     def _forget_function(self, hosted: HostedFunction) -> None:
         self.functions.pop(hosted.pid, None)
+        self._note_emptied()
+        self._changed()
+
+    def _note_emptied(self) -> None:
         if self._emptied is not None and not self.functions and not self._emptied.done():
             self._emptied.set_result(None)
-        self._changed()
 
     # -- resources ------------------------------------------------------------------------------
 
@@ -202,8 +205,10 @@ class Agent:
         self._closing = True
         await self.reset()
         if self.functions:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await self._emptied
+            if self._emptied is None:
+                self._emptied = asyncio.get_running_loop().create_future()
+            # Shielded: who gives up waiting must not take the others' future along.
+            await asyncio.shield(self._emptied)
 
     def inventory(self) -> tuple[InstanceInventory, ...]:
         """What runs here, in the order of start. An instance that is stopping counts as gone."""
@@ -232,6 +237,7 @@ class Agent:
             resource.crash(cause)
         self.functions.clear()
         self.resources.clear()
+        self._note_emptied()
 
     def _instance_id(self, wanted: InstanceId | None) -> InstanceId:
         if wanted is None:

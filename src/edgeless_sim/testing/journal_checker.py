@@ -14,7 +14,6 @@ from edgeless_sim.model.event import EventType
 __all__ = ["JournalChecker"]
 
 _VIOLATIONS_MAX: Final = 100
-_STOP_HANDLER: Final = 3
 
 
 class JournalChecker:
@@ -33,7 +32,6 @@ class JournalChecker:
         self._inside: dict[int, int] = {}
         self._initialised: set[int] = set()
         self._stopped: set[int] = set()
-        self._resources: set[int] = set()
 
     def __call__(self, batch: Sequence[Record]) -> None:
         """Take the next records."""
