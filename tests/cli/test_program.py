@@ -1,5 +1,6 @@
 """The program as people type it: results, exit codes, what is kept, what is said."""
 
+import errno
 import json
 import os
 import signal
@@ -299,6 +300,70 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", ["", "--logs", "--format json"])
+def test_output_that_cannot_be_written_is_no_bug(options: str) -> None:
+    command = f"{sys.executable} -m edgeless_sim run ping_pong {options} > /dev/full"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output: No space left on device\n"
+
+
+def test_who_reads_only_the_first_line_of_the_logs_hears_of_no_bug() -> None:
+    command = [sys.executable, "-m", "edgeless_sim", "run", "ping_pong", "--logs"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(60) == 1
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise ExceptionGroup("", [OSError(errno.ENOSPC, "No space left on device")])
+
+
+def test_a_full_disk_is_said_with_the_folder_that_is_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeless_sim.cli import run
+
+    monkeypatch.setattr(run, "run_scenario", full_disk)
+    result = invoke("run", "noop", "--out", str(tmp_path / "kept"))
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path / 'kept'}: No space left on device\n"
+
+
+def test_even_what_is_no_exception_is_a_bug_with_a_traceback_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeless_sim.cli import run
+
+    def buggy(*_: object, **__: object) -> None:
+        raise BaseExceptionGroup("", [GeneratorExit("odd")])
+
+    monkeypatch.setattr(run, "run_scenario", buggy)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = invoke("run", "noop")
+    assert result.exit_code == 70
+    assert "GeneratorExit: odd; traceback in" in result.stderr
+    assert len(list(tmp_path.glob("edgeless-sim-bug-*.txt"))) == 1
+
+
+def test_help_says_that_a_check_loads_python_functions() -> None:
+    text = " ".join(invoke("check", "--help").stdout.split())
+    assert "their modules are imported and their classes made. Nothing else runs." in text
 
 
 def test_an_interrupt_ends_a_paced_run_with_130() -> None:

@@ -1,6 +1,8 @@
 """The pure parts: feasibility, strategies, plans, the register, the proxy (C022, C023, D15-D20)."""
 
+import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -25,6 +27,7 @@ from edgeless_sim.orchestrator.placement import (
     RoundRobinPlacement,
     compute_weight,
     create_strategy,
+    strategy_fault,
 )
 from edgeless_sim.orchestrator.plan import (
     Hold,
@@ -172,6 +175,42 @@ def test_a_strategy_is_found_by_name_or_by_place() -> None:
         create_strategy("Randon")
     with pytest.raises(SettingsError, match="no_such_module"):
         create_strategy("no_such_module:Strategy")
+
+
+@pytest.mark.parametrize("name", ["sys:exit", "os:abort", "os:system", "random:Random"])
+def test_what_cannot_be_a_strategy_is_refused_and_never_called(name: str) -> None:
+    with pytest.raises(SettingsError, match="is no class with a method choose"):
+        create_strategy(name)
+    assert "is no class with a method choose" in (strategy_fault(name) or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def (", "SyntaxError"),
+        ("", "AttributeError"),
+        ("class Mine:\n choose = print\n def __init__(self): raise SystemExit(4)", "SystemExit: 4"),
+        ("class Mine:\n choose = print\n def __init__(self): raise KeyError('k')", "KeyError: 'k'"),
+    ],
+)
+def test_a_strategy_that_cannot_be_made_is_refused_by_its_name(
+    source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "strategy_of_a_test.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "strategy_of_a_test", raising=False)
+    with pytest.raises(SettingsError, match="strategy_of_a_test:Mine") as refused:
+        create_strategy("strategy_of_a_test:Mine")
+    sys.modules.pop("strategy_of_a_test", None)
+    assert reason in str(refused.value)
+
+
+def test_a_strategy_that_can_be_made_has_no_fault() -> None:
+    assert strategy_fault("RoundRobin") is None
+    assert strategy_fault("edgeless_sim.orchestrator.placement:RandomPlacement") is None
+    assert "did you mean 'Random'" in (strategy_fault("Randon") or "")
 
 
 def make_state(*views: NodeView) -> DomainState:

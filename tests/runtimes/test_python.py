@@ -251,6 +251,8 @@ def test_a_long_log_entry_is_cut_to_whole_characters(folder: Path) -> None:
         ("raise SystemExit(3)", "SystemExit: 3 at f.py:4"),
         ("raise CallError('x')", "CallError: x at f.py:4"),
         ("import asyncio; raise asyncio.CancelledError", "CancelledError at f.py:4"),
+        ("raise GeneratorExit('x')", "GeneratorExit: x at f.py:4"),
+        ("raise BaseException('x')", "BaseException: x at f.py:4"),
         ("int('x' * 5)", "ValueError: invalid literal for int() with base 10: 'xxxxx' at f.py:4"),
         ("self.edgeless.cast('out', 7)", "TypeError: a message is a str, not int at f.py:4"),
         ("self.edgeless.cast(7, 'x')", "TypeError: an alias is a str, not int at f.py:4"),
@@ -289,6 +291,11 @@ def test_a_fault_of_the_code_ends_the_instance_and_says_where(
     step = handling_cast(folder, line).dispatch(CAST)
     assert isinstance(step, Failed)
     assert step.reason == reason
+
+
+def test_an_interrupt_is_not_the_fault_of_the_code_that_it_hits(folder: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        handling_cast(folder, "raise KeyboardInterrupt").dispatch(CAST)
 
 
 def test_a_runaway_loop_sends_the_largest_number_of_outputs_and_no_more(folder: Path) -> None:

@@ -124,6 +124,7 @@ def test_what_is_no_function_class_is_refused(allowed: Path, name: str) -> None:
         ("x = 1\ndef (:\n", "SyntaxError: invalid syntax at bad.py:2"),
         ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero at bad.py:2"),
         ("import sys\nsys.exit(1)\n", "SystemExit: 1 at bad.py:2"),
+        ("x = 1\nraise GeneratorExit\n", "GeneratorExit at bad.py:2"),
         ("import not_there_x\n", "ModuleNotFoundError: No module named 'not_there_x' at bad.py:1"),
         ("\x00", "at bad.py"),
         ("'" + "x" * (1 << 20) + "'", "bad.py: has more than 1048576 bytes"),

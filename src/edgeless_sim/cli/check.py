@@ -1,6 +1,7 @@
-"""``edgeless-sim check``: are files right, and the files that they name? Nothing is run.
+"""``edgeless-sim check``: are files right, and the files that they name?
 
-What a file is, is seen from its name and content.
+What a file is, is seen from its name and content. No event is handled; but to see that a PYTHON
+function can be loaded, its module is imported and its class is made, with all that they do then.
 """
 
 from pathlib import Path

@@ -88,7 +88,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the digest only.")] = False,
 ) -> None:
     """Run a scenario and say what came of it."""
-    with reported():
+    with reported(out):
         from edgeless_sim.cli.run import RunOptions, run_command
 
         pace = float(speed.removesuffix("x")) if speed is not None else 1.0 if realtime else None
@@ -115,7 +115,11 @@ def check(
     ],
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")] = False,
 ) -> None:
-    """Check files and the files that they name, without running anything."""
+    """Check files and the files that they name.
+
+    PYTHON functions are loaded: their modules are imported and their classes made. Nothing else
+    runs.
+    """
     with reported():
         from edgeless_sim.cli.check import check_command
 

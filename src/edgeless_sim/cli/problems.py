@@ -10,7 +10,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -35,11 +36,12 @@ class Exit:
 
 
 def complain(text: str) -> None:
-    """Write *text* to standard error, at most a screenful."""
+    """Write *text* to standard error, at most a screenful; or nothing, if nobody can read it."""
     lines = text[:_MESSAGE_CHARS_MAX].splitlines() or [""]
     if len(lines) > _MESSAGE_LINES_MAX:
         lines = [*lines[:_MESSAGE_LINES_MAX], "..."]
-    typer.echo("\n".join(lines), err=True)
+    with suppress(OSError):
+        typer.echo("\n".join(lines), err=True)
 
 
 def exit_code(error: Exception) -> int:
@@ -58,40 +60,83 @@ def exit_code(error: Exception) -> int:
 
 
 @contextmanager
-def reported() -> Generator[None]:
-    """Turn whatever goes wrong inside into a message and an exit code."""
-    from edgeless_sim.errors import EdgelessError
+def reported(out: Path | None = None) -> Generator[None]:
+    """Turn whatever goes wrong inside into a message and an exit code.
 
+    *out* is the folder that is written to; it is named if a write fails without saying where.
+    """
     try:
         yield
-    except typer.Exit:
-        raise
-    except EdgelessError as error:
+    except BaseException as raised:  # noqa: BLE001 - the last boundary: no traceback on the screen
+        error = _unwrapped(raised)
+        if isinstance(error, (typer.Exit, SystemExit)):
+            raise error from None
+        code = _complained(error, out)
+        _leave_broken_streams()
+        raise typer.Exit(code) from None
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What is inside of *error*: every nursery puts a group around what ends it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _complained(error: BaseException, out: Path | None) -> int:
+    """Say what happened, if there is anything to say; the exit code."""
+    from edgeless_sim.errors import EdgelessError
+
+    if isinstance(error, EdgelessError):
         complain(f"error: {error}")
-        raise typer.Exit(exit_code(error)) from None
-    except KeyboardInterrupt:
+        return exit_code(error)
+    if isinstance(error, KeyboardInterrupt):
         complain("interrupted")
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    except BrokenPipeError:
-        # Who read our output has gone; nothing more can be said there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(Exit.FAILED) from None
-    except Exception as bug:  # noqa: BLE001 - the last boundary: the user must not see a traceback
-        complain(_bug_text(bug))
-        raise typer.Exit(Exit.BUG) from None
+        return Exit.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # Who read our output has gone, and that is how `head` works.
+        return Exit.FAILED
+    if isinstance(error, OSError):
+        complain(f"error: {_place(error, out)}: {error.strerror or error}")
+        return Exit.FAILED
+    complain(_bug_text(error))
+    return Exit.BUG
 
 
-def _bug_text(bug: Exception) -> str:
-    while isinstance(bug, ExceptionGroup) and len(bug.exceptions) == 1:
-        bug = bug.exceptions[0]
+def _place(error: OSError, out: Path | None) -> str:
+    """What could not be read or written; the error of a full disk does not say it."""
+    if error.filename is not None:
+        return str(error.filename)
+    if _leave_broken_streams() or out is None:
+        return "standard output"
+    return str(out)
+
+
+def _leave_broken_streams() -> bool:
+    """Whether output waits that cannot be written; it is dropped, or the end would complain."""
+    broken = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            broken = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return broken
+
+
+def _bug_text(bug: BaseException) -> str:
     command = shlex.join(["edgeless-sim", *sys.argv[1:]])
     text = f"{command}\n\n{''.join(traceback.format_exception(bug))}"
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="edgeless-sim-bug-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="edgeless-sim-bug-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        kept = f"traceback in {file.name}"
+    except OSError as cause:
+        kept = f"the traceback could not be kept: {cause.strerror}"
     first = str(bug).partition("\n")[0][:200]
     return (
         f"this is a bug of edgeless-sim: {type(bug).__name__}: {first};"
-        f" traceback in {file.name}; repeat with: {command}"
+        f" {kept}; repeat with: {command}"
     )

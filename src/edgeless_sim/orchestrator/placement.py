@@ -10,11 +10,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import accumulate
 from random import Random
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.ids import NodeId
-from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.model.names import clipped, quoted, suggestion
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.orchestrator.view import ComponentView, DomainView, NodeView
 
@@ -24,16 +24,19 @@ __all__ = [
     "RoundRobinPlacement",
     "compute_weight",
     "create_strategy",
+    "strategy_fault",
+    "wants_components",
 ]
 
 _GROUP: Final = "edgeless.strategies"
 
 
 class PlacementStrategy(Protocol):
-    """Chooses among feasible nodes."""
+    """Chooses among feasible nodes.
 
-    wants_components: bool
-    """Whether the view must list the components, too; that costs time in large domains."""
+    A class attribute ``wants_components = False`` says that the view need not list the components,
+    which costs time in large domains.
+    """
 
     def choose(
         self,
@@ -44,6 +47,11 @@ class PlacementStrategy(Protocol):
     ) -> NodeId:
         """Pick one of *feasible*, which is never empty and is sorted by node_id."""
         ...
+
+
+def wants_components(strategy: PlacementStrategy) -> bool:
+    """Whether the view that *strategy* gets must list the components; True unless it says no."""
+    return bool(getattr(strategy, "wants_components", True))
 
 
 def compute_weight(capabilities: NodeCapabilities) -> float:
@@ -98,23 +106,53 @@ class RoundRobinPlacement:
 
 
 def create_strategy(name: str) -> PlacementStrategy:
-    """The strategy called *name*; raise `SettingsError` if there is none."""
+    """The strategy called *name*; raise `SettingsError` if there is none that can be made."""
+    made_of = _strategy_class(name)
+    try:
+        return cast(PlacementStrategy, made_of())
+    except (Exception, SystemExit) as fault:
+        raise _unusable(name, fault) from fault
+
+
+def strategy_fault(name: str) -> str | None:
+    """Why `create_strategy` would refuse *name*; None if it would not.
+
+    A strategy is imported and made to see that, with all that its module does then.
+    """
+    try:
+        create_strategy(name)
+    except SettingsError as fault:
+        return str(fault)
+    return None
+
+
+def _strategy_class(name: str) -> type:
+    found = _found(name)
+    # Any function of any module could be named; only what can be a strategy is ever called.
+    if not isinstance(found, type) or not callable(getattr(found, "choose", None)):
+        raise SettingsError(
+            f"orchestration strategy {quoted(name)} is no class with a method choose()"
+        )
+    return found
+
+
+def _found(name: str) -> object:
     known = {point.name: point for point in entry_points(group=_GROUP)}
-    if name in known:
-        return cast(PlacementStrategy, known[name].load()())
     module_name, colon, class_name = name.partition(":")
-    if not colon:
+    if name not in known and not colon:
         raise SettingsError(
             f"orchestration strategy {quoted(name)} is not known: one of "
             f"{', '.join(sorted(known))}, or module:Class{suggestion(name, known)}"
         )
-    return _load(module_name, class_name)
-
-
-def _load(module_name: str, class_name: str) -> PlacementStrategy:
     try:
-        made: Any = getattr(import_module(module_name), class_name)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        where = quoted(f"{module_name}:{class_name}")
-        raise SettingsError(f"orchestration strategy {where}: {error}") from error
-    return cast(PlacementStrategy, made)
+        if name in known:
+            return known[name].load()
+        return getattr(import_module(module_name), class_name)
+    except (Exception, SystemExit) as fault:
+        raise _unusable(name, fault) from fault
+
+
+def _unusable(name: str, fault: BaseException) -> SettingsError:
+    return SettingsError(
+        clipped(f"orchestration strategy {quoted(name)}: {type(fault).__name__}: {fault}")
+    )

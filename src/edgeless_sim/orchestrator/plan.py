@@ -17,7 +17,7 @@ from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.domain_state import DomainState
-from edgeless_sim.orchestrator.placement import PlacementStrategy
+from edgeless_sim.orchestrator.placement import PlacementStrategy, wants_components
 from edgeless_sim.orchestrator.records import Component, Node, Request
 from edgeless_sim.orchestrator.requirements import (
     explained,
@@ -198,7 +198,7 @@ def _plan_placement(
             return Hold(component.logical_id, str(component.refusal)[:300], retry=True)
         return Hold(component.logical_id, why, retry=bool(component.tried))
     strategy = judge.strategy
-    view = state.view(components=strategy.wants_components)
+    view = state.view(components=wants_components(strategy))
     chosen = strategy.choose(candidates, component.view(""), view, dice)
     node = state.nodes.get(chosen)
     if node is None or chosen in component.tried or infeasible_reason(component.needs, node.view):

@@ -7,7 +7,6 @@ Not here: what an author writes against (`python_function`).
 
 import inspect
 import sys
-from asyncio import CancelledError
 from collections.abc import Callable, Generator
 from hashlib import sha256
 from pathlib import Path
@@ -42,9 +41,6 @@ from edgeless_sim.runtimes.python_function import (
 
 __all__ = ["CallError", "Edgeless", "PythonFunction", "PythonInstance", "PythonRuntime"]
 
-#: Everything that a function's own code may raise. Of the two that are no `Exception`, one would
-#: end the process and the other the task that happens to drive it. Ctrl-C is not the function's.
-_FAULTS: Final = (Exception, SystemExit, CancelledError)
 _FILE_BYTES_MAX: Final = 1 << 20
 _MODULES_MAX: Final = 256
 _WORDS_BYTES_MAX: Final = 600
@@ -93,7 +89,8 @@ class PythonInstance:
         if steps is not None:
             try:
                 steps.close()
-            except _FAULTS:
+            except BaseException as fault:  # noqa: BLE001 - see `_theirs`
+                _theirs(fault)
                 # The instance is gone; what its code has to say about that concerns nobody.
                 return
 
@@ -102,7 +99,8 @@ class PythonInstance:
         outputs = self._outputs = self._function.edgeless.begin_segment()
         try:
             return run()
-        except _FAULTS as fault:
+        except BaseException as fault:  # noqa: BLE001 - see `_theirs`
+            _theirs(fault)
             self._function.edgeless.take_call()
             if isinstance(fault, CallError) and self._kind == GuestEventKind.CALL:
                 self._steps = None
@@ -195,7 +193,8 @@ class PythonRuntime:
             raise BadCodeError(clipped(f"{class_name}.service: {cause}")) from None
         try:
             function = made()
-        except _FAULTS as fault:
+        except BaseException as fault:  # noqa: BLE001 - see `_theirs`
+            _theirs(fault)
             raise BadCodeError(_described(fault, filename)) from None
         # The function's own draws must not change how long its events take.
         service_dice = Random(dice.getrandbits(128))  # noqa: S311 - repeatable, not secret
@@ -236,6 +235,16 @@ class PythonRuntime:
         return module
 
 
+def _theirs(fault: BaseException) -> None:
+    """Raise *fault* again if it is Ctrl-C, which is not the function's; all else is.
+
+    Of what is no `Exception`, ``SystemExit`` would end the process, ``CancelledError`` the task
+    that happens to drive the function, and anything else would pass every boundary.
+    """
+    if isinstance(fault, KeyboardInterrupt):
+        raise fault
+
+
 def _executed(name: str, path: Path, source: bytes) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -248,8 +257,9 @@ def _executed(name: str, path: Path, source: bytes) -> ModuleType:
         _forget(module)
         line = fault.lineno if fault.filename == str(path) else None
         raise BadCodeError(_described(fault, str(path), line)) from None
-    except _FAULTS as fault:
+    except BaseException as fault:  # noqa: BLE001 - see `_theirs`
         _forget(module)
+        _theirs(fault)
         raise BadCodeError(_described(fault, str(path))) from None
     return module
 
@@ -287,7 +297,8 @@ def _described(fault: BaseException, filename: str, line: int | None = None) -> 
     try:
         # The first argument of a SyntaxError is its message without the place.
         words = str(fault.args[0]) if isinstance(fault, SyntaxError) else str(fault)
-    except _FAULTS:
+    except BaseException as silent:  # noqa: BLE001 - see `_theirs`
+        _theirs(silent)
         words = "(no message)"
     raised = _line_in(fault.__traceback__, filename)
     number = line if raised is None else raised
