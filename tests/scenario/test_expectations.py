@@ -123,3 +123,41 @@ def test_an_expectation_with_a_time_is_judged_then(tmp_path: Path) -> None:
 
 def test_a_run_without_expectations_is_inconclusive(tmp_path: Path) -> None:
     assert run(tmp_path, "").verdict is Verdict.INCONCLUSIVE
+
+
+def test_events_that_wait_for_a_slow_function_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "slow.json").write_text(
+        '{"functions": [{"name": "f", "class_specification": {"id": "m", "function_type":'
+        ' "MODELLED", "version": "1", "outputs": []}, "output_mapping": {}, "annotations":'
+        ' {"init-payload": "service=c(5000)"}}], "resources": [], "annotations": {}}'
+    )
+    text = """
+name = "x"
+duration = "20s"
+[[domain]]
+name = "edge"
+nodes = [{runtimes = ["MODELLED"]}]
+[[step]]
+at = "1s"
+do = "start_workflow"
+file = "slow.json"
+as = "w"
+[[step]]
+at = "2s"
+do = "send"
+to = "w/f"
+payload = "x"
+count = 8
+every = "1ms"
+[[expect]]
+what = "losses_explained"
+"""
+    (judgement,) = run_scenario(parse_scenario(text.encode(), folder=tmp_path)).judgements
+    assert judgement.holds, judgement.found
+
+
+def test_a_jitter_without_a_latency_delays(tmp_path: Path) -> None:
+    step = '[[step]]\nat = "2s"\ndo = "degrade"\njitter = "50ms"\n'
+    expectation = f'{WITHIN}within = "6ms"\nshare = 0.9'
+    outcome = run(tmp_path, step, expectation)
+    assert outcome.verdict is Verdict.FAILED, "it ran to its end, and the events took longer"

@@ -137,6 +137,8 @@ def test_a_wrong_step_is_refused(folder: Path, more: str, reason: str) -> None:
         ('what = "events_handled"\nworkflow = "w"\nmin = 3\nmax = 2', "min = 3 is more than"),
         ('what = "file_contains"\nfile = "f"', "one of 'text', 'lines_min' is needed"),
         ('what = "file_contains"\nfile = "f"\ntext = ""\nnode = "x/0"', "unknown node 'x/0'"),
+        ('what = "events_handled"\nworkflow = "w"\nmin = 3\nexactly = 3', "remove 'min'"),
+        ('what = "losses_max"\ncount = 1\ncause = "partitoin"', "did you mean 'partition'?"),
         ('what = "no_losses"\nat = "11s"', "the run ends before that, at 10s"),
         ('what = "all_components_running"\nafter = "5s"\nwithin = "6s"', "beyond the end"),
         ('what = "no_loss"', "did you mean 'no_losses'?"),
@@ -173,3 +175,16 @@ def test_what_happens_after_the_end_is_a_warning(folder: Path) -> None:
     warnings = parse(folder, more).warnings
     assert "step[0].heal_after: the run ends before that" in warnings
     assert len([w for w in warnings if "inconclusive" in w]) == 2
+
+
+def test_a_jitter_above_the_latency_is_refused_with_its_place(folder: Path) -> None:
+    more = '[network]\nlatency = "1ms"\njitter = "2ms"\n'
+    text = refusal(folder, more)
+    assert "network.jitter: more than the latency, 1ms: raise 'latency' to 2ms" in text
+    link = '[[network.link]]\nbetween = ["edge", "con"]\njitter = "2ms"\n'
+    assert "network.link[0].jitter: more than the latency" in refusal(folder, link)
+
+
+def test_a_cause_of_a_refused_output_is_known(folder: Path) -> None:
+    more = '[[expect]]\nwhat = "losses_max"\ncount = 1\ncause = "cast: the payload is larger"\n'
+    assert len(parse(folder, more).expectations) == 1

@@ -96,3 +96,12 @@ def test_what_a_dead_instance_was_doing_is_unexplained_until_it_is_dropped() -> 
     assert seen.unexplained(before_ns=1_000) == 1
     seen.read([(20, "drop", 1, 10, "node crashed")])
     assert seen.unexplained(before_ns=1_000) == 0
+
+
+def test_what_waits_in_a_living_queue_is_explained_until_its_instance_dies() -> None:
+    seen = observer((10, "send", 1, 99, 10, 1, 5), (20, "recv", 1, 10))
+    assert seen.unexplained(before_ns=1_000) == 0
+    seen.read([(30, "fault", "crash", "edge/0")])
+    assert seen.unexplained(before_ns=1_000) == 1
+    seen.read([(30, "drop", 1, 10, "node crashed")])
+    assert seen.unexplained(before_ns=1_000) == 0

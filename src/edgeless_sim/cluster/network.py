@@ -89,12 +89,16 @@ class NetworkHandle:
     def delay(
         self, extra_ns: int, jitter_ns: int = 0, a: Sequence[str] = (), b: Sequence[str] = ()
     ) -> Fault:
-        """Frames between *a* and *b* take *extra_ns* more, plus or minus *jitter_ns*."""
+        """Frames between *a* and *b* take *extra_ns* more, plus or minus *jitter_ns*.
+
+        Nothing becomes faster: with a *jitter_ns* above *extra_ns*, *jitter_ns* is the mean delay
+        and frames take between nothing and twice that more.
+        """
         if not self._ordered:
             # Frames of one link never overtake one another, not even when the delay is healed.
             self.memory.install(fifo())
             self._ordered = True
-        rule = between(latency(extra_ns, jitter_ns), _link_between(a, b))
+        rule = between(latency(max(extra_ns, jitter_ns), jitter_ns), _link_between(a, b))
         return self._install(rule, f"delay {extra_ns / 1e6:g} ms", a, b)
 
     def heal_all(self) -> None:

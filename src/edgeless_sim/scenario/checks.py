@@ -13,7 +13,7 @@ from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario import steps as do
-from edgeless_sim.scenario.model import Scenario
+from edgeless_sim.scenario.model import Link, Network, Scenario
 from edgeless_sim.scenario.toml_places import TomlPath
 from edgeless_sim.scenario.units import duration_text
 
@@ -38,7 +38,9 @@ def scenario_faults(
     for place, world in enumerate(scenario.worlds):
         if world not in _WORLDS:
             yield ("worlds", place), _unknown("world", world, _WORLDS)
+    yield from _jitter_faults(("network",), scenario.network)
     for place, link in enumerate(scenario.network.link):
+        yield from _jitter_faults(("network", "link", place), link)
         for side, name in enumerate(link.between):
             yield from known.side(("network", "link", place, "between", side), name)
     for place, step in enumerate(scenario.steps):
@@ -150,6 +152,13 @@ def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
         yield ("domain",), f"{total} nodes, at most {NODES_MAX}"
 
 
+def _jitter_faults(path: TomlPath, link: Network | Link) -> Iterator[ScenarioFault]:
+    if link.jitter > link.latency:
+        jitter, latency = duration_text(link.jitter), duration_text(link.latency)
+        remedy = f"raise 'latency' to {jitter}, or lower 'jitter'"
+        yield (*path, "jitter"), f"more than the latency, {latency}: {remedy}"
+
+
 def _step_faults(
     path: TomlPath, step: do.Step, scenario: Scenario, known: _Names
 ) -> Iterator[ScenarioFault]:
@@ -246,6 +255,10 @@ def _needed_keys(
             yield from _component_on_faults(path, expectation, known)
         case expect.EventsHandled():
             yield from _count_faults(path, expectation)
+        case expect.LossesMax():
+            cause = expectation.cause
+            if cause is not None and not expect.is_cause(cause):
+                yield (*path, "cause"), _unknown("cause", cause, expect.CAUSES)
         case expect.FileContains():
             if expectation.node is not None:
                 yield from known.node((*path, "node"), expectation.node)
@@ -263,6 +276,8 @@ def _count_faults(path: TomlPath, expectation: expect.EventsHandled) -> Iterator
     low, high = expectation.min, expectation.max
     if low is None and high is None and expectation.exactly is None:
         yield path, "one of 'min', 'max', 'exactly' is needed"
+    if expectation.exactly is not None and (low is not None or high is not None):
+        yield (*path, "exactly"), "'exactly' says it all: remove 'min' and 'max'"
     if low is not None and high is not None and low > high:
         yield path, f"min = {low} is more than max = {high}"
 

@@ -4,7 +4,7 @@ Most of them are judged by what the journal told (`observer`); the rest asks the
 here: when they are judged (`runner`).
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from edgeless_sim.scenario.table import Name, Table
 from edgeless_sim.scenario.units import Duration
 
 __all__ = [
+    "CAUSES",
     "AllComponentsRunning",
     "ComponentOn",
     "EventsHandled",
@@ -26,9 +27,46 @@ __all__ = [
     "NoLosses",
     "WorkflowRunning",
     "WorkflowStopped",
+    "is_cause",
 ]
 
+#: Why an event can be lost in a simulated cluster, as the journal has it.
+CAUSES: Final = (
+    "a peer used our name",
+    "a return that nobody waits for",
+    "connection closed",
+    "duplicate",
+    "duplicate or overtaken",
+    "event too large",
+    "loss",
+    "network queue full",
+    "no such instance",
+    "no such peer",
+    "nobody listens",
+    "node crashed",
+    "one-way partition",
+    "partition",
+    "queue full",
+    "target not placed",
+    "the caller has given up",
+    "the channel is not mapped",
+    "the function has failed",
+    "the instance was stopped",
+    "the resource did not start",
+    "the sender has stopped",
+)
+#: What a guest may not send is lost as "cast: the payload is larger than 1 MiB" and the like.
+_OPERATIONS: Final = frozenset(
+    {"call", "call_raw", "cast", "cast_raw", "delayed_cast", "event", "reply", "sync"}
+)
+
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=1 << 53)]
+
+
+def is_cause(text: str) -> bool:
+    """Whether an event can be lost for the cause *text*."""
+    operation, colon, why = text.partition(": ")
+    return text in CAUSES or (operation in _OPERATIONS and bool(colon and why))
 
 
 class ExpectationTable(Table):
@@ -91,7 +129,7 @@ class NoLosses(ExpectationTable):
 
 
 class LossesMax(ExpectationTable):
-    """So many events were lost at most; with a cause, for that cause."""
+    """So many events were lost at most; with a cause, for that one of `CAUSES`."""
 
     what: Literal["losses_max"]
     count: _Count

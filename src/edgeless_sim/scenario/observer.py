@@ -59,10 +59,10 @@ class Observer:
         self._by_instance: dict[int, ComponentTrace] = {}
         self._broken: set[int] = set()
         self._waited: dict[int, int] = {}
-        #: When events were sent that nobody has begun to handle; answers are negative.
+        #: When events were sent that have not arrived; answers are negative.
         self._sent_ns: dict[int, int] = {}
-        #: Who handles an event now.
-        self._handled_by: dict[int, int] = {}
+        #: Who has an event now: in its queue, or in work.
+        self._held_by: dict[int, int] = {}
 
     # -- what it has seen -----------------------------------------------------------------------
 
@@ -94,10 +94,13 @@ class Observer:
         ]
 
     def unexplained(self, before_ns: int) -> int:
-        """How many events, sent before that time, were neither handled nor lost for a reason."""
+        """How many events, sent before that time, have neither arrived nor been dropped.
+
+        What has arrived is explained while its receiver lives: it waits there, or is in work.
+        """
         silent = sum(abs(ns) < before_ns for ns in self._sent_ns.values())
         alive = {number for trace in self._by_instance.values() for number in trace.instances}
-        return silent + sum(number not in alive for number in self._handled_by.values())
+        return silent + sum(number not in alive for number in self._held_by.values())
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -110,8 +113,9 @@ class Observer:
                 is_answer = record[5] > _LAST_OF_WAY_IN
                 sent_ns[record[2]] = -record[0] if is_answer else record[0]
             elif kind == "recv":
-                if sent_ns.get(record[2], 0) < 0:
-                    del sent_ns[record[2]]
+                # Answers have arrived when they are received; casts and calls are held then.
+                if sent_ns.pop(record[2], 0) > 0:
+                    self._held_by[record[2]] = record[3]
             elif kind == "begin":
                 if record[2]:
                     self._begun(record[2], record[3], record[5])
@@ -123,13 +127,13 @@ class Observer:
 
     def _begun(self, serial: int, number: int, waited_ns: int) -> None:
         self._sent_ns.pop(serial, None)
-        self._handled_by[serial] = number
+        self._held_by[serial] = number
         trace = self._by_instance.get(number)
         if trace is not None and trace.within_ns:
             self._waited[serial] = waited_ns
 
     def _ended(self, record: Record) -> None:
-        self._handled_by.pop(record[2], None)
+        self._held_by.pop(record[2], None)
         trace = self._by_instance.get(record[3])
         if trace is None or record[6] != "ok":
             return
@@ -154,7 +158,7 @@ class Observer:
     def _rare(self, kind: str, record: Record) -> None:
         if kind == "drop":
             self.losses[record[4]] += 1
-            for pending in (self._waited, self._sent_ns, self._handled_by):
+            for pending in (self._waited, self._sent_ns, self._held_by):
                 pending.pop(record[2], None)
         elif kind == "def":
             self._define(record[2], record[3], record[4])

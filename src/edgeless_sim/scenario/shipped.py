@@ -26,6 +26,10 @@ def find_scenario(argument: str) -> Path:
     known = known_scenarios()
     if argument in known:
         return known[argument]
+    if path.is_dir():
+        raise UnknownComponentError(
+            "no such scenario", f"{quoted(argument)} has no {SCENARIO_FILE}"
+        )
     hint = suggestion(argument, known) or f"; known: {', '.join(known) or 'none'}"
     raise UnknownComponentError("no such scenario", f"{quoted(argument)}{hint}")
 

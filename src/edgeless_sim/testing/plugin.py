@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 _FIXTURES: Final = ("cluster", "virtual_time")
-_SEED_DEFAULT: Final = 0
 _WORLDS: Final = ("sim",)
 
 
@@ -41,8 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--edgeless-seed",
         type=int,
-        default=_SEED_DEFAULT,
-        help="seed of the cluster fixture, unless a test's marker gives one (default: 0)",
+        default=None,
+        help="seed of the cluster fixture, unless a test's marker gives one "
+        "(default: the scenario's, or 0)",
     )
 
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the fixtures where pytest-asyncio is there to run them."""
     config.addinivalue_line(
         "markers",
-        "edgeless(scenario=PATH, seed=N): which scenario the cluster fixture starts, and its seed",
+        "edgeless(scenario=PATH_OR_NAME, seed=N): what the cluster fixture starts, and its seed",
     )
     if config.pluginmanager.hasplugin("asyncio"):
         from edgeless_sim.testing import fixtures
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(
     """A failing test prints its seed, the command that repeats it, and what happened last."""
     report = yield
     seed = item.stash.get(seed_key, None)
-    if report.failed and call.when == "call" and seed is not None:
+    if report.failed and call.when != "teardown" and seed is not None:
         command = f"pytest {shlex.quote(item.nodeid)} --edgeless-seed {seed}"
         lines = [f"seed {seed}; repeat it with: {command}"]
         tail = item.stash.get(tail_key, None)
