@@ -91,8 +91,12 @@ def test_nodes_are_in_the_order_of_their_numbers() -> None:
 
 def test_the_table_has_what_people_ask() -> None:
     lines = render(summary(), "table").splitlines()
-    assert lines[0] == "component  ran on                  handled  lost  failed    p50    p95    p99"
-    assert lines[1] == "game/ping  edge/10 > edge/9 @0.0s        1     1       1  15 ns  15 ns  15 ns"
+    assert (
+        lines[0] == "component  ran on                  handled  lost  failed    p50    p95    p99"
+    )
+    assert (
+        lines[1] == "game/ping  edge/10 > edge/9 @0.0s        1     1       1  15 ns  15 ns  15 ns"
+    )
     assert "events: 5 sent (answers included), 1 handled, 1 lost, 1 in flight" in lines
     assert "time: 2.000 s simulated in 0.50 s (4 x, 2 events/s)" in lines
     assert "FAIL no_losses(): 1 lost (loss: 1)" in lines

@@ -117,8 +117,8 @@ def check(
 ) -> None:
     """Check files and the files that they name.
 
-    PYTHON functions are loaded: their modules are imported and their classes made. Nothing else
-    runs.
+    PYTHON functions and own strategies are loaded: their modules are imported and their classes
+    made. Nothing else runs.
     """
     with reported():
         from edgeless_sim.cli.check import check_command

@@ -11,6 +11,7 @@ from typing import Final
 from edgeless_sim.cluster.topology import NODES_MAX
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Link, Network, Scenario
@@ -127,7 +128,6 @@ class _Names:
 
 def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
     seen: set[str] = set()
-    strategies = _entry_names("edgeless.strategies")
     classes = {
         "providers": _entry_names("edgeless.resources"),
         "runtimes": _entry_names("edgeless.runtimes"),
@@ -139,8 +139,9 @@ def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
         if domain.name in _RESERVED:
             yield (*path, "name"), f"{quoted(domain.name)} is reserved"
         seen.add(domain.name)
-        if ":" not in domain.strategy and domain.strategy not in strategies:
-            yield (*path, "strategy"), _unknown("strategy", domain.strategy, strategies)
+        fault = _strategy_fault(domain.strategy)
+        if fault is not None:
+            yield (*path, "strategy"), fault
         for group, nodes in enumerate(domain.nodes):
             for key, known in classes.items():
                 for index, name in enumerate(getattr(nodes, key)):
@@ -150,6 +151,13 @@ def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
     total = sum(domain.nodes_total for domain in scenario.domains)
     if total > NODES_MAX:
         yield ("domain",), f"{total} nodes, at most {NODES_MAX}"
+
+
+def _strategy_fault(name: str) -> str | None:
+    if ":" in name:
+        return strategy_fault(name)
+    known = _entry_names("edgeless.strategies")
+    return None if name in known else _unknown("strategy", name, known)
 
 
 def _jitter_faults(path: TomlPath, link: Network | Link) -> Iterator[ScenarioFault]:

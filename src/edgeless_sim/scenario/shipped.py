@@ -16,17 +16,19 @@ def find_scenario(argument: str) -> Path:
     Raise `UnknownComponentError` with the nearest match if there is none.
     """
     path = Path(argument)
+    is_folder = False
     try:
+        is_folder = path.is_dir()
         if (path / SCENARIO_FILE).is_file():
             return path / SCENARIO_FILE
-        if path.exists() and not path.is_dir():
+        if path.exists() and not is_folder:
             return path
     except (OSError, ValueError):  # e.g. a name that is too long, or has a NUL
         pass
     known = known_scenarios()
     if argument in known:
         return known[argument]
-    if path.is_dir():
+    if is_folder:
         raise UnknownComponentError(
             "no such scenario", f"{quoted(argument)} has no {SCENARIO_FILE}"
         )

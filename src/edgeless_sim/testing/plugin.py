@@ -26,6 +26,8 @@ __all__ = [
 
 _FIXTURES: Final = ("cluster", "virtual_time")
 _WORLDS: Final = ("sim",)
+#: A test that waits for what never comes must end: a week of virtual time.
+_CEILING_S: Final = 7 * 24 * 3600
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +89,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
         return {"asyncio": asyncio.new_event_loop}
     from edgeless_sim.kernel.loop import VirtualTimeLoop
 
-    return {"virtual": VirtualTimeLoop}
+    return {"virtual": lambda: VirtualTimeLoop(ceiling_s=_CEILING_S)}
 
 
 @pytest.hookimpl(wrapper=True)
