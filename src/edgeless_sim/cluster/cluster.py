@@ -356,8 +356,8 @@ def _virtual_loop() -> VirtualTimeLoop:
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualTimeLoop):
         raise SettingsError(
-            "a simulated cluster needs the virtual loop: use edgeless_sim.kernel.run(main), "
-            "or the cluster fixture of the pytest plugin"
+            "a simulated cluster needs the virtual loop: use edgeless_sim.kernel.run(main), or "
+            "the cluster fixture of the pytest plugin in a test that is `async def`"
         )
     return loop
 

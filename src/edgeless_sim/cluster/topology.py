@@ -14,7 +14,7 @@ from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
 
-NODES_MAX: Final = 1_000_000
+NODES_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)

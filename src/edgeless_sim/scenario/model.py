@@ -30,7 +30,7 @@ _PositiveDuration = Annotated[Duration, Field(gt=0)]
 class NodeTable(Table):
     """``[[domain.nodes]]``: nodes of one kind."""
 
-    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    count: Annotated[int, Field(ge=1, le=100_000)] = 1
     labels: Texts = ()
     cpus: Annotated[int, Field(ge=1, le=CPUS_MAX)] = 1
     clock_mhz: Annotated[float, Field(ge=0, le=CLOCK_MHZ_MAX)] = 3000.0
