@@ -4,7 +4,7 @@ import pytest
 
 from edgeless_sim.cluster.cluster import open_topology
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
-from edgeless_sim.errors import UnreachableError
+from edgeless_sim.errors import SettingsError, UnreachableError
 from edgeless_sim.kernel import run
 
 
@@ -19,3 +19,8 @@ def test_a_network_that_loses_everything_is_named_as_the_reason() -> None:
 
     with pytest.raises(UnreachableError, match=r"edge/0, .* and 2 more\. Is the network too lossy"):
         run(main)
+
+
+def test_a_jitter_above_the_latency_is_refused_and_not_cut() -> None:
+    with pytest.raises(SettingsError, match="jitter of 2 ns is not between 0 and the latency of 1"):
+        LinkTopology(latency_ns=1, jitter_ns=2)

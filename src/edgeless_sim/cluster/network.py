@@ -150,7 +150,7 @@ class NetworkHandle:
 def _rules_of(link: LinkTopology) -> list[Rule]:
     rules: list[Rule] = []
     if link.latency_ns:
-        rules.append(latency(link.latency_ns, min(link.jitter_ns, link.latency_ns)))
+        rules.append(latency(link.latency_ns, link.jitter_ns))
     if link.loss:
         rules.append(loss(link.loss))
     if link.bandwidth_bytes_per_s is not None:

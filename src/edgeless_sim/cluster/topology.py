@@ -75,6 +75,13 @@ class LinkTopology:
     loss: float = 0.0
     bandwidth_bytes_per_s: int | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.jitter_ns <= self.latency_ns:
+            raise SettingsError(
+                f"a jitter of {self.jitter_ns} ns is not between 0 and the latency of "
+                f"{self.latency_ns} ns"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
