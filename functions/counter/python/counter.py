@@ -29,6 +29,6 @@ class Counter(PythonFunction):
 
 def number_of(text):
     """Return the number of 32 bits in *text*, or None."""
-    if text is None or not re.fullmatch(r"[+-]?[0-9]+", text):
+    if text is None or not re.fullmatch(r"[+-]?0*[0-9]{1,10}", text):
         return None
     return int(text) if -(2**31) <= int(text) < 2**31 else None

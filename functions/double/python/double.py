@@ -15,7 +15,7 @@ class Double(PythonFunction):
     def handle_cast(self, source, message):
         """Take a number."""
         self.edgeless.log(f"double: cast with {message}")
-        if re.fullmatch(r"[+-]?[0-9]+", message) and -(2**31) <= int(message) < 2**31:
+        if re.fullmatch(r"[+-]?0*[0-9]{1,10}", message) and -(2**31) <= int(message) < 2**31:
             wrapped = (2 * int(message) + 2**31) % 2**32 - 2**31
             self.edgeless.cast("result", str(wrapped))
 

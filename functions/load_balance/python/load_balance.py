@@ -1,5 +1,7 @@
 """Casts messages to ``out1``, ``out2``, ... in turn, to be put in front of equal functions."""
 
+import re
+
 from edgeless_sim import CallError, PythonFunction
 
 
@@ -10,7 +12,7 @@ class LoadBalance(PythonFunction):
         """Begin; without outputs, everything is dropped."""
         pairs = [pair.split("=") for pair in (payload or "").split(",") if "=" in pair]
         text = {pair[0]: pair[1] for pair in pairs}.get("num_outputs", "")
-        self.outputs = int(text) if text.isdecimal() and text.isascii() else 0
+        self.outputs = int(text) if re.fullmatch(r"[0-9]{1,19}", text) else 0
         self.last = 0
 
     def handle_cast(self, source, message):

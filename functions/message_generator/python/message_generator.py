@@ -1,5 +1,6 @@
 """Casts a numbered message to ``output`` once per period."""
 
+import re
 from uuid import UUID
 
 from edgeless_sim import PythonFunction
@@ -15,7 +16,7 @@ class MessageGenerator(PythonFunction):
         pairs = [pair.split("=") for pair in (payload or "").split(",") if "=" in pair]
         arguments = {pair[0]: pair[1] for pair in pairs}
         period = arguments.get("period", "")
-        is_number = period.isdecimal() and period.isascii() and int(period) < 2**64
+        is_number = re.fullmatch(r"[0-9]{1,20}", period) and int(period) < 2**64
         self.period_ms = int(period) if is_number else PERIOD_MS_DEFAULT
         self.count = 0
         self.edgeless.cast("self", arguments.get("message", "hello world"))
