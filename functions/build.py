@@ -74,13 +74,13 @@ RUST_FLAGS: Final = (
     "-Ctarget-feature=+bulk-memory,+mutable-globals,+nontrapping-fptoint",
     "-Dwarnings",
     # Nothing of the machine enters: where a panic happened is told relative to this folder.
-    f"--remap-path-prefix={FOLDER}=.",
+    f"--remap-path-prefix={FOLDER}=",
 )
 RUST_MODULE_FLAGS: Final = (
     "--crate-type=cdylib",
     "-Clto=fat",
     "-Cstrip=symbols",
-    # The stack is below the static data. Code that formats floating-point numbers takes 2 KiB.
+    # Below the static data, as in C; the standard library takes more of it than C does.
     "-Clink-arg=-zstack-size=32768",
 )
 RUST_INSTALL: Final = "Debian 12: apt install rustc libstd-rust-dev-wasm32 lld-14"

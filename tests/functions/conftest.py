@@ -8,6 +8,7 @@ keeps to the ABI; the run-times have tests of their own.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,11 +29,8 @@ from edgeless_sim.model.function import (
 )
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.runtimes.base import (
-    Call,
     CallRaw,
-    Cast,
     CastRaw,
-    DelayedCast,
     Done,
     Failed,
     FunctionInstance,
@@ -41,7 +39,6 @@ from edgeless_sim.runtimes.base import (
     GuestEventKind,
     Log,
     RuntimeSettings,
-    Sync,
 )
 from edgeless_sim.runtimes.python import PythonRuntime
 from edgeless_sim.runtimes.wasm.runtime import WasmRuntime
@@ -54,19 +51,14 @@ OWN_NODE: Final = b"N" * 16
 OWN_COMPONENT: Final = b"C" * 16
 PID: Final = InstanceId(NodeId(UUID(bytes=OWN_NODE)), FunctionId(UUID(bytes=OWN_COMPONENT)))
 
-KINDS: Final[dict[type, str]] = {
-    **{Call: "call", CallRaw: "call_raw", Cast: "cast", CastRaw: "cast_raw"},
-    **{DelayedCast: "delayed_cast", Log: "log", Sync: "sync"},
-}
-
 Output: TypeAlias = tuple[object, ...]
 #: Tests that look into a guest's memory know which of the two they got.
 Loader: TypeAlias = Callable[[str], Any]
 
 SEQUENCE: Final = "in EDGELESS's sequence"
 PLATFORM: Final = "on the platform"
-LANGUAGES: Final = ("c", "rust", "python")
 HOSTS: Final = {"c": (SEQUENCE, PLATFORM), "rust": (SEQUENCE, PLATFORM), "python": (PLATFORM,)}
+LANGUAGES: Final = tuple(HOSTS)
 
 
 class Recorder:
@@ -244,23 +236,19 @@ class PlatformGuest(Recorder):
         self._log_targets = log_targets
 
     def init(self, payload: str | None = None, state: str | None = None) -> list[Output]:
-        """See `Guest.init`."""
         self._handled(GuestEvent(GuestEventKind.INIT, payload=payload, state=state))
         return self._taken()
 
     def cast(self, message: str) -> list[Output]:
-        """See `Guest.cast`."""
         self._handled(GuestEvent(GuestEventKind.CAST, NODE + COMPONENT, message))
         return self._taken()
 
     def call(self, message: str) -> tuple[int, str]:
-        """See `Guest.call`."""
         reply = self._handled(GuestEvent(GuestEventKind.CALL, NODE + COMPONENT, message))
         assert reply is not None
         return int(reply.kind), reply.payload or ""
 
     def stop(self) -> list[Output]:
-        """See `Guest.stop`."""
         self._handled(GuestEvent(GuestEventKind.STOP))
         return self._taken()
 
@@ -287,7 +275,9 @@ class PlatformGuest(Recorder):
             fields += (output.message,)
         elif isinstance(output, CastRaw | CallRaw):
             fields = (output.target[:16], output.target[16:], output.payload)
-        return (KINDS[type(output)], *fields)
+        # E.g. DelayedCast -> delayed_cast.
+        kind = re.sub("(?<!^)(?=[A-Z])", "_", type(output).__name__).lower()
+        return (kind, *fields)
 
 
 # ---- Which functions there are, and in which ways they run. ----
@@ -309,11 +299,6 @@ def ways(*names: str) -> list[str]:
 
 
 NAMES: Final = [path.parent.name for path in FUNCTIONS.glob("*/function.json")]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known with which tests say which functions they are about."""
-    config.addinivalue_line("markers", "function(*names): run with each way there is to run them")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -391,9 +376,9 @@ def platform() -> Iterator[Callable[[str, str], PlatformGuest]]:
 
 
 @pytest.fixture
-def start(engine: wasmtime.Engine) -> Callable[[Path], Guest]:
+def start_module(engine: wasmtime.Engine) -> Callable[[wasmtime.Module], Guest]:
     """Makes an instance of any module, entered as EDGELESS's node does it."""
-    return lambda path: Guest(engine, wasmtime.Module(engine, path.read_bytes()))
+    return lambda module: Guest(engine, module)
 
 
 @pytest.fixture

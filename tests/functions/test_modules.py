@@ -330,31 +330,6 @@ def resident_bytes(memory: bytes) -> int:
     return 4096 * sum(any(block) for block in blocks)
 
 
-@pytest.mark.parametrize("name", ["noop", "relay", "spin", "system_test"])
-def test_a_payload_of_one_mebibyte_is_handled_again_in_the_same_memory(
-    load: Loader, name: str
-) -> None:
-    guest = load(name)
-    guest.init()
-    payload = "x" * MIB
-    outputs = guest.cast(payload)
-    assert any(str(output[-1]).endswith(payload) for output in outputs)
-    pages = guest.pages
-    for _ in range(20):
-        assert guest.cast(payload) == outputs
-    assert guest.pages == pages <= 34
-
-
-def test_replies_to_a_guest_do_not_add_up(load: Loader) -> None:
-    guest = load("relay")
-    guest.init()
-    reply = b"r" * MIB
-    for _ in range(20):
-        guest.answers.append((1, reply))
-        assert guest.call("again") == (1, reply.decode())
-    assert guest.pages == 17
-
-
 def test_what_is_kept_from_init_survives_large_events(load: Loader) -> None:
     guest = load("single_trigger")
     guest.init("message=kept,delay_ms=1")

@@ -25,11 +25,13 @@ impl<T> State<T> {
     }
 
     /// Puts `value` there, in place of what was.
+    #[track_caller]
     pub fn set(&self, value: T) {
         *self.place() = Some(value);
     }
 
     /// Runs `use_it` on the value. Panics if there is none, or within another `with` on it.
+    #[track_caller]
     pub fn with<R>(&self, use_it: impl FnOnce(&mut T) -> R) -> R {
         match self.place().as_mut() {
             Some(value) => use_it(value),
@@ -37,6 +39,7 @@ impl<T> State<T> {
         }
     }
 
+    #[track_caller]
     fn place(&self) -> std::sync::MutexGuard<'_, Option<T>> {
         match self.0.try_lock() {
             Ok(place) => place,
