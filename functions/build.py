@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -178,10 +179,15 @@ def _build_rust(wanted: Sequence[Variant], place: Path) -> None:
     library = place / "libedgeless_function.rlib"
     sdk = ["--crate-name=edgeless_function", "--crate-type=rlib", "-o", str(library)]
     _run([compiler, *RUST_FLAGS, *sdk, "sdk/rust/src/lib.rs"])
-    for variant in wanted:
+
+    def build_module(variant: Variant) -> None:
         module = [f"--crate-name={variant.name}", f"--extern=edgeless_function={library}"]
         module += ["-o", str(_output(variant, place)), f"{variant.folder}/src/lib.rs"]
         _run([compiler, *RUST_FLAGS, *RUST_MODULE_FLAGS, *module])
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for _ in pool.map(build_module, wanted):
+            pass
 
 
 def _output(variant: Variant, place: Path) -> Path:

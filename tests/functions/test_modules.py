@@ -11,7 +11,7 @@ import pytest
 import wasmtime
 
 if TYPE_CHECKING:
-    from tests.functions.conftest import Loader
+    from tests.functions.conftest import Loader, PlatformGuest
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 #: Formatting and reading floating-point numbers is most of what a large one in Rust is.
@@ -19,7 +19,7 @@ MODULE_BYTES_MAX = {"c": 20_000, "rust": 80_000}
 NOOP_BYTES_MAX = 20_000
 PAGES_MAX = {"c": 1, "rust": 2}
 RESIDENT_BYTES_MAX = 40 << 10
-EVENTS = 20_000
+REPETITIONS = 20_000
 MIB = 1 << 20
 
 #: What the modules in C import.
@@ -118,35 +118,15 @@ OUTPUTS = {
 #: Not EDGELESS's: for tests of the platform.
 OURS = {"relay", "spin", "trap"}
 
-#: What makes functions do most; without it, nothing and `MESSAGES`.
-INITS = {
-    "bench_mapreduce": "is_first=true,outputs=0:1,use_base64=true",
-    "bench_process": "forward=true,fibonacci=200",
-    "filter_in_range": "0,10",
-    "http_write_number": "a.test:80",
-    "load_balance": "num_outputs=3",
-    "matrix_mul": "matrix_size=4,is_first=true,is_last=true",
-    "moving_avg": "50",
-    "trigger": "out_type=rand_vec,size=50,use_base64=true,arrival=e(100)",
-    "vector_mul": "input_size=4",
-}
-REQUEST = (
-    '{"method":"Post","protocol":"Unknown","host":"a","path":"/read_number","body":[49,50],'
-    '"headers":{"accept":"*/*"}}'
-)
-MESSAGES = {
-    "bench_mapreduce": ["P4AAAEAAAAA="],
-    "check_temperature": ['{"ComSubscribeEvent":[54,50,46,53]}'],
-    "http_extractor": [REQUEST],
-    "http_processor": [REQUEST],
-    "http_read_number": [REQUEST],
-    "trigger": ["", "7"],
-    "vector_mul": ["7,1.25,0.1,3e-3,-7"],
-}
-MESSAGES_OF_OTHERS = [",".join(["7"] * 101), "7", "wakeup"]
+#: What makes each function do its work: an init-payload, and messages. "" is for all others.
+EVENTS = json.loads((FUNCTIONS / "events.json").read_text())
+#: Far more than they cost; what costs more is a mistake, or for doing it.
+FUEL_MAX = {"c": 10_000, "rust": 40_000}
+FUEL_MAX_OF_WORKERS = 150_000
+WORKERS = {"bench_mapreduce", "bench_process", "matrix_mul", "trigger", "vector_mul"}
 
 #: Enters a guest again and again, as a host does, without leaving WebAssembly: from Python,
-#: EVENTS events of every function would take minutes.
+#: thousands of events of every function would take minutes.
 DRIVER = """
 (module
   (import "guest" "memory" (memory $guest 0))
@@ -314,14 +294,34 @@ def test_memory_does_not_grow_with_the_number_of_events(
     assert isinstance(run, wasmtime.Func)
     assert isinstance(memory, wasmtime.Memory)
     assert isinstance(init, wasmtime.Func)
-    payload = INITS.get(name, "").encode()
+    events = EVENTS.get(name, EVENTS[""])
+    payload = events["init"].encode()
     message.write(store, payload, 0)
     init(store, len(payload))
-    for text in MESSAGES.get(name, MESSAGES_OF_OTHERS):
+    for text in events["messages"]:
         message.write(store, text.encode(), 0)
-        run(store, EVENTS, len(text))
+        run(store, REPETITIONS, len(text))
     assert memory.size(store) <= PAGES_MAX[language]
     assert resident_bytes(bytes(memory.read(store))) <= RESIDENT_BYTES_MAX
+
+
+def test_an_event_costs_little_fuel_and_the_same_every_time(
+    platform: Callable[[str, str], PlatformGuest], variant: tuple[str, str]
+) -> None:
+    name, language = variant
+    events = EVENTS.get(name, EVENTS[""])
+    guests = [platform(name, language) for _ in range(2)]
+    costs: list[list[int]] = []
+    for guest in guests:
+        guest.answers.extend([(1, b"7")] * 100)
+        guest.init(events["init"])
+        costs.append([])
+        for text in events["messages"] * 2:
+            before = guest.fuel
+            getattr(guest, events.get("handler", "cast"))(text)
+            costs[-1].append(guest.fuel - before)
+    assert costs[0] == costs[1]
+    assert 0 < max(costs[0]) <= (FUEL_MAX_OF_WORKERS if name in WORKERS else FUEL_MAX[language])
 
 
 def resident_bytes(memory: bytes) -> int:
