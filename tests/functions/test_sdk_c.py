@@ -23,8 +23,6 @@ PROBE = """
 #define EDGELESS_FUNCTION_NAME "probe"
 #include "edgeless_text.h"
 
-static edgeless_text kept;
-
 static void handle_init(edgeless_text payload, edgeless_text state) {
     (void)state;
     edgeless_text list = edgeless_argument(payload, TEXT("list"), TEXT(""));
@@ -58,7 +56,30 @@ static edgeless_answer handle_call(edgeless_source source, edgeless_text message
                : edgeless_error();
 }
 
-static void handle_stop(void) { (void)kept; }
+static void handle_stop(void) {}
+"""
+
+
+SMALLEST = """
+#define EDGELESS_FUNCTION_NAME "smallest"
+#include "edgeless.h"
+
+static void handle_init(edgeless_text payload, edgeless_text state) {
+    (void)payload;
+    (void)state;
+}
+
+static void handle_cast(edgeless_source source, edgeless_text message) {
+    (void)source;
+    edgeless_log(EDGELESS_LOG_INFO, message);
+}
+
+static edgeless_answer handle_call(edgeless_source source, edgeless_text message) {
+    (void)source;
+    return edgeless_reply(message);
+}
+
+static void handle_stop(void) {}
 """
 
 
@@ -72,18 +93,22 @@ def _has_compiler() -> bool:
 pytestmark = pytest.mark.skipif(not _has_compiler(), reason="ziglang is not installed")
 
 
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory, engine: wasmtime.Engine) -> wasmtime.Module:
-    """The probe, compiled by a copy of the library's own build."""
-    place = tmp_path_factory.mktemp("probe")
+def compiled_in(place: Path, source: str) -> Path:
+    """Compile *source* with a copy of the library's own build; return the module."""
     (place / "build.py").write_text((FUNCTIONS / "build.py").read_text())
     (place / "sdk").symlink_to(FUNCTIONS / "sdk")
     (place / "probe").mkdir()
     (place / "probe" / "function.json").write_text(json.dumps({"id": "probe"}))
-    (place / "probe" / "probe.c").write_text(PROBE)
+    (place / "probe" / "probe.c").write_text(source)
     command = [sys.executable, str(place / "build.py"), "probe"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return wasmtime.Module(engine, (place / "probe" / "probe.wasm").read_bytes())
+    return place / "probe" / "probe.wasm"
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory, engine: wasmtime.Engine) -> wasmtime.Module:
+    module = compiled_in(tmp_path_factory.mktemp("probe"), PROBE)
+    return wasmtime.Module(engine, module.read_bytes())
 
 
 StartModule = Callable[[wasmtime.Module], "Guest"]
@@ -127,3 +152,7 @@ def test_a_function_knows_itself_and_calls_who_sent_something(
     ]
     assert guest.call("id") == (1, bytes(range(16, 32)).decode())
     assert guest.call("x") == (2, "")
+
+
+def test_what_the_sdk_adds_to_a_function_is_less_than_a_kilobyte(tmp_path: Path) -> None:
+    assert compiled_in(tmp_path, SMALLEST).stat().st_size < 1000

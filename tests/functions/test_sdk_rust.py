@@ -160,6 +160,19 @@ def test_the_sdk_passes_its_own_tests(tmp_path: Path) -> None:
     assert "0 failed" in run([str(tmp_path / "tests")], tmp_path)
 
 
+def test_the_examples_in_the_documentation_of_the_sdk_hold(tmp_path: Path) -> None:
+    assert RUSTC is not None
+    rustdoc = Path(RUSTC).with_name("rustdoc")
+    if not rustdoc.is_file():
+        pytest.skip("no rustdoc beside the compiler")
+    source = str(SDK / "src" / "lib.rs")
+    flags = ["--edition=2021", "--crate-name=edgeless_function"]
+    run([RUSTC, *flags, "--crate-type=rlib", source], tmp_path)
+    extern = ["--extern=edgeless_function=libedgeless_function.rlib", "-L."]
+    said = run([str(rustdoc), "--test", *flags, *extern, source], tmp_path, RUSTC=RUSTC)
+    assert "2 passed; 0 failed" in said
+
+
 @pytest.mark.parametrize("name", ["bench_mapreduce", "bench_process", "trigger"])
 def test_a_function_passes_its_own_tests(tmp_path: Path, name: str) -> None:
     assert RUSTC is not None
