@@ -43,12 +43,12 @@ class Wires:
         *,
         epoch_ns: int = 0,
         now_ns: Callable[[], int] = lambda: 0,
-        home: NodeId = _NIL,
+        home: NodeId | None = None,
     ) -> None:
         self._role = role
         self._epoch_ns = epoch_ns
         self._now_ns = now_ns
-        self._home = home
+        self._home = home or _NIL
         self._made: dict[tuple[str, bool], Wire] = {}
 
     def calling(self, url: str) -> Wire:

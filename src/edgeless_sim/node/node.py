@@ -17,7 +17,7 @@ from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.agent import Agent
 from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
-from edgeless_sim.node.processor import Processor
+from edgeless_sim.node.processor import Processor, RealProcessor
 from edgeless_sim.node.state_store import StateStore
 from edgeless_sim.node.subscriber import NodeSubscriber
 from edgeless_sim.node.telemetry import Telemetry
@@ -45,6 +45,8 @@ class NodeSettings:
     call_timeout_s: float = CALL_TIMEOUT_S
     agent_url: str = ""
     """At which its agent listens; empty = at `url`."""
+    real_time: bool = False
+    """Whether running a function takes the time it takes, or the time that its fuel stands for."""
 
 
 class Node:
@@ -77,9 +79,8 @@ class Node:
             wires=wires,
             wire=wires.serving(settings.url),
         )
-        self.processor = Processor(
-            context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu
-        )
+        kind = RealProcessor if settings.real_time else Processor
+        self.processor = kind(context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu)
         self._load = LoadMeter(context.scheduler, capabilities.num_cpus)
         self.telemetry = Telemetry(context.clock, performance_samples=settings.performance_samples)
         hosting = HostingContext(context, self.plane, self.processor, self.telemetry, states)
