@@ -10,7 +10,7 @@ import typer
 
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "main", "run"]
+__all__ = ["app", "check", "component", "main", "run"]
 
 app = typer.Typer(
     name="edgeless-sim",
@@ -134,6 +134,21 @@ def check(
         from edgeless_sim.cli.check import check_command
 
         check_command(files, quiet=quiet)
+
+
+@app.command(hidden=True)
+def component(
+    kind: Annotated[str, typer.Argument(help="con, orc or node.")],
+    file: Annotated[Path, typer.Argument(help="Its TOML file.")],
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Belongs to a cluster that talks to it by pipes.")
+    ] = False,
+) -> None:
+    """Run one component as this process, until it is told to stop."""
+    with reported():
+        from edgeless_sim.cli.component import component_command
+
+        component_command(kind, file, supervised=supervised)
 
 
 def main() -> None:
