@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
+import typer
+
 from edgeless_sim.cluster.component import run_component
 from edgeless_sim.cluster.component_files import load_component
+from edgeless_sim.report.console import ConsoleReader
 
 __all__ = ["component_command"]
 
 
 def component_command(kind: str, file: Path, *, supervised: bool) -> None:
     """Run it; raise `EdgelessError` if it cannot begin."""
-    run_component(load_component(kind, file), supervised=supervised)
+    settings = load_component(kind, file)
+    run_component(
+        settings,
+        supervised=supervised,
+        reader=None if supervised else ConsoleReader(typer.echo).read,
+        on_ready=None if supervised else lambda: typer.echo(f"{settings.name} is ready"),
+    )
