@@ -10,11 +10,11 @@ import typer
 
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "main", "run"]
+__all__ = ["app", "check", "component", "export", "main", "run"]
 
 app = typer.Typer(
     name="edgeless-sim",
-    help="The EDGELESS platform in one process: run scenarios in virtual time, check files.",
+    help="The EDGELESS platform: run scenarios, in virtual time or over real sockets; check files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Rich help would take twice as long to show.
@@ -58,6 +58,14 @@ def _speed(value: str | None) -> str | None:
     return value
 
 
+_World = Annotated[
+    str, typer.Option(help="sim (virtual time), tcp or grpc (real sockets and processes).")
+]
+_InProcess = Annotated[
+    bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
+]
+
+
 @app.command()
 def run(
     scenario: Annotated[
@@ -67,7 +75,8 @@ def run(
         int | None,
         typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1),
     ] = None,
-    world: Annotated[str, typer.Option(help="Where it runs; this version: sim.")] = "sim",
+    world: _World = "sim",
+    in_process: _InProcess = False,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="As fast as the wall clock.")
     ] = False,
@@ -97,6 +106,7 @@ def run(
                 scenario=scenario,
                 seed=seed,
                 world=world,
+                in_process=in_process,
                 speed=pace,
                 logs=logs,
                 out=out,
@@ -124,6 +134,49 @@ def check(
         from edgeless_sim.cli.check import check_command
 
         check_command(files, quiet=quiet)
+
+
+def _scheme(value: str) -> str:
+    if value not in ("http", "tcp"):
+        raise typer.BadParameter(f"{value!r} is none of http, tcp")
+    return value
+
+
+@app.command()
+def export(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario.toml, a folder with one, or a shipped name.")
+    ],
+    hosts: Annotated[str, typer.Option(help="Names or addresses, separated by commas.")],
+    to: Annotated[Path, typer.Option(help="A new folder for the files.")],
+    scheme: Annotated[
+        str,
+        typer.Option(help="http (EDGELESS's gRPC) or tcp (our own wire).", callback=_scheme),
+    ] = "http",
+    first_port: Annotated[
+        int, typer.Option(help="The first port on each host.", min=1, max=65_535)
+    ] = 7001,
+) -> None:
+    """Write the cluster of a scenario as files of a real deployment, with start commands."""
+    with reported(to):
+        from edgeless_sim.cli.export import export_command
+
+        export_command(scenario, hosts, to, scheme=scheme, first_port=first_port)
+
+
+@app.command(hidden=True)
+def component(
+    kind: Annotated[str, typer.Argument(help="con, orc or node.")],
+    file: Annotated[Path, typer.Argument(help="Its TOML file.")],
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Belongs to a cluster that talks to it by pipes.")
+    ] = False,
+) -> None:
+    """Run one component as this process, until it is told to stop."""
+    with reported():
+        from edgeless_sim.cli.component import component_command
+
+        component_command(kind, file, supervised=supervised)
 
 
 def main() -> None:

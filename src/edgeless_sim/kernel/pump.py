@@ -6,6 +6,7 @@ loop costs ten times one through this queue).
 """
 
 import asyncio
+import time  # noqa: TID251 - real time comes from here; what uvloop calls time is a cached millisecond
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -19,14 +20,14 @@ BATCH: Final = 256
 class PumpedScheduler(TimerQueue):
     """A `TimerQueue` driven by an asyncio or uvloop loop, in real time."""
 
-    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start", "on_bug")
+    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start_ns", "on_bug")
 
     _of_loop: ClassVar["dict[asyncio.AbstractEventLoop, PumpedScheduler]"] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._start = loop.time()
+        self._start_ns = time.monotonic_ns()
         self._pumping = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
@@ -44,10 +45,21 @@ class PumpedScheduler(TimerQueue):
             scheduler = cls._of_loop[loop] = cls(loop)
         return scheduler
 
+    @property
+    def started_ns(self) -> int:
+        """The machine's monotonic clock when the run began: what `begin` takes elsewhere."""
+        return self._start_ns
+
+    def begin(self, started_ns: int) -> None:
+        """Count time from *started_ns*, at which a run of several processes began. Once, before
+        anything is scheduled."""
+        self._start_ns = started_ns
+
     def now_ns(self) -> int:
-        """Nanoseconds of the loop's monotonic clock since this scheduler was made."""
-        self.now = max(self.now, int((self._loop.time() - self._start) * 1e9))
-        return self.now
+        """Nanoseconds of the machine's monotonic clock since the run began."""
+        # It never goes back.
+        self.now = now_ns = time.monotonic_ns() - self._start_ns
+        return now_ns
 
     def call_soon(self, callback: Callback, *args: Any) -> None:
         """See `Scheduler.call_soon`."""
@@ -83,7 +95,7 @@ class PumpedScheduler(TimerQueue):
                 return
             self._alarm.cancel()
         self._alarm_ns = when_ns
-        self._alarm = self._loop.call_at(self._start + when_ns / 1e9, self._ring)
+        self._alarm = self._loop.call_later(max(0, when_ns - self.now_ns()) / 1e9, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
