@@ -273,10 +273,10 @@ def test_a_long_log_entry_is_cut_to_whole_characters(folder: Path) -> None:
             "ValueError: unknown log level 'loud'; known: error, warn, info, debug, trace "
             "at f.py:4",
         ),
-        ("yield 7", "TypeError: a handler may yield nothing but self.edgeless.call(…) at f.py:4"),
+        ("yield 7", "TypeError: a handler may await nothing but self.edgeless.call(…) at f.py:4"),
         (
             "self.edgeless.call('oracle', message)",
-            "RuntimeError: a call was not yielded; write: answer = yield self.edgeless.call(…) "
+            "RuntimeError: a call was not awaited; write: answer = await self.edgeless.call(…) "
             "at f.py",
         ),
         (

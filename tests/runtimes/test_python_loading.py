@@ -128,7 +128,13 @@ def test_what_is_no_function_class_is_refused(allowed: Path, name: str) -> None:
         ("import not_there_x\n", "ModuleNotFoundError: No module named 'not_there_x' at bad.py:1"),
         ("\x00", "at bad.py"),
         ("'" + "x" * (1 << 20) + "'", "bad.py: has more than 1048576 bytes"),
-        (ECHO.replace("Echo", "F").replace("    def", "    async def"), "must be a plain def"),
+        (
+            "from edgeless_sim import PythonFunction\n"
+            "class F(PythonFunction):\n"
+            "    async def handle_cast(self, source, message):\n"
+            "        yield self.edgeless.call('a', message)\n",
+            "F.handle_cast is async and yields: write await",
+        ),
         (ECHO.replace("Echo", "F") + "    service = '5ms'\n", "F.service: '5ms' is not a duration"),
         (ECHO.replace("Echo", "F") + "    service = 5\n", "F.service: "),
         (ECHO.replace("Echo", "F") + "    def __init__(self, x): ...\n", "TypeError: "),

@@ -5,6 +5,7 @@ knows no clock, no network and no other instance; what an event cost is returned
 service time, and the driver turns it into simulated time.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -131,12 +132,20 @@ class Call(msgspec.Struct, gc=False):
     alias: str
     payload: str
 
+    def __await__(self) -> Generator["Call", CallReturn, CallReturn]:
+        """For functions in Python: ``await`` is ``yield`` in a coroutine."""
+        return (yield self)
+
 
 class CallRaw(msgspec.Struct, gc=False):
     """The guest waits for the instance with the 32-byte key *target* to answer *payload*."""
 
     target: bytes
     payload: str
+
+    def __await__(self) -> Generator["CallRaw", CallReturn, CallReturn]:
+        """See `Call`."""
+        return (yield self)
 
 
 Output: TypeAlias = Cast | CastRaw | DelayedCast | Log | Sync | Refused

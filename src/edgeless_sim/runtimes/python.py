@@ -7,11 +7,11 @@ Not here: what an author writes against (`python_function`).
 
 import inspect
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from types import GeneratorType, ModuleType, TracebackType
+from types import CoroutineType, GeneratorType, ModuleType, TracebackType
 from typing import ClassVar, Final, TypeAlias, TypeGuard
 
 from edgeless_sim.errors import BadCodeError
@@ -46,7 +46,9 @@ _MODULES_MAX: Final = 256
 _WORDS_BYTES_MAX: Final = 600
 _HANDLERS: Final = ("handle_init", "handle_cast", "handle_call", "handle_stop")
 
-_Handling: TypeAlias = Generator[object, CallReturn | None, object]
+_Handling: TypeAlias = (
+    Generator[object, CallReturn | None, object] | Coroutine[object, CallReturn | None, object]
+)
 
 
 class PythonInstance:
@@ -120,7 +122,7 @@ class PythonInstance:
             result = function.handle_init(event.payload, event.state)
         else:
             result = function.handle_stop()
-        if isinstance(result, GeneratorType):
+        if isinstance(result, GeneratorType | CoroutineType):
             self._steps = result
             return self._advanced(result, None, service_ns)
         return self._ended(result, service_ns)
@@ -132,7 +134,7 @@ class PythonInstance:
                 yielded = steps.send(reply)
                 call = edgeless.take_call()
                 if call is None or yielded is not call:
-                    raise TypeError("a handler may yield nothing but self.edgeless.call(…)")
+                    raise TypeError("a handler may await nothing but self.edgeless.call(…)")
                 if not edgeless.refused(call):
                     return Blocked(self._outputs, call, 0, service_ns)
                 reply = ERR
@@ -157,7 +159,8 @@ class PythonInstance:
         return Done(self._outputs, CallReturn.reply(result), 0, service_ns)
 
     def _waiting_line(self) -> int | None:
-        frame = getattr(self._steps, "gi_frame", None)
+        steps = self._steps
+        frame = getattr(steps, "gi_frame", None) or getattr(steps, "cr_frame", None)
         return None if frame is None else frame.f_lineno
 
 
@@ -279,8 +282,8 @@ def _class_of(module: ModuleType, name: str) -> type[PythonFunction]:
         raise BadCodeError(clipped(f"{place}: {fault} {quoted(name)}{suggestion(name, known)}"))
     for handler in _HANDLERS:
         method = getattr(found, handler)
-        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-            raise BadCodeError(f"{place}: {name}.{handler} must be a plain def, not async")
+        if inspect.isasyncgenfunction(method):
+            raise BadCodeError(f"{place}: {name}.{handler} is async and yields: write await")
     return found
 
 

@@ -8,10 +8,11 @@
         def handle_cast(self, source, message):
             self.edgeless.cast("result", str(2 * int(message)))
 
-A handler that calls somebody and waits is written as a generator; elsewhere nothing can wait::
+A handler that calls somebody and waits is a coroutine, or a generator that yields the call; there
+is nothing else to wait for::
 
-        def handle_cast(self, source, message):
-            answer = yield self.edgeless.call("oracle", message)
+        async def handle_cast(self, source, message):
+            answer = await self.edgeless.call("oracle", message)
             if answer.kind == CallReturnKind.REPLY:
                 self.edgeless.cast("result", answer.payload)
 
@@ -20,9 +21,9 @@ from ``self.dice`` and must not look at a clock, or its runs cannot be repeated.
 interrupt a handler that does not end.
 """
 
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from random import Random
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.names import text_fault
@@ -55,15 +56,17 @@ __all__ = [
 
 #: Most outputs of one event up to its end or its next call; more is taken for a runaway loop.
 OUTPUTS_MAX: Final = 10_000
-NOT_YIELDED: Final = "a call was not yielded; write: answer = yield self.edgeless.call(…)"
+NOT_YIELDED: Final = "a call was not awaited; write: answer = await self.edgeless.call(…)"
 _DELAY_MS_MAX: Final = 2**64 - 1
 _KEY_BYTES: Final = 32
 _CallT = TypeVar("_CallT", Call, CallRaw)
 
-#: What a handler returns: nothing, or the generator that Python makes of it if it yields calls.
-Handling: TypeAlias = Generator[Call | CallRaw, CallReturn, None] | None
-#: What ``handle_call`` returns: the reply, None for no reply, or such a generator.
-Replying: TypeAlias = str | Generator[Call | CallRaw, CallReturn, str | None] | None
+#: What a handler returns: nothing, or what Python makes of one that awaits or yields calls.
+Handling: TypeAlias = Generator[Call | CallRaw, CallReturn, None] | Coroutine[Any, Any, None] | None
+#: What ``handle_call`` returns: the reply, None for no reply, or something that ends so.
+Replying: TypeAlias = (
+    str | Generator[Call | CallRaw, CallReturn, str | None] | Coroutine[Any, Any, str | None] | None
+)
 
 
 class CallError(Exception):
@@ -125,11 +128,11 @@ class Edgeless:
             self._add(Sync(state))
 
     def call(self, alias: str, message: str) -> Call:
-        """Ask *alias*; write ``answer = yield self.edgeless.call(…)`` to get the `CallReturn`."""
+        """Ask *alias*; write ``answer = await self.edgeless.call(…)`` to get the `CallReturn`."""
         return self._asked(Call(_checked_alias(alias), _checked_text(message)))
 
     def call_raw(self, target: bytes, message: str) -> CallRaw:
-        """Ask the instance with the 32-byte key *target*; to be yielded as `call`."""
+        """Ask the instance with the 32-byte key *target*; to be awaited as `call`."""
         return self._asked(CallRaw(_checked_key(target), _checked_text(message)))
 
     def begin_segment(self) -> list[Output]:
@@ -164,9 +167,7 @@ class Edgeless:
 
     def _asked(self, call: _CallT) -> _CallT:
         if self._called is not None:
-            raise RuntimeError(
-                "a call was not yielded; write: answer = yield self.edgeless.call(…)"
-            )
+            raise RuntimeError(NOT_YIELDED)
         self._called = call
         return call
 
