@@ -14,17 +14,30 @@ from edgeless_sim.cluster.settings.file import (
 )
 from edgeless_sim.cluster.settings.node import NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
+from edgeless_sim.cluster.settings.templates import (
+    cli_template,
+    controller_template,
+    node_template,
+    orchestrator_template,
+)
+from edgeless_sim.cluster.settings.tls import ComponentTls, load_tls
 
 __all__ = [
     "CliSettingsFile",
+    "ComponentTls",
     "ControllerSettingsFile",
     "NodeSettingsFile",
     "OrchestratorSettingsFile",
     "StaticOrchestrator",
+    "cli_template",
+    "controller_template",
     "load_cli_settings",
     "load_controller_settings",
     "load_node_settings",
     "load_orchestrator_settings",
+    "load_tls",
+    "node_template",
+    "orchestrator_template",
     "render_cli_settings",
     "render_controller_settings",
     "render_node_settings",

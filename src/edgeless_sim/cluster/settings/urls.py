@@ -4,6 +4,7 @@ Not here: whether somebody listens there.
 """
 
 import re
+from functools import cache
 from ipaddress import ip_address
 from typing import Annotated, Final, NamedTuple, TypeAlias
 
@@ -22,6 +23,7 @@ __all__ = [
     "OptionalUrl",
     "Url",
     "endpoint_of",
+    "host_fault",
     "url_fault",
 ]
 
@@ -70,7 +72,7 @@ def url_fault(url: str, *, any_port: bool = False) -> str | None:
         return f"write scheme://host:port, {_EXAMPLE}"
     if scheme.startswith("coap"):
         return "CoAP is not available in this version; use http or tcp"
-    schemes = known_schemes()
+    schemes = _known_schemes()
     if scheme not in schemes:
         hint = suggestion(scheme, schemes)
         return f"unknown scheme {quoted(scheme)}{hint} (known: {', '.join(schemes)})"
@@ -82,24 +84,8 @@ def url_fault(url: str, *, any_port: bool = False) -> str | None:
     return None if fault is None else f"what follows '://' is no location: {fault}"
 
 
-def _location_fault(location: str, *, any_port: bool) -> str | None:
-    if "/" in location:
-        return "the URL of a service ends after the port: remove the slash and what follows"
-    if "@" in location:
-        return "the URL of a service has no user name"
-    host, colon, port = location.rpartition(":")
-    if not colon or (host.startswith("[") and not host.endswith("]")):
-        return f"the port is missing: write scheme://host:port, {_EXAMPLE}"
-    fault = _host_fault(host)
-    if fault is not None:
-        return fault
-    least = 0 if any_port else 1
-    if _PORT.fullmatch(port) is None or not least <= int(port) <= PORT_MAX:
-        return f"the port {quoted(port)} is not between 1 and {PORT_MAX}"
-    return None
-
-
-def _host_fault(host: str) -> str | None:
+def host_fault(host: str) -> str | None:
+    """Why *host* is no host of a URL, or None: a name, an IPv4 address, or IPv6 in brackets."""
     if not host:
         return f"the host is missing: write scheme://host:port, {_EXAMPLE}"
     if host.startswith("["):
@@ -110,6 +96,28 @@ def _host_fault(host: str) -> str | None:
         return None if _is_address(host, 4) else f"{quoted(host)} is no IPv4 address"
     if _NAMED_HOST.fullmatch(host) is None or len(host) > NAME_BYTES_MAX:
         return f"{quoted(host)} is no host name"
+    return None
+
+
+@cache  # Looked up per URL, but reading all installed packages takes milliseconds.
+def _known_schemes() -> tuple[str, ...]:
+    return tuple(known_schemes())
+
+
+def _location_fault(location: str, *, any_port: bool) -> str | None:
+    if "/" in location:
+        return "the URL of a service ends after the port: remove the slash and what follows"
+    if "@" in location:
+        return "the URL of a service has no user name"
+    host, colon, port = location.rpartition(":")
+    if not colon or (host.startswith("[") and not host.endswith("]")):
+        return f"the port is missing: write scheme://host:port, {_EXAMPLE}"
+    fault = host_fault(host)
+    if fault is not None:
+        return fault
+    least = 0 if any_port else 1
+    if _PORT.fullmatch(port) is None or not least <= int(port) <= PORT_MAX:
+        return f"the port {quoted(port)} is not between 1 and {PORT_MAX}"
     return None
 
 
