@@ -11,7 +11,7 @@ from edgeless_sim.cluster.settings.controller import ControllerSettingsFile
 from edgeless_sim.cluster.settings.node import NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.cluster.settings.unavailable import Fault, resource_class_fault
-from edgeless_sim.cluster.settings.urls import endpoint_of
+from edgeless_sim.cluster.settings.urls import PORT_MAX, Endpoint, endpoint_of
 from edgeless_sim.model.json_text import path_text
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
@@ -22,10 +22,19 @@ __all__ = ["sense_faults"]
 
 
 class _Service(NamedTuple):
+    """A URL where the component listens."""
+
     path: TomlPath
     url: str | None
     #: Another service that may be at the very same URL.
     beside: TomlPath = ()
+
+
+class _Peer(NamedTuple):
+    """A URL where somebody else does."""
+
+    path: TomlPath
+    url: str | None
 
 
 @singledispatch
@@ -37,19 +46,20 @@ def sense_faults(settings: Table, *, any_port: bool = False) -> Iterator[Fault]:
 
 @sense_faults.register
 def _of_controller(settings: ControllerSettingsFile, *, any_port: bool = False) -> Iterator[Fault]:
-    yield from _service_faults(
+    entries = list(enumerate(settings.orchestrators))
+    peers = [
+        _Peer(("orchestrators", at, "orchestrator_url"), x.orchestrator_url) for at, x in entries
+    ]
+    yield from _url_faults(
         [
             _Service(("controller_url",), settings.controller_url),
             _Service(("domain_register_url",), settings.domain_register_url, ("controller_url",)),
         ],
+        peers,
         any_port=any_port,
     )
-    entries = enumerate(settings.orchestrators)
     yield from _repeated((("orchestrators", at, "domain_id"), x.domain_id) for at, x in entries)
-    entries = enumerate(settings.orchestrators)
-    yield from _repeated(
-        (("orchestrators", at, "orchestrator_url"), x.orchestrator_url) for at, x in entries
-    )
+    yield from _repeated((peer.path, peer.url or "") for peer in peers)
 
 
 @sense_faults.register
@@ -58,13 +68,14 @@ def _of_orchestrator(
 ) -> Iterator[Fault]:
     general = settings.general
     orchestrator, agent = ("general", "orchestrator_url"), ("general", "agent_url")
-    yield from _service_faults(
+    yield from _url_faults(
         [
             _Service(orchestrator, general.orchestrator_url),
             _Service(("general", "node_register_url"), general.node_register_url, orchestrator),
             _Service(agent, general.agent_url),
             _Service(("general", "invocation_url"), general.invocation_url, agent),
         ],
+        [_Peer(("general", "domain_register_url"), general.domain_register_url)],
         any_port=any_port,
     )
     fault = strategy_fault(settings.baseline.orchestration_strategy)
@@ -78,12 +89,16 @@ def _of_node(settings: NodeSettingsFile, *, any_port: bool = False) -> Iterator[
     agent = ("general", "agent_url")
     metrics = "general" if general.metrics_url else "telemetry"
     ingress = resources.http_ingress_url if resources.http_ingress_provider else None
-    yield from _service_faults(
+    yield from _url_faults(
         [
             _Service(agent, general.agent_url),
             _Service(("general", "invocation_url"), general.invocation_url, agent),
             _Service((metrics, "metrics_url"), settings.metrics_url),
             _Service(("resources", "http_ingress_url"), ingress),
+        ],
+        [
+            _Peer(("general", "orchestrator_url"), general.orchestrator_url),
+            _Peer(("general", "node_register_url"), general.node_register_url),
         ],
         any_port=any_port,
     )
@@ -118,20 +133,27 @@ def _registration_faults(settings: NodeSettingsFile) -> Iterator[Fault]:
         yield ("general",), "the key 'orchestrator_url' is missing: where does the node register?"
 
 
-def _service_faults(services: Iterable[_Service], *, any_port: bool) -> Iterator[Fault]:
-    earlier: list[tuple[_Service, str]] = []
+def _url_faults(
+    services: Iterable[_Service], peers: Iterable[_Peer], *, any_port: bool
+) -> Iterator[Fault]:
+    bound: list[tuple[_Service, Endpoint]] = []
     for service in services:
         if service.url is None:
             continue
         endpoint = endpoint_of(service.url)
         if endpoint.port == 0 and not any_port:
-            yield service.path, f"{quoted(service.url)}: the port 0 is not between 1 and 65535"
-        for other, url in earlier:
-            together = other.path == service.beside and url == service.url
-            if not together and endpoint.collides(endpoint_of(url)):
+            yield service.path, f"{quoted(service.url)}: the port 0 is not between 1 and {PORT_MAX}"
+        for other, taken in bound:
+            together = other.path == service.beside and other.url == service.url
+            if not together and endpoint.collides(taken):
                 where = path_text(other.path)
                 yield service.path, f"{quoted(service.url)}: {where} has that place already"
-        earlier.append((service, service.url))
+        bound.append((service, endpoint))
+    for peer in peers:
+        for service, endpoint in bound:
+            if peer.url is not None and endpoint_of(peer.url) == endpoint:
+                where = path_text(service.path)
+                yield peer.path, f"{quoted(peer.url)}: there listens the component itself: {where}"
 
 
 def _contradictions(

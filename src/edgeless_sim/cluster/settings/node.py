@@ -16,7 +16,13 @@ from edgeless_sim.cluster.settings.urls import (
     OptionalHttpUrl,
     OptionalUrl,
 )
-from edgeless_sim.cluster.settings.values import Folder, Ours, Seconds, Text
+from edgeless_sim.cluster.settings.values import (
+    EdgelessSimTable,
+    Folder,
+    OptionalName,
+    Seconds,
+    Text,
+)
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NODE_ID_NONE, NodeId, parse_uuid
 from edgeless_sim.model.names import name_fault
@@ -28,8 +34,8 @@ from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 __all__ = [
     "CapabilitiesTable",
     "ContainerTable",
+    "NodeEdgelessSimTable",
     "NodeGeneral",
-    "NodeOurs",
     "NodeSettingsFile",
     "PowerTable",
     "PythonTable",
@@ -135,7 +141,7 @@ class CapabilitiesTable(Table):
     """``[user_node_capabilities]``: instead of what is detected."""
 
     num_cpus: _Count | None = None
-    model_name_cpu: Text | None = None
+    model_name_cpu: OptionalName | None = None
     clock_freq_cpu: _Mhz = None
     """MHz."""
     num_cores: _Count | None = None
@@ -148,7 +154,7 @@ class CapabilitiesTable(Table):
     disk_tot_space: _Size | None = None
     """MiB."""
     num_gpus: _Size | None = None
-    model_name_gpu: Text | None = None
+    model_name_gpu: OptionalName | None = None
     mem_size_gpu: _Size | None = None
     """MiB."""
 
@@ -166,7 +172,7 @@ class PowerTable(Table):
     outlet_number: Annotated[int, Field(ge=1, le=128)] = 1
 
 
-class NodeOurs(Ours):
+class NodeEdgelessSimTable(EdgelessSimTable):
     """``[edgeless_sim]`` of a node."""
 
     state_folder: Folder = Path(STATE_FOLDER)
@@ -192,7 +198,7 @@ class NodeSettingsFile(Table):
     resources: ResourcesTable = ResourcesTable()
     user_node_capabilities: CapabilitiesTable = CapabilitiesTable()
     power_info: PowerTable | None = None
-    edgeless_sim: NodeOurs = NodeOurs()
+    edgeless_sim: NodeEdgelessSimTable = NodeEdgelessSimTable()
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from edgeless_sim.cluster.settings.urls import (
     OptionalBoundUrl,
     OptionalUrl,
 )
-from edgeless_sim.cluster.settings.values import Ours, Seconds, Text
+from edgeless_sim.cluster.settings.values import EdgelessSimTable, Seconds, Text
 from edgeless_sim.model.toml_table import Name, Table
 
 __all__ = [
@@ -113,7 +113,7 @@ class OrchestratorSettingsFile(Table):
     baseline: BaselineTable = BaselineTable()
     proxy: ProxyTable = ProxyTable()
     collector: CollectorTable = CollectorTable()
-    edgeless_sim: Ours = Ours()
+    edgeless_sim: EdgelessSimTable = EdgelessSimTable()
 
     @property
     def name(self) -> str:

@@ -4,13 +4,12 @@ A provider is offered when its key names it. Not here: which classes can be made
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from edgeless_sim.cluster.settings.urls import PORT_MAX, OptionalHttpUrl
-from edgeless_sim.cluster.settings.values import Text
-from edgeless_sim.model.names import name_fault
+from edgeless_sim.cluster.settings.values import OptionalName, Text
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Few, Table, Texts
 
@@ -18,23 +17,11 @@ __all__ = [
     "FilePusherTable",
     "NamedProvider",
     "OllamaTable",
-    "ProviderName",
     "ResourcesTable",
     "ServerlessTable",
 ]
 
 _MESSAGES_MAX: Final = 1_000_000
-
-
-def _provider_name(value: str) -> str:
-    fault = name_fault(value) if value else None
-    if fault is not None:
-        raise ValueError(f"this is no name: {fault}")
-    return value
-
-
-#: What a provider is called; empty = there is none.
-ProviderName: TypeAlias = Annotated[str, AfterValidator(_provider_name)]
 
 
 class NamedProvider(NamedTuple):
@@ -50,7 +37,7 @@ class FilePusherTable(Table):
     """``[resources.file_pusher_provider]``."""
 
     directory: Text = ""
-    provider: ProviderName = ""
+    provider: OptionalName = ""
 
 
 class OllamaTable(Table):
@@ -59,7 +46,7 @@ class OllamaTable(Table):
     host: Text = "localhost"
     port: Annotated[int, Field(ge=1, le=PORT_MAX)] = 11_434
     messages_number_limit: Annotated[int, Field(ge=0, le=_MESSAGES_MAX)] = 30
-    provider: ProviderName = ""
+    provider: OptionalName = ""
 
 
 class ServerlessTable(Table):
@@ -68,7 +55,7 @@ class ServerlessTable(Table):
     class_type: Text = ""
     version: Text = ""
     function_url: Text = ""
-    provider: ProviderName = ""
+    provider: OptionalName = ""
 
 
 class ResourcesTable(Table):
@@ -78,19 +65,19 @@ class ResourcesTable(Table):
     """Whether provider ids become ``HOST-NAME``."""
     http_ingress_url: OptionalHttpUrl = None
     """Where http-ingress takes requests."""
-    http_ingress_provider: ProviderName = ""
-    http_egress_provider: ProviderName = ""
+    http_ingress_provider: OptionalName = ""
+    http_egress_provider: OptionalName = ""
     http_egress_allow: Texts = ()
     """Ours: private addresses that http-egress may send to."""
-    http_poster_provider: ProviderName = ""
-    file_log_provider: ProviderName = ""
+    http_poster_provider: OptionalName = ""
+    file_log_provider: OptionalName = ""
     file_pusher_provider: FilePusherTable = FilePusherTable()
-    redis_provider: ProviderName = ""
-    dda_provider: ProviderName = ""
+    redis_provider: OptionalName = ""
+    dda_provider: OptionalName = ""
     ollama_provider: OllamaTable = OllamaTable()
     serverless_provider: Annotated[tuple[ServerlessTable, ...], Few] = ()
-    kafka_egress_provider: ProviderName = ""
-    sqlx_provider: ProviderName = ""
+    kafka_egress_provider: OptionalName = ""
+    sqlx_provider: OptionalName = ""
 
     def providers(self, hostname: str = "") -> tuple[NamedProvider, ...]:
         """What the node offers, in the order of EDGELESS's classes (spec 6.0).

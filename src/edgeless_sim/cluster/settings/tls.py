@@ -4,6 +4,7 @@ A file that cannot be used refuses the start: nothing falls back to plain text, 
 (U31). Errors name files and never quote them. Not here: handshakes.
 """
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,17 +113,31 @@ def load_tls(path: Path) -> ComponentTls | None:
     Paths in it are relative to its folder. Raise `SettingsError` if it is no such file, or one
     that it names is of no use.
     """
-    if path.is_dir():
-        path = path / TLS_FILE
-        # A link that leads nowhere is a file that cannot be read.
-        if not path.exists() and not path.is_symlink():
-            return None
-    document = read_toml_file(path, error=SettingsError)
+    file = _file_at(path)
+    if file is None:
+        return None
+    document = read_toml_file(file, error=SettingsError)
     tables = document.validated(TlsTables)
-    faults = [*_table_faults(tables)] or [*_file_faults(tables, path.parent)]
+    faults = [*_table_faults(tables)] or [*_file_faults(tables, file.parent)]
     if faults:
         document.refuse(faults)
-    return _component_tls(tables, path.parent)
+    return _component_tls(tables, file.parent)
+
+
+def _file_at(path: Path) -> Path | None:
+    """The file that *path* means; None = a folder without one."""
+    inside = path / TLS_FILE
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            return path
+        # Not followed: a link that leads nowhere is a file that cannot be read.
+        inside.lstat()
+    except FileNotFoundError:
+        return None if path.is_dir() else path
+    except (OSError, ValueError):
+        # Reading it says why not.
+        return path
+    return inside
 
 
 def _component_tls(tables: TlsTables, folder: Path) -> ComponentTls:

@@ -14,6 +14,7 @@ from edgeless_sim.model.names import NAME_BYTES_MAX, name_fault, quoted, suggest
 from edgeless_transports.registry import known_schemes
 
 __all__ = [
+    "PORT_MAX",
     "AnnouncedUrl",
     "BoundUrl",
     "Endpoint",

@@ -8,14 +8,20 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from edgeless_sim.model.names import NAME_BYTES_MAX, looks_like_node_name, text_fault
+from edgeless_sim.model.names import (
+    NAME_BYTES_MAX,
+    looks_like_node_name,
+    name_fault,
+    text_fault,
+)
 from edgeless_sim.model.toml_table import Table
 
 __all__ = [
     "SEED_MAX",
     "ComponentName",
+    "EdgelessSimTable",
     "Folder",
-    "Ours",
+    "OptionalName",
     "Seconds",
     "Text",
 ]
@@ -28,9 +34,16 @@ _TEXT_BYTES_MAX: Final = 4096
 
 
 def _text(value: str) -> str:
-    fault = text_fault(value, _TEXT_BYTES_MAX)
+    fault = "it has a NUL character" if "\0" in value else text_fault(value, _TEXT_BYTES_MAX)
     if fault is not None:
         raise ValueError(fault)
+    return value
+
+
+def _optional_name(value: str) -> str:
+    fault = name_fault(value) if value else None
+    if fault is not None:
+        raise ValueError(f"this is no name: {fault}")
     return value
 
 
@@ -48,13 +61,13 @@ def _path(value: object) -> Path:
         raise ValueError("expected the path of a folder, in quotes")
     if not str(value):
         raise ValueError("the path is empty; '.' is the folder that the program was started in")
-    if "\0" in str(value) or len(str(value)) > _TEXT_BYTES_MAX:
-        raise ValueError(f"a path has at most {_TEXT_BYTES_MAX} characters and no NUL")
-    return Path(value)
+    return Path(_text(str(value)))
 
 
 #: Free text of at most 4 KiB.
 Text: TypeAlias = Annotated[str, AfterValidator(_text)]
+#: A name; empty = what it would name is not there.
+OptionalName: TypeAlias = Annotated[str, AfterValidator(_optional_name)]
 #: What people and the journal call a component.
 ComponentName: TypeAlias = Annotated[str, AfterValidator(_component_name)]
 #: A path; a relative one begins where the program was started, as all paths of EDGELESS do.
@@ -63,7 +76,7 @@ Folder: TypeAlias = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=_SECONDS_MAX)]
 
 
-class Ours(Table):
+class EdgelessSimTable(Table):
     """``[edgeless_sim]``: what only edgeless-sim knows; EDGELESS's programs ignore the table."""
 
     name: ComponentName | None = None
