@@ -152,8 +152,11 @@ def _kind_of(value: object) -> str:
     match value:
         case bool():
             return "true or false"
-        case int() | float():
+        case int():
             return "a number"
+        case float():
+            # That it is no integer is what may be wrong with it.
+            return f"the number {value}"
         case str():
             return f"the text {quoted(value)}"
         case list():

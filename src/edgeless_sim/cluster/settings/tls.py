@@ -36,9 +36,8 @@ def _absent_when_empty(value: object) -> object:
 
 
 def _host_name(value: str | None) -> str | None:
-    fault = None if value is None else host_fault(value)
-    if fault is not None:
-        raise ValueError(fault)
+    if value is not None and host_fault(value) is not None:
+        raise ValueError("a host name is expected, such as 'node-1.example.org'")
     return value
 
 

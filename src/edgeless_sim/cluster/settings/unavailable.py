@@ -43,7 +43,7 @@ def _of_client(settings: CliSettingsFile) -> Iterator[Fault]:
         if value:
             yield (
                 ("function_repository", key),
-                f"the function repository {_MISSING}; write an empty text",
+                f'the function repository {_MISSING}; write ""',
             )
 
 
@@ -58,16 +58,16 @@ def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
         if getattr(general, key):
             yield ("general", key), f"CoAP {_MISSING}; remove the key"
     if settings.proxy.proxy_type != "None":
-        yield ("proxy", "proxy_type"), f"the Redis mirror {_MISSING}; write 'None'"
+        yield ("proxy", "proxy_type"), f'the Redis mirror {_MISSING}; write "None"'
     if settings.proxy.dataset_settings.dataset_path:
         yield (
             ("proxy", "dataset_settings", "dataset_path"),
-            f"writing datasets, as the Redis mirror does, {_MISSING}; write an empty text",
+            f'writing datasets, as the Redis mirror does, {_MISSING}; write ""',
         )
     if settings.collector.collector_type.lower() not in ("", "none"):
         yield (
             ("collector", "collector_type"),
-            f"the metrics collector {_MISSING}; write 'None'",
+            f'the metrics collector {_MISSING}; write "None"',
         )
 
 
@@ -88,7 +88,7 @@ def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
         if fault is not None:
             yield (
                 ("resources", *provider.path),
-                f"{quoted(provider.provider_id)}: {fault}; write an empty text",
+                f'{quoted(provider.provider_id)}: {fault}; write ""',
             )
     if settings.resources.http_egress_allow:
         fault = resource_class_fault("http-egress")
