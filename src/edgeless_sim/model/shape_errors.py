@@ -53,7 +53,7 @@ class _Place:
 
     def alternatives(self) -> tuple[str, dict[str, type[BaseModel]]]:
         """The key that tells tables of several kinds apart, and the kinds by its values."""
-        key, classes = _kinds(self._shape)
+        key, classes = _kinds(_bare(self._shape))
         return key, {get_args(each.model_fields[key].annotation)[0]: each for each in classes}
 
     def _enter(self, step: str | int) -> None:
