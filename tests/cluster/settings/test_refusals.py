@@ -115,6 +115,8 @@ def test_a_wrong_controller_file_is_refused(
             "'strategy'; known: orchestration_strategy",
         ),
         ('[proxy]\nproxy_type = "REDIS"', "the Redis mirror is not available in this version"),
+        ('[edgeless_sim]\nfencing = "lease"', "edgeless_sim.fencing: fencing by leases is not"),
+        ('[edgeless_sim]\nfencing = "lock"', "'lock': it should be 'none' or 'lease'"),
         ('[proxy]\nproxy_type = "Redsi"', "'Redsi': it should be 'None' or 'Redis'"),
         ('[proxy.dataset_settings]\ndataset_path = "out/"', "proxy.dataset_settings.dataset_path"),
         ("[proxy.dataset_settings]\nappnd = true", "did you mean 'append'?"),

@@ -37,6 +37,7 @@ from edgeless_sim.cluster.settings.orchestrator import (
     BaselineTable,
     CollectorTable,
     DatasetTable,
+    OrchestratorEdgelessSimTable,
     OrchestratorGeneral,
     ProxyTable,
 )
@@ -136,7 +137,9 @@ orchestrators = made(
         ),
     ),
     collector=made(CollectorTable, collector_type=st.just("None"), redis_url=texts),
-    edgeless_sim=made(EdgelessSimTable, name=component_name, seed=seed),
+    edgeless_sim=made(
+        OrchestratorEdgelessSimTable, fencing=st.just("none"), name=component_name, seed=seed
+    ),
 )
 nodes = made(
     NodeSettingsFile,

@@ -17,6 +17,7 @@ __all__ = [
     "BaselineTable",
     "CollectorTable",
     "DatasetTable",
+    "OrchestratorEdgelessSimTable",
     "OrchestratorGeneral",
     "OrchestratorSettingsFile",
     "ProxyTable",
@@ -106,6 +107,13 @@ class CollectorTable(Table):
     redis_url: Text = ""
 
 
+class OrchestratorEdgelessSimTable(EdgelessSimTable):
+    """``[edgeless_sim]`` of an ε-ORC."""
+
+    fencing: Literal["none", "lease"] = "none"
+    """What an isolated node does with its instances: it keeps them; ``lease`` is not available."""
+
+
 class OrchestratorSettingsFile(Table):
     """The settings of an ε-ORC."""
 
@@ -113,7 +121,7 @@ class OrchestratorSettingsFile(Table):
     baseline: BaselineTable = BaselineTable()
     proxy: ProxyTable = ProxyTable()
     collector: CollectorTable = CollectorTable()
-    edgeless_sim: EdgelessSimTable = EdgelessSimTable()
+    edgeless_sim: OrchestratorEdgelessSimTable = OrchestratorEdgelessSimTable()
 
     @property
     def name(self) -> str:

@@ -69,6 +69,8 @@ def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
             ("collector", "collector_type"),
             f'the metrics collector {_MISSING}; write "None"',
         )
+    if settings.edgeless_sim.fencing != "none":
+        yield ("edgeless_sim", "fencing"), f'fencing by leases {_MISSING}; write "none"'
 
 
 @unavailable_faults.register
