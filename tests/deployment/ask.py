@@ -4,6 +4,7 @@
 for so long, prints its components' nodes as JSON, and stops it.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -32,8 +33,9 @@ async def main() -> None:
                 await anyio.sleep(0.1)
         status = await controller.start(StartWorkflow(workflow, "w"))
         await anyio.sleep(float(seconds))
-        await controller.inspect(status.workflow_id)
+        info = await controller.inspect(status.workflow_id)
         await controller.stop(status.workflow_id)
+    sys.stdout.write(json.dumps({each.name: each.node for each in info.status.mapping}))
 
 
 run(main, world="real")

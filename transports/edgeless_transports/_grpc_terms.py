@@ -48,7 +48,7 @@ CAST_UNNAMED: Final = "-"
 #: The code of a `RemoteError`, where a status alone would lose it.
 CODE_KEY: Final = "x-frame-code"
 
-Option: TypeAlias = tuple[str, int]
+Option: TypeAlias = tuple[str, int | str]
 
 _LOCATION: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/?")
 _PORT_MAX: Final = 65_535

@@ -6,7 +6,6 @@ mean is not known here, and grpcio is all that is needed: no compiler, no servic
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -28,22 +27,9 @@ from edgeless_transports.base import (
     Scheduler,
 )
 from edgeless_transports.errors import AddressError, ConnectError
+from edgeless_transports.pem import Tls
 
 __all__ = ["GrpcTransport", "Limits", "Tls"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """Keys and certificates of ``https``, as PEM.
-
-    ``roots`` sign the peers; None = those of the system. A listener needs ``certificate`` and
-    ``key``; with ``client_certificates`` it takes only peers that have been signed, too.
-    """
-
-    roots: bytes | None = None
-    certificate: bytes | None = None
-    key: bytes | None = field(default=None, repr=False)
-    client_certificates: bool = False
 
 
 class GrpcTransport:
@@ -117,6 +103,8 @@ class GrpcTransport:
         host, port = target_of(address)
         options = channel_options(self._limits)
         if address.scheme == "https":
+            if self._tls.expected_name is not None:
+                options = (*options, ("grpc.ssl_target_name_override", self._tls.expected_name))
             credentials = self._channel_credentials()
             channel = aio.secure_channel(f"{host}:{port}", credentials, options=options)
         else:

@@ -1,15 +1,14 @@
-"""The TOML file of a component, as EDGELESS's programs name its keys (spec 8).
+"""The file of a component: read into what it is told, or written from that.
 
-What they have no key for stands in the table ``[edgeless_sim]``, which they ignore.
+Keys, their checks and their texts are those of `settings`; certificates come from the file
+``tls_config.toml`` beside it.
 """
 
-import tomllib
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
-
-import tomli_w
 
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
@@ -17,8 +16,20 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.settings import (
+    ComponentTls,
+    ControllerSettingsFile,
+    NodeSettingsFile,
+    OrchestratorSettingsFile,
+    load_controller_settings,
+    load_node_settings,
+    load_orchestrator_settings,
+    load_tls,
+    render_controller_settings,
+    render_node_settings,
+    render_orchestrator_settings,
+)
 from edgeless_sim.errors import SettingsError
-from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.node import NodeCapabilities
 
@@ -31,170 +42,198 @@ KINDS: Final[dict[type, str]] = {
 }
 #: The guide's names of files, by kind.
 FILES: Final = {"con": "controller.toml", "orc": "orchestrator.toml", "node": "node.toml"}
-_RUNTIMES: Final = {
-    "RUST_WASM": "wasm_runtime",
-    "PYTHON": "python_runtime",
-    "MODELLED": "modelled_runtime",
+_SERVED: Final[dict[type, tuple[str, ...]]] = {
+    ControllerComponent: ("url", "domain_url"),
+    OrchestratorComponent: ("url", "announced_url", "node_url"),
+    NodeComponent: (
+        "agent_url",
+        "agent_announced_url",
+        "invocation_url",
+        "invocation_announced_url",
+    ),
 }
+
+
+def load_component(kind: str, path: Path) -> ComponentSettings:
+    """What the file at *path* tells a component of *kind*: ``con``, ``orc`` or ``node``.
+
+    Raise `SettingsError` with file, line and key for whatever is wrong there or in the file of
+    certificates beside it.
+    """
+    if kind not in _READERS:
+        raise SettingsError(f"{quoted(kind)} is none of {', '.join(_READERS)}")
+    tls = load_tls(path.parent)
+    settings = _READERS[kind](path)
+    return settings if tls is None else _secured(replace(settings, tls=tls), tls)
 
 
 def write_component(settings: ComponentSettings, folder: Path) -> Path:
     """Write the file of *settings* into *folder* and return its path."""
     path = folder / FILES[KINDS[type(settings)]]
-    path.write_bytes(tomli_w.dumps(_table(settings)).encode())
+    path.write_text(_text(settings), encoding="utf-8")
     return path
 
 
-def load_component(kind: str, path: Path) -> ComponentSettings:
-    """Read the file of a component; raise `SettingsError`."""
-    if kind not in FILES:
-        raise SettingsError(f"{quoted(kind)} is none of {', '.join(FILES)}")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from None
-    try:
-        return _READERS[kind](document)
-    except KeyError as error:
-        raise SettingsError(f"{path}: the key {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from None
+def _secured(settings: ComponentSettings, tls: ComponentTls) -> ComponentSettings:
+    """With a server's certificate, everything is served with it, whatever the URLs say."""
+    keys = _SERVED[type(settings)]
+    changed: dict[str, Any] = {key: tls.served_url(getattr(settings, key)) for key in keys}
+    return replace(settings, **changed)
 
 
-def _table(settings: ComponentSettings) -> dict[str, Any]:
+# Reading.
+
+
+def _controller(path: Path) -> ControllerComponent:
+    file = load_controller_settings(path)
+    if file.orchestrators:
+        raise SettingsError(
+            f"{path}: orchestrators: a static list is not available in this version; remove it, "
+            "and let each ε-ORC register at domain_register_url"
+        )
+    # Its default asks for nothing; who writes a name wants to find a file there.
+    if file.persistence_filename and "persistence_filename" in file.model_fields_set:
+        raise SettingsError(
+            f"{path}: persistence_filename: keeping workflows on disk is not available in this "
+            'version; write ""'
+        )
+    return ControllerComponent(
+        url=file.controller_url,
+        domain_url=file.domain_register_url or "",
+        name=file.name,
+        seed=file.edgeless_sim.seed,
+    )
+
+
+def _orchestrator(path: Path) -> OrchestratorComponent:
+    file = load_orchestrator_settings(path)
+    general, ours = file.general, file.edgeless_sim
+    keep_alive_s = ours.keep_alive_secs or float(file.baseline.keep_alive_interval_secs)
+    return OrchestratorComponent(
+        domain_id=general.domain_id,
+        url=general.orchestrator_url,
+        announced_url=general.orchestrator_url_announced,
+        node_url=general.node_register_url or "",
+        domain_register_url=general.domain_register_url or "",
+        strategy=file.baseline.orchestration_strategy,
+        keep_alive_s=keep_alive_s,
+        name=file.name,
+        seed=ours.seed,
+    )
+
+
+def _node(path: Path) -> NodeComponent:
+    file = load_node_settings(path)
+    general, ours = file.general, file.edgeless_sim
+    enabled = {
+        "RUST_WASM": file.wasm_runtime.enabled,
+        "PYTHON": file.python_runtime.enabled,
+        "MODELLED": file.modelled_runtime.enabled,
+    }
+    runtimes = tuple(sorted(kind for kind, wanted in enabled.items() if wanted))
+    providers = file.resources.providers(socket.gethostname())
+    return NodeComponent(
+        node_id=general.node_id,
+        agent_url=general.agent_url,
+        agent_announced_url=general.agent_url_announced,
+        invocation_url=general.invocation_url,
+        invocation_announced_url=general.invocation_url_announced,
+        orchestrator_url=file.registration_url,
+        capabilities=file.user_node_capabilities.applied_to(NodeCapabilities(runtimes=runtimes)),
+        providers=tuple((each.provider_id, each.class_type) for each in providers),
+        performance_samples=file.telemetry.performance_samples,
+        call_timeout_s=ours.call_timeout_secs,
+        fuel_per_event=ours.fuel_per_event,
+        python_folders=file.python_runtime.folders,
+        module_cache=ours.module_cache,
+        state_folder=ours.state_folder,
+        files_folder=ours.files_folder,
+        name=file.name,
+        seed=ours.seed,
+    )
+
+
+_READERS: Final[dict[str, Callable[[Path], ComponentSettings]]] = {
+    "con": _controller,
+    "orc": _orchestrator,
+    "node": _node,
+}
+
+
+# Writing.
+
+
+def _text(settings: ComponentSettings) -> str:
     ours: dict[str, Any] = {"name": settings.name}
     if settings.seed is not None:
         ours["seed"] = settings.seed
     match settings:
         case ControllerComponent():
-            table: dict[str, Any] = {"controller_url": settings.url}
-            if settings.domain_url:
-                table["domain_register_url"] = settings.domain_url
+            return _controller_text(settings, ours)
         case OrchestratorComponent():
-            table = {
-                "general": {
-                    "domain_id": settings.domain_id,
-                    "orchestrator_url": settings.url,
-                    "orchestrator_url_announced": settings.announced_url,
-                    "node_register_url": settings.node_url or settings.url,
-                    "domain_register_url": settings.domain_register_url,
-                },
-                "baseline": {"orchestration_strategy": settings.strategy},
-            }
-            ours["keep_alive_secs"] = settings.keep_alive_s
+            return _orchestrator_text(settings, ours)
         case NodeComponent():
-            table = _node_table(settings)
-            ours |= {
-                "fuel_per_event": settings.fuel_per_event,
-                "call_timeout_secs": settings.call_timeout_s,
-                "state_folder": str(settings.state_folder),
-                "files_folder": str(settings.files_folder),
-            }
-            if settings.module_cache is not None:
-                ours["module_cache"] = str(settings.module_cache)
-    return {**table, "edgeless_sim": ours}
+            return _node_text(settings, ours)
 
 
-def _node_table(settings: NodeComponent) -> dict[str, Any]:
+def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str:
+    table: dict[str, Any] = {"controller_url": settings.url, "edgeless_sim": ours}
+    if settings.domain_url:
+        table["domain_register_url"] = settings.domain_url
+    return render_controller_settings(ControllerSettingsFile.model_validate(table))
+
+
+def _orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) -> str:
+    general = {
+        "domain_id": settings.domain_id,
+        "orchestrator_url": settings.url,
+        "orchestrator_url_announced": settings.announced_url,
+        "node_register_url": settings.node_url,
+        "domain_register_url": settings.domain_register_url,
+    }
+    table = {
+        "general": general,
+        "baseline": {"orchestration_strategy": settings.strategy},
+        "edgeless_sim": {**ours, "keep_alive_secs": settings.keep_alive_s},
+    }
+    return render_orchestrator_settings(OrchestratorSettingsFile.model_validate(table))
+
+
+def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
     capabilities = settings.capabilities
-    table: dict[str, Any] = {
+    keys = ("num_cpus", "model_name_cpu", "clock_freq_cpu", "num_cores", "mem_size", "labels")
+    declared = {key: getattr(capabilities, key) for key in (*keys, "is_tee_running", "has_tpm")}
+    runtimes = capabilities.runtimes
+    ours |= {
+        "state_folder": str(settings.state_folder),
+        "files_folder": str(settings.files_folder),
+        "fuel_per_event": settings.fuel_per_event,
+        "call_timeout_secs": settings.call_timeout_s,
+    }
+    if settings.module_cache is not None:
+        ours["module_cache"] = str(settings.module_cache)
+    table = {
         "general": {
-            "node_id": str(settings.node_id),
+            "node_id": settings.node_id,
             "agent_url": settings.agent_url,
             "agent_url_announced": settings.agent_announced_url,
             "invocation_url": settings.invocation_url,
             "invocation_url_announced": settings.invocation_announced_url,
             "node_register_url": settings.orchestrator_url,
         },
-        "telemetry": {"metrics_url": "", "performance_samples": settings.performance_samples},
-        "user_node_capabilities": {
-            "num_cpus": capabilities.num_cpus,
-            "model_name_cpu": capabilities.model_name_cpu,
-            "clock_freq_cpu": capabilities.clock_freq_cpu,
-            "num_cores": capabilities.num_cores,
-            "mem_size": capabilities.mem_size,
-            "labels": list(capabilities.labels),
-            "is_tee_running": capabilities.is_tee_running,
-            "has_tpm": capabilities.has_tpm,
+        "telemetry": {"performance_samples": settings.performance_samples},
+        "wasm_runtime": {"enabled": "RUST_WASM" in runtimes},
+        "python_runtime": {
+            # Without a folder there is nothing that it could run.
+            "enabled": "PYTHON" in runtimes and bool(settings.python_folders),
+            "folders": tuple(str(folder) for folder in settings.python_folders),
         },
+        "modelled_runtime": {"enabled": "MODELLED" in runtimes},
         "resources": {
-            f"{class_type.replace('-', '_')}_provider": name
-            for name, class_type in settings.providers
+            f"{class_type.replace('-', '_')}_provider": provider_id
+            for provider_id, class_type in settings.providers
         },
+        "user_node_capabilities": declared,
+        "edgeless_sim": ours,
     }
-    for kind, section in _RUNTIMES.items():
-        table[section] = {"enabled": kind in capabilities.runtimes}
-    table["python_runtime"]["folders"] = [str(folder) for folder in settings.python_folders]
-    return table
-
-
-def _controller(document: dict[str, Any]) -> ControllerComponent:
-    ours = document.get("edgeless_sim", {})
-    return ControllerComponent(
-        url=document["controller_url"],
-        domain_url=document.get("domain_register_url", ""),
-        name=ours.get("name", "con"),
-        seed=ours.get("seed"),
-    )
-
-
-def _orchestrator(document: dict[str, Any]) -> OrchestratorComponent:
-    general, ours = document["general"], document.get("edgeless_sim", {})
-    baseline = document.get("baseline", {})
-    domain_id = general["domain_id"]
-    return OrchestratorComponent(
-        domain_id=domain_id,
-        url=general["orchestrator_url"],
-        announced_url=general.get("orchestrator_url_announced", ""),
-        node_url=general.get("node_register_url", ""),
-        domain_register_url=general.get("domain_register_url", ""),
-        strategy=baseline.get("orchestration_strategy", "Random"),
-        keep_alive_s=float(
-            ours.get("keep_alive_secs", baseline.get("keep_alive_interval_secs", 2))
-        ),
-        name=ours.get("name", f"orc/{domain_id}"),
-        seed=ours.get("seed"),
-    )
-
-
-def _node(document: dict[str, Any]) -> NodeComponent:
-    general, ours = document["general"], document.get("edgeless_sim", {})
-    declared = document.get("user_node_capabilities", {})
-    enabled = [k for k, section in _RUNTIMES.items() if document.get(section, {}).get("enabled")]
-    providers = [
-        (name, key.removesuffix("_provider").replace("_", "-"))
-        for key, name in document.get("resources", {}).items()
-        if key.endswith("_provider") and name
-    ]
-    node_id = NodeId(UUID(general["node_id"]))
-    folders = document.get("python_runtime", {}).get("folders", ())
-    cache = ours.get("module_cache")
-    return NodeComponent(
-        node_id=node_id,
-        agent_url=general["agent_url"],
-        agent_announced_url=general.get("agent_url_announced", ""),
-        invocation_url=general["invocation_url"],
-        invocation_announced_url=general.get("invocation_url_announced", ""),
-        orchestrator_url=general.get("node_register_url") or general["orchestrator_url"],
-        capabilities=NodeCapabilities(
-            **{**declared, "labels": tuple(declared.get("labels", ()))},
-            runtimes=tuple(sorted(enabled)),
-        ),
-        providers=tuple(providers),
-        performance_samples=document.get("telemetry", {}).get("performance_samples", False),
-        call_timeout_s=float(ours.get("call_timeout_secs", 30)),
-        fuel_per_event=ours.get("fuel_per_event", 10**8),
-        python_folders=tuple(Path(folder) for folder in folders),
-        module_cache=None if cache is None else Path(cache),
-        state_folder=Path(ours.get("state_folder", "function_state")),
-        files_folder=Path(ours.get("files_folder", "file-log")),
-        name=ours.get("name", str(node_id)),
-        seed=ours.get("seed"),
-    )
-
-
-_READERS: Final[dict[str, Callable[[dict[str, Any]], ComponentSettings]]] = {
-    "con": _controller,
-    "orc": _orchestrator,
-    "node": _node,
-}
+    return render_node_settings(NodeSettingsFile.model_validate(table))

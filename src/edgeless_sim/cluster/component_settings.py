@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from edgeless_sim.cluster.endpoint import NO_TLS, Tls
+from edgeless_sim.cluster.settings.tls import ComponentTls
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
@@ -36,7 +36,7 @@ class ControllerComponent:
     name: str = "con"
     seed: int | None = None
     """Of its dice; None = another one each time."""
-    tls: Tls = NO_TLS
+    tls: ComponentTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class OrchestratorComponent:
     keep_alive_s: float = 2.0
     name: str = ""
     seed: int | None = None
-    tls: Tls = NO_TLS
+    tls: ComponentTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class NodeComponent:
     files_folder: Path = _FILES
     name: str = ""
     seed: int | None = None
-    tls: Tls = NO_TLS
+    tls: ComponentTls | None = None
 
 
 ComponentSettings: TypeAlias = ControllerComponent | OrchestratorComponent | NodeComponent

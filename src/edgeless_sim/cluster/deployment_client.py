@@ -6,7 +6,8 @@ from typing import Final
 
 from edgeless_sim.api.clients import ControllerClient
 from edgeless_sim.api.wires import Role, Wires
-from edgeless_sim.cluster.endpoint import NO_TLS, Endpoint, Tls
+from edgeless_sim.cluster.endpoint import Endpoint
+from edgeless_sim.cluster.settings.tls import ComponentTls
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.supervisor import Supervisor
@@ -20,7 +21,7 @@ _TIMEOUT_S: Final = 60.0
 
 @asynccontextmanager
 async def open_controller(
-    url: str, *, tls: Tls = NO_TLS, timeout_s: float = _TIMEOUT_S
+    url: str, *, tls: ComponentTls | None = None, timeout_s: float = _TIMEOUT_S
 ) -> AsyncGenerator[ControllerClient]:
     """The ε-CON at *url*; it is looked for at the first request. Needs a loop in real time.
 

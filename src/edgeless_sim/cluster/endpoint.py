@@ -5,32 +5,19 @@ Not here: who the component is, and what it serves.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from edgeless_sim.api.services import HANDLE
+from edgeless_sim.cluster.settings.tls import TLS_FILE, ComponentTls
 from edgeless_sim.errors import ResourceError, SettingsError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_transports import Address, AddressError, CastLost, CastReceiver, Connection, Handler
-from edgeless_transports.tls import TlsSettings
 
-__all__ = ["NO_TLS", "SCHEMES", "Endpoint", "Tls"]
+__all__ = ["SCHEMES", "Endpoint"]
 
 SCHEMES: Final = ("tcp", "tls+tcp", "http", "https")
 _End: TypeAlias = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Certificates, in the form of each transport that takes them; None = it has none."""
-
-    tcp: TlsSettings | None = None
-    grpc: Any = None
-    """An `edgeless_transports.grpc.Tls`, whose module takes 100 ms to load."""
-
-
-NO_TLS: Final = Tls()
 
 
 class Endpoint:
@@ -47,7 +34,7 @@ class Endpoint:
         *,
         announced: str = "",
         route: Callable[[str], str] = str,
-        tls: Tls = NO_TLS,
+        tls: ComponentTls | None = None,
         on_cast_lost: CastLost | None = None,
     ) -> None:
         self._scheduler = scheduler
@@ -56,7 +43,8 @@ class Endpoint:
         self._route = route
         self._tls = tls
         self._on_cast_lost = on_cast_lost
-        self._transports: dict[str, Any] = {}
+        #: By scheme, and whether it is for listening: certificates differ.
+        self._transports: dict[tuple[str, bool], Any] = {}
         #: How to end what is open: as a crash does, and what to wait for then.
         self._open: list[tuple[Callable[[], object], _End]] = []
         self._ending: list[asyncio.Future[None]] = []
@@ -68,7 +56,7 @@ class Endpoint:
         """
         await self.ended()
         address = Address.parse(url)
-        transport = self._transport(address.scheme)
+        transport = self._transport(address.scheme, listens=True)
         try:
             bound, listener = await transport.attach(address, handler, on_cast=on_cast)
         except AddressError as error:
@@ -83,7 +71,7 @@ class Endpoint:
     def connection(self, url: str) -> Connection:
         """A connection to *url*, which is looked for at the first frame; ValueError for no URL."""
         address = Address.parse(self._route(url))
-        connection = self._transport(address.scheme).open(address)
+        connection = self._transport(address.scheme, listens=False).open(address)
         if hasattr(connection, "abort"):
             self._open.append((connection.abort, connection.ended))
         else:
@@ -104,21 +92,27 @@ class Endpoint:
         while self._ending:
             await self._ending.pop()
 
-    def _transport(self, scheme: str) -> Any:
-        transport = self._transports.get(scheme)
+    def _transport(self, scheme: str, *, listens: bool) -> Any:
+        key = (scheme, listens)
+        transport = self._transports.get(key)
         if transport is None:
-            transport = self._transports[scheme] = self._make(scheme)
+            transport = self._transports[key] = self._make(scheme, listens=listens)
         return transport
 
-    def _make(self, scheme: str) -> Any:
-        scheduler, announced = self._scheduler, self._announced
+    def _make(self, scheme: str, *, listens: bool) -> Any:
+        scheduler, announced, tls = self._scheduler, self._announced, self._tls
+        if listens and scheme in ("https", "tls+tcp") and (tls is None or tls.server is None):
+            raise SettingsError(
+                f"listening at {scheme}:// needs a certificate: name it in {TLS_FILE}, key "
+                "server.server_cert_path"
+            )
         if scheme in ("http", "https"):
             from edgeless_transports.grpc import GrpcTransport
 
             return GrpcTransport(
                 scheduler,
                 announced=announced if announced.startswith("http") else "",
-                tls=self._tls.grpc,
+                tls=None if tls is None else tls.https_server() if listens else tls.https_client(),
                 # Peers of EDGELESS's own do not mark their events.
                 cast_methods=(HANDLE,),
                 on_cast_lost=self._on_cast_lost,
@@ -128,7 +122,8 @@ class Endpoint:
 
             if scheme == "tcp":
                 return TcpTransport(scheduler, announced=announced)
-            return TlsTcpTransport(scheduler, announced=announced, tls=self._tls.tcp)
+            settings = None if tls is None else tls.server if listens else tls.client
+            return TlsTcpTransport(scheduler, announced=announced, tls=settings)
         raise SettingsError(f"{scheme}:// is none of {', '.join(SCHEMES)}")
 
 

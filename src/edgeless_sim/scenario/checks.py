@@ -10,12 +10,12 @@ from typing import Final
 
 from edgeless_sim.cluster.topology import NODES_MAX
 from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Link, Network, Scenario
-from edgeless_sim.scenario.toml_places import TomlPath
 from edgeless_sim.scenario.units import duration_text
 
 __all__ = ["ScenarioFault", "scenario_faults", "scenario_warnings"]

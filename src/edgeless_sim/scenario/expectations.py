@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from edgeless_sim.scenario.table import Name, Table
+from edgeless_sim.model.toml_table import Name, Table
 from edgeless_sim.scenario.units import Duration
 
 __all__ = [

@@ -12,11 +12,11 @@ from pydantic import Field, PrivateAttr
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
+from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.expectations import Expectation
 from edgeless_sim.scenario.steps import Step
-from edgeless_sim.scenario.table import Few, Name, Probability, Table, Texts
 from edgeless_sim.scenario.units import Bandwidth, Duration, MemorySize
 
 __all__ = ["SEED_MAX", "Domain", "Link", "Network", "NodeTable", "Scenario"]

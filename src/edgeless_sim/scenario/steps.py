@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.runtimes.base import PAYLOAD_BYTES_MAX
-from edgeless_sim.scenario.table import Few, Name, Probability, Table, Texts
 from edgeless_sim.scenario.units import Duration
 
 __all__ = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeless_sim.scenario.toml_places import TomlPath, TomlPlaces
+from edgeless_sim.model.toml_places import TomlPath, TomlPlaces
 
 TEXT = '''\
 name = "x"  # not [a.table]

@@ -1,4 +1,4 @@
-"""What every table of a scenario file is: frozen, strict, and closed against unknown keys."""
+"""What every table of a TOML file is: frozen, strict, and closed against unknown keys."""
 
 from typing import Annotated, Final
 
@@ -8,12 +8,12 @@ from edgeless_sim.model.names import name_fault
 
 __all__ = ["ENTRIES_MAX", "Few", "Name", "Probability", "Table", "Texts"]
 
-#: Most entries of one array of a scenario.
+#: Most entries of one array.
 ENTRIES_MAX: Final = 10_000
 
 
 class Table(BaseModel):
-    """A table of a scenario file."""
+    """A table of a TOML file."""
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=False

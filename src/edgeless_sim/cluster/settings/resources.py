@@ -1,0 +1,113 @@
+"""``[resources]`` of ``node.toml``: which providers a node offers (spec 6.0).
+
+A provider is offered when its key names it. Not here: which classes can be made (`unavailable`).
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import Field
+
+from edgeless_sim.cluster.settings.urls import PORT_MAX, OptionalHttpUrl
+from edgeless_sim.cluster.settings.values import OptionalName, Text
+from edgeless_sim.model.toml_places import TomlPath
+from edgeless_sim.model.toml_table import Few, Table, Texts
+
+__all__ = [
+    "FilePusherTable",
+    "NamedProvider",
+    "OllamaTable",
+    "ResourcesTable",
+    "ServerlessTable",
+]
+
+_MESSAGES_MAX: Final = 1_000_000
+
+
+class NamedProvider(NamedTuple):
+    """A provider that a node is to offer."""
+
+    class_type: str
+    provider_id: str
+    #: The key that names it, within ``[resources]``.
+    path: TomlPath
+
+
+class FilePusherTable(Table):
+    """``[resources.file_pusher_provider]``."""
+
+    directory: Text = ""
+    provider: OptionalName = ""
+
+
+class OllamaTable(Table):
+    """``[resources.ollama_provider]``."""
+
+    host: Text = "localhost"
+    port: Annotated[int, Field(ge=1, le=PORT_MAX)] = 11_434
+    messages_number_limit: Annotated[int, Field(ge=0, le=_MESSAGES_MAX)] = 30
+    provider: OptionalName = ""
+
+
+class ServerlessTable(Table):
+    """An entry of ``[[resources.serverless_provider]]``."""
+
+    class_type: Text = ""
+    version: Text = ""
+    function_url: Text = ""
+    provider: OptionalName = ""
+
+
+class ResourcesTable(Table):
+    """``[resources]``: the providers of a node; an empty name is none."""
+
+    prepend_hostname: bool = False
+    """Whether provider ids become ``HOST-NAME``."""
+    http_ingress_url: OptionalHttpUrl = None
+    """Where http-ingress takes requests."""
+    http_ingress_provider: OptionalName = ""
+    http_egress_provider: OptionalName = ""
+    http_egress_allow: Texts = ()
+    """Ours: private addresses that http-egress may send to."""
+    http_poster_provider: OptionalName = ""
+    file_log_provider: OptionalName = ""
+    file_pusher_provider: FilePusherTable = FilePusherTable()
+    redis_provider: OptionalName = ""
+    dda_provider: OptionalName = ""
+    ollama_provider: OllamaTable = OllamaTable()
+    serverless_provider: Annotated[tuple[ServerlessTable, ...], Few] = ()
+    kafka_egress_provider: OptionalName = ""
+    sqlx_provider: OptionalName = ""
+
+    def providers(self, hostname: str = "") -> tuple[NamedProvider, ...]:
+        """What the node offers, in the order of EDGELESS's classes (spec 6.0).
+
+        *hostname* is put before each name if `prepend_hostname` says so.
+        """
+        prefix = f"{hostname}-" if self.prepend_hostname and hostname else ""
+        return tuple(
+            NamedProvider(class_type, prefix + provider_id, path)
+            for class_type, provider_id, path in self._named()
+            if provider_id
+        )
+
+    def _named(self) -> Iterator[NamedProvider]:
+        for class_type, key in (
+            ("http-ingress", "http_ingress_provider"),
+            ("http-egress", "http_egress_provider"),
+            ("http-poster", "http_poster_provider"),
+            ("file-log", "file_log_provider"),
+            ("redis", "redis_provider"),
+            ("dda", "dda_provider"),
+            ("kafka-egress", "kafka_egress_provider"),
+            ("sqlx", "sqlx_provider"),
+        ):
+            yield NamedProvider(class_type, getattr(self, key), (key,))
+        pusher, ollama = self.file_pusher_provider, self.ollama_provider
+        yield NamedProvider("file-pusher", pusher.provider, ("file_pusher_provider", "provider"))
+        yield NamedProvider("ollama", ollama.provider, ("ollama_provider", "provider"))
+        for place, each in enumerate(self.serverless_provider):
+            # Its class has a name of the user's; what makes it is this one.
+            yield NamedProvider(
+                "serverless", each.provider, ("serverless_provider", place, "provider")
+            )

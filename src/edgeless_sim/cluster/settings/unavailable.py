@@ -1,0 +1,98 @@
+"""What files of EDGELESS may ask for and this version has not: found by key, never ignored.
+
+The only place that knows. A key at its off value asks for nothing.
+"""
+
+from collections.abc import Iterator
+from functools import singledispatch
+from typing import TypeAlias
+
+from edgeless_sim.cluster.settings.client import CliSettingsFile
+from edgeless_sim.cluster.settings.node import NodeSettingsFile
+from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
+from edgeless_sim.model.names import quoted
+from edgeless_sim.model.toml_places import TomlPath
+from edgeless_sim.model.toml_table import Table
+from edgeless_sim.resources.catalog import known_classes
+
+__all__ = ["Fault", "resource_class_fault", "unavailable_faults"]
+
+#: A path into the file, and what is wrong there.
+Fault: TypeAlias = tuple[TomlPath, str]
+
+_MISSING = "is not available in this version"
+
+
+def resource_class_fault(class_type: str) -> str | None:
+    """Why no provider of *class_type* can be made; None if one can."""
+    if class_type in known_classes():
+        return None
+    return f"the resource class {class_type} {_MISSING}"
+
+
+@singledispatch
+def unavailable_faults(settings: Table) -> Iterator[Fault]:
+    """Everything that *settings* ask for in vain."""
+    del settings
+    return iter(())
+
+
+@unavailable_faults.register
+def _of_client(settings: CliSettingsFile) -> Iterator[Fault]:
+    for key, value in settings.function_repository:
+        if value:
+            yield (
+                ("function_repository", key),
+                f'the function repository {_MISSING}; write ""',
+            )
+
+
+@unavailable_faults.register
+def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
+    general = settings.general
+    for key in (
+        "orchestrator_coap_url",
+        "orchestrator_coap_url_announced",
+        "node_register_coap_url",
+    ):
+        if getattr(general, key):
+            yield ("general", key), f"CoAP {_MISSING}; remove the key"
+    if settings.proxy.proxy_type != "None":
+        yield ("proxy", "proxy_type"), f'the Redis mirror {_MISSING}; write "None"'
+    if settings.proxy.dataset_settings.dataset_path:
+        yield (
+            ("proxy", "dataset_settings", "dataset_path"),
+            f'writing datasets, as the Redis mirror does, {_MISSING}; write ""',
+        )
+    if settings.collector.collector_type.lower() not in ("", "none"):
+        yield (
+            ("collector", "collector_type"),
+            f'the metrics collector {_MISSING}; write "None"',
+        )
+    if settings.edgeless_sim.fencing != "none":
+        yield ("edgeless_sim", "fencing"), f'fencing by leases {_MISSING}; write "none"'
+
+
+@unavailable_faults.register
+def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
+    for key in ("invocation_url_coap", "invocation_url_announced_coap"):
+        if getattr(settings.general, key):
+            yield ("general", key), f"CoAP {_MISSING}; remove the key"
+    if settings.container_runtime.enabled:
+        yield (
+            ("container_runtime", "enabled"),
+            f"the container run-time {_MISSING}; write false",
+        )
+    if settings.power_info is not None:
+        yield ("power_info",), f"reading the power of a socket {_MISSING}; remove the table"
+    for provider in settings.resources.providers():
+        fault = resource_class_fault(provider.class_type)
+        if fault is not None:
+            yield (
+                ("resources", *provider.path),
+                f'{quoted(provider.provider_id)}: {fault}; write ""',
+            )
+    if settings.resources.http_egress_allow:
+        fault = resource_class_fault("http-egress")
+        if fault is not None:
+            yield ("resources", "http_egress_allow"), f"{fault}; remove the key"
