@@ -1,7 +1,7 @@
 """One established connection of ``tcp://``: frames in, frames out, until it is lost.
 
-Both sides use it; what frames mean is its owner's. Frames of one turn of the loop leave in one
-write. While the peer does not read, they wait here, up to a limit; a serving side then stops
+Both sides use it; what frames mean is its owner's. Frames of one turn of the loop leave together.
+While the peer does not read, they wait here, up to a limit; a serving side then stops
 reading too. A `Link` never comes back: connecting again makes a new one.
 
 Housekeeping uses the loop's timers, not the `Scheduler`: nobody waits for a keep-alive, so it must
@@ -23,7 +23,8 @@ from edgeless_transports.framing import (
     FrameReader,
     FrameWriter,
     Hello,
-    WireFrame,
+    ProtocolError,
+    Receiver,
 )
 
 __all__ = ["Link", "LinkOwner", "TcpCounters", "TcpLimits", "check_payload"]
@@ -88,12 +89,11 @@ class TcpCounters:
 class LinkOwner(Protocol):
     """Who a `Link` belongs to. Nothing here may raise."""
 
-    def greeted(self, link: "Link", hello: Hello) -> None:
-        """The peer's hello came; frames follow."""
-        ...
+    def greeted(self, link: "Link", hello: Hello) -> Receiver:
+        """The peer's hello came; says who takes the frames that follow.
 
-    def frames(self, link: "Link", frames: list[WireFrame]) -> None:
-        """Frames came. Never called before `greeted` or after `lost`."""
+        Of what that raises only a `ProtocolError` is expected; it ends the link.
+        """
         ...
 
     def lost(self, link: "Link", why: str) -> None:
@@ -125,10 +125,10 @@ class Link(asyncio.Protocol):
         self._serves = serves
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(limits.payload_bytes_max)
+        self._reader = FrameReader(self._greet, self._control, limits.payload_bytes_max)
         self._writer = FrameWriter()
-        self._out: list[bytes] = []
-        self._queued = 0
+        self._queue_max = limits.queue_bytes_max
+        self._greeted = False
         self._flushing = False
         self._paused = False
         self._lost = False
@@ -142,14 +142,12 @@ class Link(asyncio.Protocol):
         self, kind: int, call: int = 0, method: str = "", timeout_ms: int = 0, payload: bytes = b""
     ) -> bool:
         """Queue a frame for the write of this turn; False if the queue is full or the link lost."""
-        if self._lost:
+        writer = self._writer
+        waiting = writer.waiting
+        # Before adding: a method that is defined by a frame must leave with it.
+        if self._lost or (waiting and waiting + len(payload) > self._queue_max):
             return False
-        if self._queued and self._queued + len(payload) > self._limits.queue_bytes_max:
-            # Before writing: a method that is defined by a frame must leave with it.
-            return False
-        data = self._writer.write(kind, call, method, timeout_ms, payload)
-        self._out.append(data)
-        self._queued += len(data)
+        writer.add(kind, call, method, timeout_ms, payload)
         if not self._flushing and not self._paused:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -163,7 +161,6 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         """End at once, silently; the owner's `lost` is not called."""
         self._lost = True
-        self._out.clear()
         self._stop_timer()
         if self._transport is not None:
             self._transport.abort()
@@ -201,20 +198,18 @@ class Link(asyncio.Protocol):
         """Bytes came: give their frames to the owner, and send at once what it answers at once."""
         if self._lost:
             return
-        greeted = self._reader.hello is not None
-        frames = self._reader.feed(data)
-        if not greeted and self._reader.hello is not None:
-            self._owner.greeted(self, self._reader.hello)
+        reader = self._reader
+        # Whoever answers now need not ask for a flush.
+        self._flushing, flushing = True, self._flushing
+        progress = reader.feed(data)
+        self._flushing = flushing
         self._dribbled += len(data)
-        if frames or self._dribbled >= _PROGRESS_BYTES:
+        if progress or self._dribbled >= _PROGRESS_BYTES:
             self._dribbled = 0
             self._heard = self._loop.time()
-        if frames and not self._lost:
-            self._housekeep(frames)
-        error = self._reader.error
-        if error is not None:
-            self.fail(error.reason, str(error))
-        elif self._out and not self._paused:
+        if reader.error is not None:
+            self.fail(reader.error.reason, str(reader.error))
+        elif self._writer.waiting and not self._paused:
             self._flush()
 
     def pause_writing(self) -> None:
@@ -233,6 +228,8 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
         self._stop_timer()
+        # What waits is of no more use, and the link may be remembered for long.
+        self._writer = FrameWriter()
         if not self.closed.done():
             self.closed.set_result(None)
         if not self._lost:
@@ -241,28 +238,19 @@ class Link(asyncio.Protocol):
 
     # The rest.
 
-    def _housekeep(self, frames: list[WireFrame]) -> None:
-        """Answer pings, take goodbyes, give the rest to the owner."""
-        if not self._reader.housekeeping:
-            self._owner.frames(self, frames)
-            return
-        self._reader.housekeeping = False
-        rest: list[WireFrame] = []
-        for frame in frames:
-            if frame[0] == PING:
-                if not self.send(PONG, frame[1]):
-                    self.fail("does not read", "the peer does not read its answers")
-                    return
-            elif frame[0] == GOODBYE:
-                if rest:
-                    self._owner.frames(self, rest)
-                why = frame[4][:_GOODBYE_CHARS_MAX].decode("utf-8", "replace")
-                self._leave(f"the peer said goodbye: {why}")
-                return
-            elif frame[0] != PONG:
-                rest.append(frame)
-        if rest:
-            self._owner.frames(self, rest)
+    def _greet(self, hello: Hello) -> Receiver:
+        self._greeted = True
+        return self._owner.greeted(self, hello)
+
+    def _control(self, kind: int, call: int, payload: bytes) -> None:
+        """Answer pings, take goodbyes."""
+        if kind == PING:
+            if not self.send(PONG, call):
+                self.fail("does not read", "the peer does not read its answers")
+        elif kind == GOODBYE:
+            why = payload[:_GOODBYE_CHARS_MAX].decode("utf-8", "replace")
+            self._leave(f"the peer said goodbye: {why}")
+            raise ProtocolError("goodbye", "nothing follows a goodbye")
 
     def _leave(self, why: str) -> None:
         if not self._lost:
@@ -274,9 +262,10 @@ class Link(asyncio.Protocol):
 
     def _part(self, why: str) -> None:
         """Flush, say goodbye and close; whoever does not read it is cut off after the linger."""
-        self._paused = False
         self.send(GOODBYE, payload=why[:_GOODBYE_CHARS_MAX].encode("utf-8", "replace"))
-        self._flush()
+        if self._transport is not None:
+            while packet := self._writer.take():
+                self._transport.write(packet)
         self._lost = True
         self._stop_timer()
         if self._transport is not None:
@@ -285,17 +274,17 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        if self._out and not self._paused and self._transport is not None and not self._lost:
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
-            self._queued = 0
-            self._transport.write(data)
+        transport = self._transport
+        if transport is not None and not self._lost:
+            # The transport may say `pause_writing` in between.
+            while not self._paused and (packet := self._writer.take()):
+                transport.write(packet)
 
     def _check(self) -> None:
         """The keep-alive: runs when the next thing may be due."""
         now, limits = self._loop.time(), self._limits
         silent_s = now - self._heard
-        if self._reader.hello is None:
+        if not self._greeted:
             self.fail("slow hello", f"no hello came within {limits.hello_timeout_s:g} s")
             return
         if silent_s >= limits.dead_s:

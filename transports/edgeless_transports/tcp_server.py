@@ -19,7 +19,7 @@ import anyio
 from edgeless_transports._tasks import HandlerTasks
 from edgeless_transports.base import CastReceiver, Handler, Incoming, Scheduler
 from edgeless_transports.errors import RemoteError
-from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
+from edgeless_transports.framing import REFUSAL, REPLY, Hello, ProtocolError
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 
 __all__ = ["TcpListener"]
@@ -56,8 +56,6 @@ class TcpListener:
         self._context = context
         self._open = True
         self._loop = asyncio.get_running_loop()
-        #: What each link's peer is called, from its hello on.
-        self._peers: dict[Link, str] = {}
         #: Accepted sockets by where they come from, those included that have said no hello.
         self._sources: dict[str, int] = {}
         self._sockets = 0
@@ -157,34 +155,19 @@ class TcpListener:
 
     # The owner of links.
 
-    def greeted(self, link: Link, hello: Hello) -> None:
+    def greeted(self, link: Link, hello: Hello) -> "_Served":
         """See `LinkOwner.greeted`."""
         self._counters.accepted += 1
-        self._peers[link] = hello.announced or f"{self._scheme}://{link.remote}"
+        peer = hello.announced or f"{self._scheme}://{link.remote}"
+        return _Served(self._scheduler, link, peer, self._on_cast, self.serve)
 
-    def lost(self, link: Link, why: str) -> None:  # noqa: ARG002 - the shape of an owner
-        """See `LinkOwner.lost`."""
-        self._peers.pop(link, None)
-
-    def frames(self, link: Link, frames: list[WireFrame]) -> None:
-        """See `LinkOwner.frames`: requests and casts."""
-        peer = self._peers[link]
-        for kind, number, method, timeout_ms, payload in frames:
-            try:
-                if kind == CAST:
-                    self._on_cast(Incoming(method, payload, peer, None))
-                elif kind == REQUEST:
-                    deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
-                    self._serve(link, number, Incoming(method, payload, peer, deadline_ns))
-                else:
-                    link.fail("kind", f"a request cannot be of kind {kind}")
-                    return
-            except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
-                self._scheduler.call_soon(_escalate, bug)
+    def lost(self, link: Link, why: str) -> None:
+        """See `LinkOwner.lost`: the welcome of its socket does what is to be done."""
 
     # Serving.
 
-    def _serve(self, link: Link, number: int, incoming: Incoming) -> None:
+    def serve(self, link: Link, number: int, incoming: Incoming) -> None:
+        """Answer one request, now or later."""
         if len(self._handlers) >= self._limits.calls_max:
             text = f"{self._limits.calls_max} requests are being served"
             self._refuse(link, number, RemoteError("overloaded", text))
@@ -235,10 +218,10 @@ class TcpListener:
             self._reply(link, number, task.result())
 
     def _reply(self, link: Link, number: int, payload: bytes) -> None:
-        too_large = check_payload(payload, self._limits)
-        if too_large is None:
+        if len(payload) <= self._limits.payload_bytes_max:
             self._answer(link, REPLY, number, payload)
         else:
+            too_large = check_payload(payload, self._limits)
             self._refuse(link, number, RemoteError("too-large", str(too_large)))
 
     def _refuse(self, link: Link, number: int, error: Exception) -> None:
@@ -253,6 +236,45 @@ class TcpListener:
     def _cast_failed(self, error: Exception) -> None:
         self._counters.casts_failed += 1
         _log.error("a handler failed for a cast", exc_info=error)
+
+
+class _Served:
+    """Takes what the peer of one link sends. See `framing.Receiver`."""
+
+    __slots__ = ("_link", "_on_cast", "_peer", "_scheduler", "_serve")
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        link: Link,
+        peer: str,
+        on_cast: CastReceiver,
+        serve: Callable[[Link, int, Incoming], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._link = link
+        self._peer = peer
+        self._on_cast = on_cast
+        self._serve = serve
+
+    def cast(self, method: str, payload: bytes) -> None:
+        """See `framing.Receiver`."""
+        try:
+            self._on_cast(Incoming(method, payload, self._peer, None))
+        except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
+            self._scheduler.call_soon(_escalate, bug)
+
+    def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:
+        """See `framing.Receiver`."""
+        deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
+        try:
+            self._serve(self._link, call, Incoming(method, payload, self._peer, deadline_ns))
+        except Exception as bug:  # noqa: BLE001 - as above
+            self._scheduler.call_soon(_escalate, bug)
+
+    def answer(self, kind: int, call: int, payload: bytes) -> None:  # noqa: ARG002 - as `Receiver` says
+        """See `framing.Receiver`."""
+        raise ProtocolError("kind", f"a request cannot be of kind {kind}")
 
 
 def _escalate(bug: Exception) -> None:
