@@ -86,7 +86,7 @@ async def serve() -> None:
     casts: list[str] = []
 
     def on_cast(incoming: Incoming) -> None:
-        casts[:] = (incoming.method,)
+        pass
 
     def handler(incoming: Incoming) -> bytes:
         return repr(time.process_time()).encode() if incoming.method == "cpu" else incoming.payload

@@ -22,7 +22,8 @@ from edgeless_transports import (
     TransportError,
 )
 from edgeless_transports.conformance import CHECKS, Check, Subject
-from edgeless_transports.framing import HELLO, FrameWriter, Hello
+from edgeless_transports.frame_writer import FrameWriter
+from edgeless_transports.framing import HELLO, Hello
 from edgeless_transports.link import TcpLimits
 from edgeless_transports.tcp import TcpTransport
 

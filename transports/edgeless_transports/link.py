@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from edgeless_transports.errors import TransportError
+from edgeless_transports.frame_reader import FrameReader, Receiver
+from edgeless_transports.frame_writer import FrameWriter
 from edgeless_transports.framing import (
     GOODBYE,
     HELLO,
     PAYLOAD_BYTES_MAX,
     PING,
     PONG,
-    FrameReader,
-    FrameWriter,
     Hello,
     ProtocolError,
-    Receiver,
 )
 
 __all__ = ["Link", "LinkOwner", "TcpCounters", "TcpLimits", "check_payload"]
@@ -126,8 +125,11 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader(self._greet, self._control, limits.payload_bytes_max)
-        self._writer = FrameWriter()
-        self._queue_max = limits.queue_bytes_max
+        self._writer = FrameWriter(limits.queue_bytes_max, self._wake)
+        #: Queue a frame for the write of this turn; False if the queue is full or the link lost.
+        #: No methods of ours that call these: this is the event path.
+        self.send: Final = self._writer.add
+        self.cast: Final = self._writer.cast
         self._greeted = False
         self._flushing = False
         self._paused = False
@@ -138,21 +140,6 @@ class Link(asyncio.Protocol):
 
     # What the owner does.
 
-    def send(
-        self, kind: int, call: int = 0, method: str = "", timeout_ms: int = 0, payload: bytes = b""
-    ) -> bool:
-        """Queue a frame for the write of this turn; False if the queue is full or the link lost."""
-        writer = self._writer
-        waiting = writer.waiting
-        # Before adding: a method that is defined by a frame must leave with it.
-        if self._lost or (waiting and waiting + len(payload) > self._queue_max):
-            return False
-        writer.add(kind, call, method, timeout_ms, payload)
-        if not self._flushing and not self._paused:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-        return True
-
     def close(self, why: str) -> None:
         """Send what waits and a goodbye, then end; the owner's `lost` is not called."""
         if not self._lost:
@@ -160,8 +147,7 @@ class Link(asyncio.Protocol):
 
     def abort(self) -> None:
         """End at once, silently; the owner's `lost` is not called."""
-        self._lost = True
-        self._stop_timer()
+        self._end()
         if self._transport is not None:
             self._transport.abort()
 
@@ -199,7 +185,7 @@ class Link(asyncio.Protocol):
         if self._lost:
             return
         reader = self._reader
-        # Whoever answers now need not ask for a flush.
+        # What is answered at once leaves at the end of this.
         self._flushing, flushing = True, self._flushing
         progress = reader.feed(data)
         self._flushing = flushing
@@ -228,12 +214,10 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
         self._stop_timer()
-        # What waits is of no more use, and the link may be remembered for long.
-        self._writer = FrameWriter()
         if not self.closed.done():
             self.closed.set_result(None)
         if not self._lost:
-            self._lost = True
+            self._end()
             self._owner.lost(self, "the connection was closed" if error is None else str(error))
 
     # The rest.
@@ -254,8 +238,7 @@ class Link(asyncio.Protocol):
 
     def _leave(self, why: str) -> None:
         if not self._lost:
-            self._lost = True
-            self._stop_timer()
+            self._end()
             assert self._transport is not None
             self._transport.abort()
             self._owner.lost(self, why)
@@ -266,19 +249,28 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             while packet := self._writer.take():
                 self._transport.write(packet)
-        self._lost = True
-        self._stop_timer()
+        self._end()
         if self._transport is not None:
             self._transport.close()
             self._timer = self._loop.call_later(self._limits.linger_s, self._transport.abort)
 
+    def _end(self) -> None:
+        self._lost = True
+        self._writer.close()
+        self._stop_timer()
+
+    def _wake(self) -> None:
+        """Something waits to be written."""
+        if not self._flushing and not self._paused:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
         self._flushing = False
-        transport = self._transport
-        if transport is not None and not self._lost:
-            # The transport may say `pause_writing` in between.
+        if self._transport is not None:
+            # It may say `pause_writing` in between.
             while not self._paused and (packet := self._writer.take()):
-                transport.write(packet)
+                self._transport.write(packet)
 
     def _check(self) -> None:
         """The keep-alive: runs when the next thing may be due."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, TypeAlias
 
-from edgeless_transports.base import Answer, Scheduler, Timer
+from edgeless_transports.base import Answer, Incoming, Scheduler, Timer
 from edgeless_transports.errors import CallTimeout, RemoteError, TransportError
 from edgeless_transports.framing import REPLY, ProtocolError
 from edgeless_transports.link import TcpCounters, TcpLimits
@@ -18,35 +18,33 @@ __all__ = ["Answers", "Backlog", "Call", "Calls", "Result", "milliseconds"]
 _LANES_IDLE_MAX: Final = 16
 _TIMEOUT_MS_MAX: Final = 0xFFFF_FFFF
 Result: TypeAlias = bytes | TransportError
-
-
-class Call:
-    """A call that waits for its end, which comes once: answer, loss, deadline or close."""
-
-    __slots__ = ("answer", "deadline_ns", "lane", "method", "number")
-
-    def __init__(
-        self, number: int, method: str, answer: Answer, deadline_ns: int, lane: "Lane"
-    ) -> None:
-        self.number = number
-        self.method = method
-        self.answer = answer
-        self.deadline_ns = deadline_ns
-        self.lane = lane
+#: What waits for its end, which comes once; its deadline in ns, its lane and its method. A tuple:
+#: this is the event path.
+Call: TypeAlias = "tuple[Answer, int, Lane, str]"
 
 
 class Lane:
     """The calls of one timeout: they time out in the order of sending."""
 
-    __slots__ = ("calls", "timeout_ms", "timeout_ns", "timeout_s", "timer")
+    __slots__ = ("_lanes", "calls", "timeout_ms", "timeout_ns", "timeout_s", "timer")
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, lanes: "dict[float, Lane]") -> None:
+        self._lanes = lanes
         self.timeout_s = timeout_s
         self.timeout_ns = max(0, round(timeout_s * 1e9))
         self.timeout_ms = milliseconds(self.timeout_ns)
         self.calls: dict[int, Call] = {}
         #: Fires when the first call ends, or before; None while there is none.
         self.timer: Timer | None = None
+
+    def rest(self) -> None:
+        """No call is left: cancel the timer; be found again, unless there are too many of us."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        # Timeouts that are what is left of others all differ.
+        if len(self._lanes) > _LANES_IDLE_MAX:
+            self._lanes.pop(self.timeout_s, None)
 
 
 class Backlog:
@@ -100,93 +98,101 @@ class Calls:
         self._numbers = number = self._numbers + 1
         return number
 
-    def begin(self, method: str, answer: Answer, timeout_s: float) -> Call:
-        """A new call; it waits from now on."""
-        lane = self._lanes.get(timeout_s) or self._open_lane(timeout_s)
+    def lane(self, timeout_s: float) -> Lane:
+        """Where calls with this timeout wait."""
+        lane = self._lanes.get(timeout_s)
+        if lane is None:
+            lane = self._lanes[timeout_s] = Lane(timeout_s, self._lanes)
+        return lane
+
+    def begin(self, method: str, answer: Answer, lane: Lane) -> int:
+        """A new call; it waits from now on. Returns its number."""
         deadline_ns = self._scheduler.now_ns() + lane.timeout_ns
         self._numbers = number = self._numbers + 1
-        call = Call(number, method, answer, deadline_ns, lane)
-        self.waiting[number] = lane.calls[number] = call
+        self.waiting[number] = lane.calls[number] = (answer, deadline_ns, lane, method)
         if lane.timer is None:
             lane.timer = self._scheduler.timer_at(deadline_ns, self._time_out, lane)
-        return call
+        return number
 
-    def forget(self, call: Call) -> bool:
-        """End *call* without telling its caller; False if it has ended already."""
-        number = call.number
-        if self.waiting.pop(number, None) is None:
-            return False
-        lane = call.lane
+    def forget(self, number: int) -> Answer | None:
+        """End a call without telling its caller, who is returned; None if it has ended already."""
+        call = self.waiting.pop(number, None)
+        if call is None:
+            return None
+        answer, _, lane, _ = call
         del lane.calls[number]
-        if not lane.calls and lane.timer is not None:
-            lane.timer.cancel()
-            lane.timer = None
+        if not lane.calls:
+            lane.rest()
         if self._backlog.frames:
             self._backlog.drop(number)
-        return True
+        return answer
 
-    def end(self, call: Call, result: Result) -> None:
+    def end(self, number: int, result: Result) -> None:
         """Give *result* to the caller, unless the call has ended."""
-        if self.forget(call):
-            call.answer(result)
+        answer = self.forget(number)
+        if answer is not None:
+            try:
+                answer(result)
+            except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
+                self._scheduler.call_soon(_escalate, bug)
 
     def end_all(self, error: Callable[[], TransportError]) -> None:
         """End all calls, each with an error of its own."""
-        for call in list(self.waiting.values()):
-            self.end_safely(call, error())
-
-    def end_safely(self, call: Call, result: Result) -> None:
-        """As `end`; what the caller raises stops the run."""
-        try:
-            self.end(call, result)
-        except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
-            self._scheduler.call_soon(_escalate, bug)
-
-    def _open_lane(self, timeout_s: float) -> Lane:
-        # Timeouts that are what is left of others all differ: lanes without calls go.
-        if len(self._lanes) >= _LANES_IDLE_MAX:
-            self._lanes = {other: lane for other, lane in self._lanes.items() if lane.calls}
-        lane = self._lanes[timeout_s] = Lane(timeout_s)
-        return lane
+        for number in list(self.waiting):
+            self.end(number, error())
 
     def _time_out(self, lane: Lane) -> None:
         """End the calls of *lane* whose time is over, and see to the others."""
         lane.timer = None
         now_ns = self._scheduler.now_ns()
-        late = takewhile(lambda call: call.deadline_ns <= now_ns, lane.calls.values())
+        waiting = lane.calls.items()
+        late = list(takewhile(lambda entry: entry[1][1] <= now_ns, waiting))
         where = self._where()
-        for call in list(late):
-            text = f"no answer to {call.method} within {lane.timeout_s:g} s from {where}"
-            self.end_safely(call, CallTimeout(text))
+        for number, (_, _, _, method) in late:
+            text = f"no answer to {method} within {lane.timeout_s:g} s from {where}"
+            self.end(number, CallTimeout(text))
         # A caller that called again has set the timer already, perhaps too late for those.
         if lane.calls:
-            first = next(iter(lane.calls.values()))
             if lane.timer is not None:
                 lane.timer.cancel()
-            lane.timer = self._scheduler.timer_at(first.deadline_ns, self._time_out, lane)
+            _, deadline_ns, _, _ = next(iter(lane.calls.values()))
+            lane.timer = self._scheduler.timer_at(deadline_ns, self._time_out, lane)
 
 
 class Answers:
     """Takes what the peer of a calling side sends. See `framing.Receiver`."""
 
-    __slots__ = ("_calls", "_counters")
+    __slots__ = ("_counters", "_scheduler", "_waiting", "peer")
 
-    def __init__(self, calls: Calls, counters: TcpCounters) -> None:
-        self._calls = calls
+    def __init__(self, scheduler: Scheduler, calls: Calls, counters: TcpCounters) -> None:
+        self._scheduler = scheduler
+        self._waiting = calls.waiting
         self._counters = counters
+        self.peer = ""
 
     def answer(self, kind: int, call: int, payload: bytes) -> None:
         """See `framing.Receiver`."""
-        waiting = self._calls.waiting.get(call)
+        # `Calls.end` without what an established link makes needless: this is the event path.
+        waiting = self._waiting.pop(call, None)
         if waiting is None:
             self._counters.late_answers += 1
-        else:
-            result = payload if kind == REPLY else RemoteError.decode(payload)
-            self._calls.end_safely(waiting, result)
+            return
+        answer, _, lane, _ = waiting
+        del lane.calls[call]
+        if not lane.calls:
+            lane.rest()
+        try:
+            answer(payload if kind == REPLY else RemoteError.decode(payload))
+        except Exception as bug:  # noqa: BLE001 - as in `Calls.end`
+            self._scheduler.call_soon(_escalate, bug)
 
-    def cast(self, method: str, payload: bytes) -> None:  # noqa: ARG002 - as `Receiver` says
+    def cast(self, incoming: Incoming) -> None:  # noqa: ARG002 - as `Receiver` says
         """See `framing.Receiver`."""
         raise ProtocolError("kind", "an answer cannot be a cast")
+
+    def cast_failed(self, error: Exception) -> None:
+        """See `framing.Receiver`."""
+        raise error
 
     def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:  # noqa: ARG002 - as `Receiver` says
         """See `framing.Receiver`."""

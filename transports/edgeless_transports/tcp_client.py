@@ -16,10 +16,10 @@ import anyio.lowlevel
 
 from edgeless_transports.base import Answer, Scheduler, check_method
 from edgeless_transports.errors import ConnectError, ConnectionLost, TransportError
-from edgeless_transports.framing import CAST, REQUEST, Hello
+from edgeless_transports.framing import REQUEST, Hello
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 from edgeless_transports.sockets import Way
-from edgeless_transports.tcp_calls import Answers, Backlog, Call, Calls, Result, milliseconds
+from edgeless_transports.tcp_calls import Answers, Backlog, Calls, Result, milliseconds
 
 __all__ = ["TcpConnection"]
 
@@ -35,6 +35,7 @@ class TcpConnection:
         self._scheduler = scheduler
         self._way = way
         self._limits = limits
+        self._payload_max = limits.payload_bytes_max
         self._counters = counters
         self._dice = dice
         self._loop = asyncio.get_running_loop()
@@ -64,12 +65,11 @@ class TcpConnection:
     async def call(self, method: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `base.Connection.call`."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        call = self._start(method, payload, partial(_resolve, future), timeout_s)
+        number = self._start(method, payload, partial(_resolve, future), timeout_s)
         try:
             result = await future
         except BaseException:
-            if call is not None:
-                self._calls.forget(call)
+            self._calls.forget(number)
             raise
         if isinstance(result, bytes):
             return result
@@ -93,14 +93,9 @@ class TcpConnection:
     def cast_nowait(self, method: str, payload: bytes) -> bool:
         """See `base.Connection.cast_nowait`. False, too, while the peer cannot be reached."""
         link = self._link
-        if (
-            link is not None
-            and method in self._methods
-            and len(payload) <= self._limits.payload_bytes_max
-            and link.send(CAST, 0, method, 0, payload)
-        ):
+        if link is not None and len(payload) <= self._payload_max and link.cast(method, payload):
             return True
-        # The longer way: it finds the cause, or learns the method.
+        # The longer way: it finds the cause.
         return self._cast(method, payload) is None
 
     def close(self) -> None:
@@ -110,9 +105,9 @@ class TcpConnection:
         self._stop()
         if self._link is not None:
             self._link.close("the connection was closed")
-        for call in list(self._calls.waiting.values()):
+        for number in list(self._calls.waiting):
             lost = ConnectionLost(f"the connection to {self._way.address} was closed")
-            self._scheduler.call_soon(self._calls.end, call, lost)
+            self._scheduler.call_soon(self._calls.end, number, lost)
 
     def abort(self) -> None:
         """Send nothing more; leave the calls that wait to their deadlines. Idempotent."""
@@ -140,27 +135,29 @@ class TcpConnection:
 
     # Frames.
 
-    def _start(self, method: str, payload: bytes, answer: Answer, timeout_s: float) -> Call | None:
+    def _start(self, method: str, payload: bytes, answer: Answer, timeout_s: float) -> int:
+        """Begin a call; its number, or 0 if it is refused."""
         if method not in self._methods:
             self._learn(method)
-        limits, calls = self._limits, self._calls
+        calls = self._calls
         if (
-            len(payload) > limits.payload_bytes_max
-            or len(calls.waiting) >= limits.calls_max
+            len(payload) > self._payload_max
+            or len(calls.waiting) >= self._limits.calls_max
             or self._closed
         ):
             self._scheduler.call_soon(answer, self._refusal(payload))
-            return None
-        call = calls.begin(method, answer, timeout_s)
+            return 0
+        lane = calls.lane(timeout_s)
+        number = calls.begin(method, answer, lane)
         if self._link is None:
             self._demand()
-            sent = self._backlog.add(call.number, method, payload)
+            sent = self._backlog.add(number, method, payload)
         else:
-            sent = self._link.send(REQUEST, call.number, method, call.lane.timeout_ms, payload)
+            sent = self._link.send(REQUEST, number, method, lane.timeout_ms, payload)
         if not sent:
             full = TransportError(f"the queue to {self.state} is full")
-            self._scheduler.call_soon(calls.end, call, full)
-        return call
+            self._scheduler.call_soon(calls.end, number, full)
+        return number
 
     def _cast(self, method: str, payload: bytes) -> str | None:
         """Send a cast; the cause if it is lost."""
@@ -169,7 +166,7 @@ class TcpConnection:
         if len(payload) > self._limits.payload_bytes_max:
             return self._lose("too large")
         if self._link is not None:
-            if self._link.send(CAST, 0, method, 0, payload):
+            if self._link.cast(method, payload):
                 return None
             return self._lose("queue full")
         if self._closed:
@@ -207,7 +204,7 @@ class TcpConnection:
             self._up_since = self._loop.time()
             self._link = link
             self._send_waiting(link)
-        return Answers(self._calls, self._counters)
+        return Answers(self._scheduler, self._calls, self._counters)
 
     def lost(self, link: Link, why: str) -> None:
         """See `LinkOwner.lost`."""
@@ -285,13 +282,14 @@ class TcpConnection:
         for number, (method, payload) in self._backlog.clear().items():
             call = self._calls.waiting.get(number)
             if call is None:
-                if not link.send(CAST, 0, method, 0, payload):
+                if not link.cast(method, payload):
                     self._lose("queue full")
                 continue
-            left_ms = milliseconds(call.deadline_ns - now_ns)
+            _, deadline_ns, _, _ = call
+            left_ms = milliseconds(deadline_ns - now_ns)
             if not link.send(REQUEST, number, method, left_ms, payload):
                 full = TransportError(f"the queue to {self.state} is full")
-                self._scheduler.call_soon(self._calls.end, call, full)
+                self._scheduler.call_soon(self._calls.end, number, full)
 
     def _stop(self) -> None:
         self._closed = True

@@ -52,6 +52,7 @@ class TcpListener:
         self._scheme = scheme
         self._announced = announced
         self._limits = limits
+        self._payload_max = limits.payload_bytes_max
         self._counters = counters
         self._context = context
         self._open = True
@@ -168,7 +169,7 @@ class TcpListener:
 
     def serve(self, link: Link, number: int, incoming: Incoming) -> None:
         """Answer one request, now or later."""
-        if len(self._handlers) >= self._limits.calls_max:
+        if len(self._handlers.running) >= self._limits.calls_max:
             text = f"{self._limits.calls_max} requests are being served"
             self._refuse(link, number, RemoteError("overloaded", text))
             return
@@ -179,13 +180,13 @@ class TcpListener:
         except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
             self._refuse(link, number, error)
             return
-        if isinstance(result, bytes):
-            self._reply(link, number, result)
-        else:
+        if not isinstance(result, bytes):
             self._handlers.start(result, (link, number), self._served)
+        elif len(result) > self._payload_max or not link.send(REPLY, number, "", 0, result):
+            self._reply(link, number, result)
 
     def _cast_to_handler(self, incoming: Incoming) -> None:
-        if len(self._handlers) >= self._limits.calls_max:
+        if len(self._handlers.running) >= self._limits.calls_max:
             lost = self._counters.casts_lost
             lost["overloaded"] = lost.get("overloaded", 0) + 1
             return
@@ -218,10 +219,10 @@ class TcpListener:
             self._reply(link, number, task.result())
 
     def _reply(self, link: Link, number: int, payload: bytes) -> None:
-        if len(payload) <= self._limits.payload_bytes_max:
+        too_large = check_payload(payload, self._limits)
+        if too_large is None:
             self._answer(link, REPLY, number, payload)
         else:
-            too_large = check_payload(payload, self._limits)
             self._refuse(link, number, RemoteError("too-large", str(too_large)))
 
     def _refuse(self, link: Link, number: int, error: Exception) -> None:
@@ -241,7 +242,7 @@ class TcpListener:
 class _Served:
     """Takes what the peer of one link sends. See `framing.Receiver`."""
 
-    __slots__ = ("_link", "_on_cast", "_peer", "_scheduler", "_serve")
+    __slots__ = ("_link", "_scheduler", "_serve", "cast", "peer")
 
     def __init__(
         self,
@@ -253,22 +254,21 @@ class _Served:
     ) -> None:
         self._scheduler = scheduler
         self._link = link
-        self._peer = peer
-        self._on_cast = on_cast
         self._serve = serve
+        self.peer = peer
+        #: No method of ours that calls it: this is the event path.
+        self.cast = on_cast
 
-    def cast(self, method: str, payload: bytes) -> None:
+    def cast_failed(self, error: Exception) -> None:
         """See `framing.Receiver`."""
-        try:
-            self._on_cast(Incoming(method, payload, self._peer, None))
-        except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
-            self._scheduler.call_soon(_escalate, bug)
+        # Not raised here: asyncio would swallow it with the connection.
+        self._scheduler.call_soon(_escalate, error)
 
     def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:
         """See `framing.Receiver`."""
         deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
         try:
-            self._serve(self._link, call, Incoming(method, payload, self._peer, deadline_ns))
+            self._serve(self._link, call, Incoming(method, payload, self.peer, deadline_ns))
         except Exception as bug:  # noqa: BLE001 - as above
             self._scheduler.call_soon(_escalate, bug)
 

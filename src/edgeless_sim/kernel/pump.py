@@ -46,7 +46,9 @@ class PumpedScheduler(TimerQueue):
 
     def now_ns(self) -> int:
         """Nanoseconds of the loop's monotonic clock since this scheduler was made."""
-        self.now = max(self.now, int((self._loop.time() - self._start) * 1e9))
+        now_ns = int((self._loop.time() - self._start) * 1e9)
+        if now_ns > self.now:
+            self.now = now_ns
         return self.now
 
     def call_soon(self, callback: Callback, *args: Any) -> None:
