@@ -12,7 +12,7 @@ from edgeless_transports.errors import CallTimeout, RemoteError, TransportError
 from edgeless_transports.framing import REPLY, ProtocolError
 from edgeless_transports.link import TcpCounters, TcpLimits
 
-__all__ = ["Answers", "Backlog", "Call", "Calls", "Result", "milliseconds"]
+__all__ = ["Answers", "Backlog", "Call", "Calls", "Lane", "Result", "milliseconds"]
 
 #: Timeouts whose lanes are kept without a call.
 _LANES_IDLE_MAX: Final = 16

@@ -7,6 +7,7 @@ loop costs ten times one through this queue).
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic_ns  # noqa: TID251 - uvloop's own clock moves by a millisecond at a time
 from typing import Any, ClassVar, Final
 
 from edgeless_sim.kernel.scheduler import Callback, Timer, TimerQueue
@@ -19,14 +20,14 @@ BATCH: Final = 256
 class PumpedScheduler(TimerQueue):
     """A `TimerQueue` driven by an asyncio or uvloop loop, in real time."""
 
-    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start", "on_bug")
+    __slots__ = ("_alarm", "_alarm_ns", "_loop", "_pumping", "_start_ns", "on_bug")
 
     _of_loop: ClassVar["dict[asyncio.AbstractEventLoop, PumpedScheduler]"] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._start = loop.time()
+        self._start_ns = monotonic_ns()
         self._pumping = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
@@ -45,8 +46,8 @@ class PumpedScheduler(TimerQueue):
         return scheduler
 
     def now_ns(self) -> int:
-        """Nanoseconds of the loop's monotonic clock since this scheduler was made."""
-        now_ns = int((self._loop.time() - self._start) * 1e9)
+        """Nanoseconds of the monotonic clock since this scheduler was made."""
+        now_ns = monotonic_ns() - self._start_ns
         if now_ns > self.now:
             self.now = now_ns
         return self.now
@@ -85,7 +86,9 @@ class PumpedScheduler(TimerQueue):
                 return
             self._alarm.cancel()
         self._alarm_ns = when_ns
-        self._alarm = self._loop.call_at(self._start + when_ns / 1e9, self._ring)
+        # Whole milliseconds, as all loops wait: uvloop would round down, and wake up in vain.
+        delay_ms = max(0, -((self.now_ns() - when_ns) // 1_000_000))
+        self._alarm = self._loop.call_later(delay_ms / 1e3, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
