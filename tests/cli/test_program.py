@@ -218,10 +218,15 @@ def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
 
 
-def test_another_world_is_not_available(tmp_path: Path) -> None:
-    result = invoke("run", "noop", "--world", "tcp", "--out", str(tmp_path / "out"))
+def test_a_world_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    result = invoke("run", "noop", "--world", "mars", "--out", str(tmp_path / "out"))
     assert result.exit_code == 3
-    assert "not available in this version" in result.stderr
+    assert "no world 'mars'; there are: sim, tcp, grpc" in result.stderr
+
+
+def test_a_real_world_has_no_speed_and_a_simulation_no_processes() -> None:
+    for words in (("--world", "tcp", "--speed", "2"), ("--in-process",)):
+        assert invoke("run", "noop", *words).exit_code == 2
 
 
 def test_an_expectation_that_does_not_hold_has_its_own_exit_code(tmp_path: Path) -> None:

@@ -218,9 +218,9 @@ def test_a_function_whose_only_node_is_gone_waits_and_comes_back_with_it(play: A
     play(story)
 
 
-def test_a_node_of_edgeless_is_reset_and_told_its_peers(play: Any) -> None:
+def test_a_node_of_edgeless_is_reset_and_told_its_peers_and_they_of_it(play: Any) -> None:
     async def story(world: Any) -> None:
-        await world.node(0)
+        ours = await world.node(0)
         foreign = await world.node(1, foreign=True)
         assert foreign.calls[0] == ("reset", None)
         told = [(request.kind, request.node_id) for request in foreign.told("update_peers")]
@@ -230,7 +230,10 @@ def test_a_node_of_edgeless_is_reset_and_told_its_peers(play: Any) -> None:
         await world.clock.sleep(8)
         told = [(request.kind, request.node_id) for request in foreign.told("update_peers")][2:]
         assert told == [("add", UUID(int=0x1002)), ("del", UUID(int=0x1002))]
-        assert late.calls == []
+        for node in (ours, late):
+            assert [(kind, request.node_id) for kind, request in node.calls] == [
+                ("update_peers", UUID(int=0x1001))
+            ]
 
     play(story)
 

@@ -168,9 +168,13 @@ def test_a_cluster_is_opened_by_the_name_of_a_scenario() -> None:
     assert seed == 5
 
 
-def test_another_world_does_not_exist(tmp_path: Path) -> None:
+def test_a_world_that_does_not_exist_is_refused_and_one_that_the_scenario_is_not_for(
+    tmp_path: Path,
+) -> None:
     scenario = parse_scenario(HEAD.encode(), folder=tmp_path)
-    with pytest.raises(SettingsError, match="'grpc' is not available in this version"):
+    with pytest.raises(SettingsError, match="no world 'mars'; there are: sim, tcp, grpc"):
+        run_scenario(scenario, world="mars")
+    with pytest.raises(ScenarioError, match=r"for sim only \(its key 'worlds'\), not for grpc"):
         run_scenario(scenario, world="grpc")
 
 

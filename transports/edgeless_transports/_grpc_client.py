@@ -11,13 +11,12 @@ from typing import Final, TypeAlias
 import anyio.lowlevel
 from grpc import aio
 
-from edgeless_transports._grpc_terms import CAST_KEY, Limits, failure_of, path_of
-from edgeless_transports.base import Answer, Scheduler, Timer, check_method
+from edgeless_transports._grpc_terms import CAST_KEY, CAST_UNNAMED, Limits, failure_of, path_of
+from edgeless_transports.base import Answer, CastLost, Scheduler, Timer, check_method
 from edgeless_transports.errors import CallTimeout, ConnectionLost, TransportError
 
 __all__ = ["GrpcConnection"]
 
-_CAST_METADATA: Final = ((CAST_KEY, "1"),)
 _STUBS_MAX: Final = 1024
 _Result: TypeAlias = bytes | TransportError
 _Stub: TypeAlias = "aio.UnaryUnaryMultiCallable[bytes, bytes]"
@@ -47,13 +46,22 @@ class GrpcConnection:
     """
 
     def __init__(
-        self, channel: aio.Channel, scheduler: Scheduler, limits: Limits, peer: str
+        self,
+        channel: aio.Channel,
+        scheduler: Scheduler,
+        limits: Limits,
+        peer: str,
+        *,
+        announced: str = "",
+        on_cast_lost: CastLost | None = None,
     ) -> None:
         self.peer: Final = peer
         #: Casts that were not accepted, and casts that were but did not arrive for sure.
         self.casts_refused = 0
         self.casts_lost = 0
-        self._channel = channel
+        self.channel: Final = channel
+        self._cast_metadata = ((CAST_KEY, announced or CAST_UNNAMED),)
+        self._on_cast_lost = on_cast_lost
         self._scheduler = scheduler
         self._limits = limits
         self._closed = False
@@ -112,7 +120,7 @@ class GrpcConnection:
             self._end(sending, lost)
         with anyio.CancelScope(shield=True):
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._channel.close()
+            await self.channel.close()
 
     def _call(
         self, method: str, payload: bytes, answer: Answer, timeout_s: float
@@ -163,7 +171,7 @@ class GrpcConnection:
             sending.payload,
             # grpcio takes 0 for "no deadline".
             timeout=max(remaining_s, 0.001),
-            metadata=_CAST_METADATA if sending.answer is None else None,
+            metadata=self._cast_metadata if sending.answer is None else None,
         )
 
     def _over(self, sending: _Sending, task: "asyncio.Task[bytes]") -> None:
@@ -192,15 +200,22 @@ class GrpcConnection:
         if sending.task is not None:
             sending.task.cancel()
         if sending.answer is None:
-            self.casts_lost += not isinstance(result, bytes)
+            if not isinstance(result, bytes):
+                self._lose(sending, result)
         elif result is not None:
             # Never inside call_nowait or close: the receiver may call again.
             self._scheduler.call_soon(sending.answer, result)
 
+    def _lose(self, sending: _Sending, why: TransportError | None) -> None:
+        self.casts_lost += 1
+        if self._on_cast_lost is not None and not self._closed:
+            cause = "no answer in time" if isinstance(why, CallTimeout) else "connection lost"
+            self._scheduler.call_soon(self._on_cast_lost, sending.method, sending.payload, cause)
+
     def _stub(self, method: str) -> _Stub:
         stub = self._stubs.get(method)
         if stub is None:
-            stub = self._channel.unary_unary(path_of(method))
+            stub = self.channel.unary_unary(path_of(method))
             if len(self._stubs) < _STUBS_MAX:
                 self._stubs[method] = stub
         return stub

@@ -16,6 +16,7 @@ from grpc import aio
 from edgeless_transports._grpc_terms import (
     CAST_KEY,
     Limits,
+    announced_in,
     channel_options,
     method_of,
     status_of,
@@ -36,7 +37,7 @@ _Behaviour: TypeAlias = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]
 class _AllMethods(grpc.GenericRpcHandler):
     """Serves whatever is asked for: what exists is the handler's to say."""
 
-    def __init__(self, behaviour: Callable[[str, bool], _Behaviour]) -> None:
+    def __init__(self, behaviour: Callable[[str, str | None], _Behaviour]) -> None:
         self._behaviour = behaviour
 
     def service(
@@ -48,8 +49,8 @@ class _AllMethods(grpc.GenericRpcHandler):
             check_method(method)
         except ValueError:
             return None
-        marked = any(key == CAST_KEY for key, _ in details.invocation_metadata)
-        return grpc.unary_unary_rpc_method_handler(self._behaviour(method, marked))
+        mark = next((str(v) for k, v in details.invocation_metadata if k == CAST_KEY), None)
+        return grpc.unary_unary_rpc_method_handler(self._behaviour(method, mark))
 
 
 class GrpcListener:
@@ -94,9 +95,10 @@ class GrpcListener:
             self._tasks.cancel()
             await self._tasks.ended()
 
-    def _behaviour(self, method: str, marked: bool) -> _Behaviour:
-        is_cast = marked or method in self._cast_methods
-        return partial(self._serve_cast if is_cast else self._serve_call, method)
+    def _behaviour(self, method: str, mark: str | None) -> _Behaviour:
+        if mark is None and method not in self._cast_methods:
+            return partial(self._serve_call, method)
+        return partial(self._serve_cast, method, announced_in(mark or ""))
 
     async def _serve_call(self, method: str, payload: bytes, context: _Context) -> bytes:
         remaining_s = context.time_remaining()
@@ -115,8 +117,8 @@ class GrpcListener:
         except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
             return await self._refuse(error, context)
 
-    async def _serve_cast(self, method: str, payload: bytes, context: _Context) -> bytes:
-        incoming = Incoming(method, payload, context.peer(), None)
+    async def _serve_cast(self, method: str, peer: str, payload: bytes, context: _Context) -> bytes:
+        incoming = Incoming(method, payload, peer, None)
         try:
             if len(payload) > self._limits.cast_bytes_max:
                 most = self._limits.cast_bytes_max

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 # The core's own lines on stderr repeat what our exceptions say. It reads this when it is loaded.
@@ -26,9 +27,11 @@ from edgeless_transports.errors import (
 
 __all__ = [
     "CAST_KEY",
+    "CAST_UNNAMED",
     "CODE_KEY",
     "Limits",
     "Option",
+    "announced_in",
     "channel_options",
     "failure_of",
     "method_of",
@@ -38,8 +41,10 @@ __all__ = [
     "target_of",
 ]
 
-#: Set by the sender of a cast, so that the listener knows it for one.
+#: Set by the sender of a cast, so that the listener knows it for one. The value is the address at
+#: which the sender can be reached, or `CAST_UNNAMED`.
 CAST_KEY: Final = "x-frame-cast"
+CAST_UNNAMED: Final = "-"
 #: The code of a `RemoteError`, where a status alone would lose it.
 CODE_KEY: Final = "x-frame-code"
 
@@ -99,6 +104,16 @@ def target_of(address: Address) -> tuple[str, int]:
     if address.scheme not in ("http", "https") or found is None or int(found[2]) > _PORT_MAX:
         raise AddressError(f"{address} is not http://HOST:PORT or https://HOST:PORT")
     return found[1], int(found[2])
+
+
+@lru_cache(maxsize=4096)
+def announced_in(mark: str) -> str:
+    """The address that the sender of a cast can be reached at, "" if it tells none."""
+    try:
+        target_of(Address.parse(mark))
+    except AddressError:
+        return ""
+    return mark
 
 
 def path_of(method: str) -> str:

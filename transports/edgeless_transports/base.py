@@ -15,6 +15,7 @@ __all__ = [
     "METHOD_CHARS_MAX",
     "Address",
     "Answer",
+    "CastLost",
     "CastReceiver",
     "Connection",
     "Handler",
@@ -72,6 +73,9 @@ Handler: TypeAlias = Callable[[Incoming], bytes | Awaitable[bytes]]
 
 #: Takes one cast, at once. What it raises is a bug of the receiver.
 CastReceiver: TypeAlias = Callable[[Incoming], None]
+
+#: Hears of a cast that was accepted and did not arrive, or not for sure: method, payload, cause.
+CastLost: TypeAlias = Callable[[str, bytes, str], None]
 
 #: Takes the end of a call: the reply or the reason why there is none.
 Answer: TypeAlias = Callable[[bytes | TransportError], None]

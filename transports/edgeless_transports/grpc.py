@@ -19,7 +19,14 @@ from grpc import aio
 
 from edgeless_transports._grpc_client import GrpcConnection
 from edgeless_transports._grpc_server import GrpcListener
-from edgeless_transports.base import Address, CastReceiver, Connection, Handler, Scheduler
+from edgeless_transports.base import (
+    Address,
+    CastLost,
+    CastReceiver,
+    Connection,
+    Handler,
+    Scheduler,
+)
 from edgeless_transports.errors import AddressError, ConnectError
 
 __all__ = ["GrpcTransport", "Limits", "Tls"]
@@ -53,11 +60,21 @@ class GrpcTransport:
         *,
         limits: Limits | None = None,
         tls: Tls | None = None,
+        announced: str = "",
         cast_methods: Collection[str] = (),
+        on_cast_lost: CastLost | None = None,
     ) -> None:
+        """*announced* is the address at which this process can be reached, "" if it cannot; it
+        goes with each cast, and is what peers see as `Incoming.peer` there. Raises `AddressError`
+        if it is none. *on_cast_lost* hears of casts that were accepted and did not arrive for sure.
+        """
+        if announced:
+            target_of(Address.parse(announced))
         self._scheduler = scheduler
         self._limits: Final = limits or Limits()
         self._tls = tls or Tls()
+        self._announced = announced
+        self._on_cast_lost = on_cast_lost
         self._cast_methods = frozenset(cast_methods)
 
     @asynccontextmanager
@@ -65,18 +82,38 @@ class GrpcTransport:
         self, address: Address, handler: Handler, *, on_cast: CastReceiver | None = None
     ) -> AsyncGenerator[Address]:
         """See `base.Transport.listen`."""
+        bound, listener = await self.attach(address, handler, on_cast=on_cast)
+        try:
+            yield bound
+        finally:
+            await listener.stop()
+
+    async def attach(
+        self, address: Address, handler: Handler, *, on_cast: CastReceiver | None = None
+    ) -> tuple[Address, GrpcListener]:
+        """As `listen`, without a context: whoever calls this also calls `GrpcListener.stop`."""
         host, port = target_of(address)
         credentials = self._server_credentials() if address.scheme == "https" else None
         listener = GrpcListener(self._scheduler, handler, on_cast, self._limits, self._cast_methods)
-        try:
-            bound = await listener.start(f"{host}:{port}", credentials)
-            yield Address(address.scheme, f"{host}:{bound}")
-        finally:
-            await listener.stop()
+        bound = await listener.start(f"{host}:{port}", credentials)
+        return Address(address.scheme, f"{host}:{bound}"), listener
 
     @asynccontextmanager
     async def connect(self, address: Address) -> AsyncGenerator[Connection]:
         """See `base.Transport.connect`."""
+        connection = self.open(address)
+        try:
+            if not await _ready(connection.channel, self._limits.connect_timeout_s):
+                raise ConnectError(f"nobody listens at {address}")
+            yield connection
+        finally:
+            await connection.close()
+
+    def open(self, address: Address) -> GrpcConnection:
+        """As `connect`, without a context and without waiting: connects at the first frame.
+
+        Whoever calls this also calls `GrpcConnection.close`. Needs a running loop.
+        """
         host, port = target_of(address)
         options = channel_options(self._limits)
         if address.scheme == "https":
@@ -84,13 +121,14 @@ class GrpcTransport:
             channel = aio.secure_channel(f"{host}:{port}", credentials, options=options)
         else:
             channel = aio.insecure_channel(f"{host}:{port}", options=options)
-        connection = GrpcConnection(channel, self._scheduler, self._limits, f"{host}:{port}")
-        try:
-            if not await _ready(channel, self._limits.connect_timeout_s):
-                raise ConnectError(f"nobody listens at {address}")
-            yield connection
-        finally:
-            await connection.close()
+        return GrpcConnection(
+            channel,
+            self._scheduler,
+            self._limits,
+            f"{host}:{port}",
+            announced=self._announced,
+            on_cast_lost=self._on_cast_lost,
+        )
 
     def _channel_credentials(self) -> grpc.ChannelCredentials:
         tls = self._tls

@@ -1,8 +1,7 @@
 """Each service over a connection. Only here does `TransportError` become `UnreachableError`."""
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from edgeless_sim.api.codec import Codec, MsgpackCodec, decode_reply
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
     StartReply,
@@ -17,7 +16,8 @@ from edgeless_sim.api.messages import (
     WorkflowStatus,
 )
 from edgeless_sim.api.methods import METHODS
-from edgeless_sim.errors import RejectedError, UnreachableError
+from edgeless_sim.api.wire import OUR_WIRE, Wire
+from edgeless_sim.errors import UnreachableError
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
@@ -34,8 +34,6 @@ __all__ = [
     "NodeRegistrationClient",
 ]
 
-T = TypeVar("T")
-
 #: Default deadline of one control request, in seconds (reliability 3, c).
 RPC_TIMEOUT_S: Final = 5.0
 
@@ -44,26 +42,22 @@ class _Client:
     """Encodes, calls, decodes; tells a refusal from silence."""
 
     def __init__(
-        self,
-        connection: Connection,
-        codec: Codec | None = None,
-        *,
-        timeout_s: float = RPC_TIMEOUT_S,
+        self, connection: Connection, wire: Wire = OUR_WIRE, *, timeout_s: float = RPC_TIMEOUT_S
     ) -> None:
         self._connection = connection
-        self._codec = codec or MsgpackCodec()
+        self._wire = wire
         self._timeout_s = timeout_s
 
-    async def _call(self, service: str, name: str, request: object, reply: type[T]) -> T:
-        method = METHODS[service][name]
-        payload = self._codec.encode(request)
+    async def _call(self, service: str, name: str, request: object) -> Any:
+        path = METHODS[service][name].path
+        payload = self._wire.encode_request(path, request)
         try:
-            answer = await self._connection.call(method.path, payload, timeout_s=self._timeout_s)
+            answer = await self._connection.call(path, payload, timeout_s=self._timeout_s)
         except RemoteError as error:
-            raise RejectedError("the peer failed to serve the request", str(error)) from None
+            raise self._wire.decode_refusal(path, error) from None
         except TransportError as error:
-            raise UnreachableError(f"{method.path}: {error}") from error
-        return decode_reply(self._codec, answer, reply)
+            raise UnreachableError(f"{path}: {error}") from error
+        return self._wire.decode_reply(path, answer)
 
 
 class ControllerClient(_Client):
@@ -71,35 +65,36 @@ class ControllerClient(_Client):
 
     async def start(self, request: StartWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.start`."""
-        return await self._call("WorkflowInstance", "start", request, WorkflowStatus)
+        reply: WorkflowStatus = await self._call("WorkflowInstance", "start", request)
+        return reply
 
     async def stop(self, workflow_id: WorkflowId) -> None:
         """See `WorkflowInstanceApi.stop`."""
-        await self._call("WorkflowInstance", "stop", workflow_id, type(None))
+        await self._call("WorkflowInstance", "stop", workflow_id)
 
     async def list_workflows(self) -> tuple[WorkflowStatus, ...]:
         """See `WorkflowInstanceApi.list_workflows`."""
-        kind: Any = tuple[WorkflowStatus, ...]
         result: tuple[WorkflowStatus, ...] = await self._call(
-            "WorkflowInstance", "list_workflows", None, kind
+            "WorkflowInstance", "list_workflows", None
         )
         return result
 
     async def inspect(self, workflow_id: WorkflowId) -> WorkflowInfo:
         """See `WorkflowInstanceApi.inspect`."""
-        return await self._call("WorkflowInstance", "inspect", workflow_id, WorkflowInfo)
+        reply: WorkflowInfo = await self._call("WorkflowInstance", "inspect", workflow_id)
+        return reply
 
     async def domains(self, domain_id: DomainId) -> dict[str, DomainCapabilities]:
         """See `WorkflowInstanceApi.domains`."""
-        kind: Any = dict[str, DomainCapabilities]
         result: dict[str, DomainCapabilities] = await self._call(
-            "WorkflowInstance", "domains", domain_id, kind
+            "WorkflowInstance", "domains", domain_id
         )
         return result
 
     async def migrate(self, request: MigrateWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.migrate`."""
-        return await self._call("WorkflowInstance", "migrate", request, WorkflowStatus)
+        reply: WorkflowStatus = await self._call("WorkflowInstance", "migrate", request)
+        return reply
 
 
 class DomainRegistrationClient(_Client):
@@ -107,9 +102,10 @@ class DomainRegistrationClient(_Client):
 
     async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         """See `DomainRegistrationApi.update_domain`."""
-        return await self._call(
-            "DomainRegistration", "update_domain", request, UpdateDomainResponse
+        reply: UpdateDomainResponse = await self._call(
+            "DomainRegistration", "update_domain", request
         )
+        return reply
 
 
 class ComponentClient(_Client):
@@ -117,27 +113,33 @@ class ComponentClient(_Client):
 
     async def start_function(self, request: SpawnFunctionRequest) -> StartReply:
         """See `ComponentApi.start_function`."""
-        return await self._call("FunctionInstance", "start_function", request, StartReply)
+        reply: StartReply = await self._call("FunctionInstance", "start_function", request)
+        return reply
 
     async def stop_function(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_function`."""
-        return await self._call("FunctionInstance", "stop_function", instance_id, StopReply)
+        reply: StopReply = await self._call("FunctionInstance", "stop_function", instance_id)
+        return reply
 
     async def patch_function(self, request: PatchRequest) -> StopReply:
         """See `ComponentApi.patch_function`."""
-        return await self._call("FunctionInstance", "patch_function", request, StopReply)
+        reply: StopReply = await self._call("FunctionInstance", "patch_function", request)
+        return reply
 
     async def start_resource(self, request: ResourceInstanceSpecification) -> StartReply:
         """See `ComponentApi.start_resource`."""
-        return await self._call("ResourceConfiguration", "start_resource", request, StartReply)
+        reply: StartReply = await self._call("ResourceConfiguration", "start_resource", request)
+        return reply
 
     async def stop_resource(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_resource`."""
-        return await self._call("ResourceConfiguration", "stop_resource", instance_id, StopReply)
+        reply: StopReply = await self._call("ResourceConfiguration", "stop_resource", instance_id)
+        return reply
 
     async def patch_resource(self, request: PatchRequest) -> StopReply:
         """See `ComponentApi.patch_resource`."""
-        return await self._call("ResourceConfiguration", "patch_resource", request, StopReply)
+        reply: StopReply = await self._call("ResourceConfiguration", "patch_resource", request)
+        return reply
 
 
 class AgentClient(ComponentClient):
@@ -145,11 +147,12 @@ class AgentClient(ComponentClient):
 
     async def update_peers(self, request: UpdatePeersRequest) -> None:
         """See `NodeManagementApi.update_peers`."""
-        await self._call("NodeManagement", "update_peers", request, type(None))
+        await self._call("NodeManagement", "update_peers", request)
 
     async def reset(self) -> StopReply:
         """See `NodeManagementApi.reset`."""
-        return await self._call("NodeManagement", "reset", None, StopReply)
+        reply: StopReply = await self._call("NodeManagement", "reset", None)
+        return reply
 
 
 class NodeRegistrationClient(_Client):
@@ -157,4 +160,5 @@ class NodeRegistrationClient(_Client):
 
     async def update_node(self, request: UpdateNodeRequest) -> UpdateNodeResponse:
         """See `NodeRegistrationApi.update_node`."""
-        return await self._call("NodeRegistration", "update_node", request, UpdateNodeResponse)
+        reply: UpdateNodeResponse = await self._call("NodeRegistration", "update_node", request)
+        return reply

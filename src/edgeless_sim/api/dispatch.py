@@ -1,10 +1,9 @@
 """From a method path to a call of a service: what a component listens with."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from edgeless_sim.api.codec import Codec, MsgpackCodec, encode_refusal, encode_result
 from edgeless_sim.api.methods import METHODS
+from edgeless_sim.api.wire import OUR_WIRE, Wire
 from edgeless_sim.errors import EdgelessError, RejectedError
 from edgeless_transports import Incoming as Request
 from edgeless_transports import RemoteError
@@ -19,26 +18,27 @@ class Dispatcher:
     `EdgelessError` becomes a refusal that the client raises again; a bug escapes.
     """
 
-    def __init__(self, services: Mapping[str, object], codec: Codec | None = None) -> None:
-        self._codec = codec or MsgpackCodec()
-        self._routes: dict[str, tuple[Callable[..., Awaitable[object]], Any]] = {}
+    def __init__(self, services: Mapping[str, object], wire: Wire = OUR_WIRE) -> None:
+        self._wire = wire
+        self._routes: dict[str, tuple[Callable[..., Awaitable[object]], bool]] = {}
         for service, implementation in services.items():
             for name, method in METHODS[service].items():
-                self._routes[method.path] = (getattr(implementation, name), method.request)
+                takes_request = method.request is not None
+                self._routes[method.path] = (getattr(implementation, name), takes_request)
 
     async def __call__(self, incoming: Request) -> bytes:
-        """Serve one request; raise `RemoteError` for a method that nobody serves here."""
-        route = self._routes.get(incoming.method)
+        """Serve one request; raise `RemoteError` for a method that nobody serves here, and where
+        the wire has no room for a refusal in a reply."""
+        path, wire = incoming.method, self._wire
+        route = self._routes.get(path)
         if route is None:
-            raise RemoteError("unimplemented", f"no such method: {incoming.method[:128]}")
-        serve, request_type = route
+            raise RemoteError("unimplemented", f"no such method: {path[:128]}")
+        serve, takes_request = route
         try:
-            if request_type is None:
-                result = await serve()
-            else:
-                result = await serve(self._codec.decode(incoming.payload, request_type))
-            return encode_result(self._codec, result)
+            request = wire.decode_request(path, incoming.payload)
+            result = await (serve(request) if takes_request else serve())
+            return wire.encode_result(path, result)
         except RejectedError as error:
-            return encode_refusal(self._codec, error)
+            return wire.encode_refusal(path, error)
         except EdgelessError as error:
-            return encode_refusal(self._codec, RejectedError(type(error).__name__, str(error)))
+            return wire.encode_refusal(path, RejectedError(type(error).__name__, str(error)))

@@ -1,4 +1,4 @@
-"""The table of methods: service, name, path on the wire, type of the request (spec 10.1)."""
+"""The table of methods: service, name, path on the wire, types of request and reply (spec 10.1)."""
 
 from typing import Any, Final
 
@@ -6,17 +6,24 @@ import msgspec
 
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
+    StartReply,
     StartWorkflow,
+    StopReply,
     UpdateDomainRequest,
+    UpdateDomainResponse,
     UpdateNodeRequest,
+    UpdateNodeResponse,
     UpdatePeersRequest,
+    WorkflowInfo,
+    WorkflowStatus,
 )
+from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["BY_PATH", "METHODS", "Method"]
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -24,42 +31,56 @@ class Method(msgspec.Struct, frozen=True):
 
     path: str
     request: Any
+    reply: Any
 
 
-def _service(name: str, **methods: tuple[str, Any]) -> dict[str, Method]:
+_NOTHING: Final = type(None)
+
+
+def _service(name: str, **methods: tuple[str, Any, Any]) -> dict[str, Method]:
     return {
-        method: Method(f"/edgeless_api.{name}/{wire_name}", request)
-        for method, (wire_name, request) in methods.items()
+        method: Method(f"/edgeless_api.{name}/{wire_name}", request, reply)
+        for method, (wire_name, request, reply) in methods.items()
     }
 
 
 METHODS: Final[dict[str, dict[str, Method]]] = {
     "WorkflowInstance": _service(
         "WorkflowInstance",
-        start=("Start", StartWorkflow),
-        stop=("Stop", WorkflowId),
-        list_workflows=("List", None),
-        inspect=("Inspect", WorkflowId),
-        domains=("Domains", DomainId),
-        migrate=("Migrate", MigrateWorkflow),
+        start=("Start", StartWorkflow, WorkflowStatus),
+        stop=("Stop", WorkflowId, _NOTHING),
+        list_workflows=("List", None, tuple[WorkflowStatus, ...]),
+        inspect=("Inspect", WorkflowId, WorkflowInfo),
+        domains=("Domains", DomainId, dict[str, DomainCapabilities]),
+        migrate=("Migrate", MigrateWorkflow, WorkflowStatus),
     ),
     "DomainRegistration": _service(
-        "DomainRegistration", update_domain=("UpdateDomain", UpdateDomainRequest)
+        "DomainRegistration",
+        update_domain=("UpdateDomain", UpdateDomainRequest, UpdateDomainResponse),
     ),
     "FunctionInstance": _service(
         "FunctionInstance",
-        start_function=("Start", SpawnFunctionRequest),
-        stop_function=("Stop", InstanceId),
-        patch_function=("Patch", PatchRequest),
+        start_function=("Start", SpawnFunctionRequest, StartReply),
+        stop_function=("Stop", InstanceId, StopReply),
+        patch_function=("Patch", PatchRequest, StopReply),
     ),
     "ResourceConfiguration": _service(
         "ResourceConfiguration",
-        start_resource=("Start", ResourceInstanceSpecification),
-        stop_resource=("Stop", InstanceId),
-        patch_resource=("Patch", PatchRequest),
+        start_resource=("Start", ResourceInstanceSpecification, StartReply),
+        stop_resource=("Stop", InstanceId, StopReply),
+        patch_resource=("Patch", PatchRequest, StopReply),
     ),
     "NodeManagement": _service(
-        "NodeManagement", update_peers=("UpdatePeers", UpdatePeersRequest), reset=("Reset", None)
+        "NodeManagement",
+        update_peers=("UpdatePeers", UpdatePeersRequest, _NOTHING),
+        reset=("Reset", None, StopReply),
     ),
-    "NodeRegistration": _service("NodeRegistration", update_node=("UpdateNode", UpdateNodeRequest)),
+    "NodeRegistration": _service(
+        "NodeRegistration", update_node=("UpdateNode", UpdateNodeRequest, UpdateNodeResponse)
+    ),
+}
+
+#: All methods by path.
+BY_PATH: Final[dict[str, Method]] = {
+    method.path: method for service in METHODS.values() for method in service.values()
 }

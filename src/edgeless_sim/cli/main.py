@@ -14,7 +14,7 @@ __all__ = ["app", "check", "main", "run"]
 
 app = typer.Typer(
     name="edgeless-sim",
-    help="The EDGELESS platform in one process: run scenarios in virtual time, check files.",
+    help="The EDGELESS platform: run scenarios, in virtual time or over real sockets; check files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Rich help would take twice as long to show.
@@ -58,6 +58,14 @@ def _speed(value: str | None) -> str | None:
     return value
 
 
+_World = Annotated[
+    str, typer.Option(help="sim (virtual time), tcp or grpc (real sockets and processes).")
+]
+_InProcess = Annotated[
+    bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
+]
+
+
 @app.command()
 def run(
     scenario: Annotated[
@@ -67,7 +75,8 @@ def run(
         int | None,
         typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1),
     ] = None,
-    world: Annotated[str, typer.Option(help="Where it runs; this version: sim.")] = "sim",
+    world: _World = "sim",
+    in_process: _InProcess = False,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="As fast as the wall clock.")
     ] = False,
@@ -97,6 +106,7 @@ def run(
                 scenario=scenario,
                 seed=seed,
                 world=world,
+                in_process=in_process,
                 speed=pace,
                 logs=logs,
                 out=out,

@@ -10,6 +10,7 @@ import typer
 
 from edgeless_sim.cli.problems import Exit, complain, exit_code
 from edgeless_sim.cli.progress import progress
+from edgeless_sim.cluster.worlds import REAL_WORLDS, SIM
 from edgeless_sim.errors import FunctionSpecError
 from edgeless_sim.kernel.clock import WallPacer, wall_seconds
 from edgeless_sim.kernel.journal import JournalReader
@@ -35,6 +36,8 @@ class RunOptions:
     scenario: str
     seed: int | None
     world: str
+    in_process: bool
+    """Whether all components share this process in a real world, too."""
     speed: float | None
     """Times the wall clock; None = as fast as possible."""
     logs: bool
@@ -46,6 +49,7 @@ class RunOptions:
 
 def run_command(options: RunOptions) -> None:
     """Run it, show and keep the result; raise `typer.Exit` unless everything holds."""
+    _check_options(options)
     scenario = load_scenario(find_scenario(options.scenario), label=options.scenario)
     for warning in require_code(scenario):
         complain(f"warning: {warning}")
@@ -70,12 +74,20 @@ def run_command(options: RunOptions) -> None:
             on_progress=bar,
             journal_sink=None if folder is None else folder.journal,
             readers=readers,
+            processes=not options.in_process,
         )
         summary = summarise(_facts(outcome, wall_seconds() - begun_s), reader)
         if folder is not None:
             folder.finish(summary, outcome.files)
     _show(summary, options)
     _leave(outcome)
+
+
+def _check_options(options: RunOptions) -> None:
+    if options.world in REAL_WORLDS and options.speed is not None:
+        raise typer.BadParameter("--realtime and --speed are for the world sim; others are real")
+    if options.in_process and options.world not in REAL_WORLDS:
+        raise typer.BadParameter(f"--in-process is for the worlds {', '.join(REAL_WORLDS)}")
 
 
 def require_code(scenario: Scenario) -> list[str]:
@@ -103,7 +115,7 @@ def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
         digest=outcome.digest,
         ended_ns=outcome.ended_ns,
         wall_s=wall_s,
-        command=shlex.join(["edgeless-sim", "run", outcome.scenario, "--seed", str(outcome.seed)]),
+        command=_command(outcome),
         failure=None if failure is None else f"{failure.step}: {failure.error}",
         expectations=[
             ExpectationSummary(each.expectation, each.holds, each.found, each.at_ns)
@@ -111,6 +123,13 @@ def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
         ],
         oddities=dict(outcome.oddities),
     )
+
+
+def _command(outcome: Outcome) -> str:
+    words = ["edgeless-sim", "run", outcome.scenario, "--seed", str(outcome.seed)]
+    if outcome.world != SIM:
+        words += ["--world", outcome.world]
+    return shlex.join(words)
 
 
 def _show_log(entry: LogEntry) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 from random import Random
 
-from edgeless_sim.cluster.addresses import CLIENT, url_of
-from edgeless_sim.cluster.network import NetworkHandle
+from edgeless_sim.api.wires import Role
+from edgeless_sim.cluster.addresses import CLIENT
+from edgeless_sim.cluster.network_base import Crash, Network
 from edgeless_sim.dataplane.handle import DataplaneHandle
 from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.errors import RejectedError
@@ -13,7 +14,7 @@ from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
-from edgeless_transports import Address, Incoming, MemoryTransport
+from edgeless_transports import Incoming
 
 __all__ = ["EventClient"]
 
@@ -22,18 +23,27 @@ class EventClient:
     """An endpoint of the data plane that belongs to no node."""
 
     def __init__(
-        self, scheduler: Scheduler, journal: Journal, dice: Random, network: NetworkHandle
+        self, scheduler: Scheduler, journal: Journal, dice: Random, network: Network
     ) -> None:
         node_id = NodeId(uuid4_from(dice))
+        self._network = network
+        wires = network.wires(Role.CLIENT)
         self._plane = Dataplane(
-            node_id, scheduler, journal, dice, lambda url: network.connection(CLIENT, url)
+            node_id,
+            scheduler,
+            journal,
+            dice,
+            lambda url: network.connection(CLIENT, url),
+            wires=wires,
+            wire=wires.serving(network.url(CLIENT)),
         )
         key = InstanceId(node_id, FunctionId(uuid4_from(dice))).key
         self._handle = DataplaneHandle(key, self._plane, journal)
-        transport = MemoryTransport(scheduler, network.memory, CLIENT)
-        self._listener = transport.attach(
-            Address.parse(url_of(CLIENT)), _refuse, on_cast=self._plane.receive
-        )
+        self._crash: Crash | None = None
+
+    async def listen(self) -> None:
+        """Take answers from now on."""
+        self._crash = await self._network.attach(CLIENT, _refuse, self._plane.receive)
 
     def cast(self, target: InstanceId, url: str, payload: str) -> None:
         """Send *payload* to an instance whose node takes events at *url*."""
@@ -63,7 +73,8 @@ class EventClient:
 
     def close(self) -> None:
         """Take no further answer."""
-        self._listener.crash()
+        if self._crash is not None:
+            self._crash()
         self._plane.calls.forget_all()
 
 

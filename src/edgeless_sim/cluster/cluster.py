@@ -1,6 +1,9 @@
-"""A whole EDGELESS cluster in one process: the only place that wires actors and transports."""
+"""A whole EDGELESS cluster, in whichever world: the only place that wires actors and transports.
 
-import asyncio
+`Cluster` is what tests and scenarios hold in their hands; `open_topology` makes one. Where its
+components live is a `ComponentHost`'s, how they reach one another a `Network`'s.
+"""
+
 import gc
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,30 +21,27 @@ from edgeless_sim.api.messages import (
     WorkflowInfo,
     WorkflowStatus,
 )
-from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER, url_of
+from edgeless_sim.api.wires import Role
+from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER
+from edgeless_sim.cluster.bereavement import Bereavement
 from edgeless_sim.cluster.client import EventClient
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
-from edgeless_sim.cluster.network import NetworkHandle
+from edgeless_sim.cluster.hosts import ComponentHost
+from edgeless_sim.cluster.network_base import Network
+from edgeless_sim.cluster.settling import Settling
 from edgeless_sim.cluster.topology import Topology
-from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.cluster.ways import ways_of
+from edgeless_sim.cluster.worlds import SIM, Foundation, lay_foundation
 from edgeless_sim.errors import (
-    SettingsError,
     SimulationError,
     UnknownComponentError,
     UnreachableError,
 )
-from edgeless_sim.kernel.clock import LoopClock
-from edgeless_sim.kernel.context import ActorContext
-from edgeless_sim.kernel.entropy import Entropy, uuid4_from
-from edgeless_sim.kernel.journal import Journal
-from edgeless_sim.kernel.loop import VirtualTimeLoop
+from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.ids import DomainId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.runtimes.base import RuntimeSettings
-from edgeless_sim.runtimes.catalog import RuntimeCatalog
-from edgeless_transports import Address, MemoryTransport
 
 __all__ = ["Cluster", "open_topology"]
 
@@ -59,36 +59,30 @@ _GC_THRESHOLDS: Final = (50_000, 20, 50)
 class Cluster:
     """A running cluster. Made by `open_topology`; everything is up when one is handed out."""
 
-    def __init__(
-        self, topology: Topology, seed: int, supervisor: Supervisor, journal: Journal
-    ) -> None:
+    def __init__(self, topology: Topology, foundation: Foundation) -> None:
         self.topology = topology
-        self.seed = seed
-        self.clock = LoopClock.running()
+        self.world = foundation.world
+        self.seed = foundation.entropy.seed
+        self.clock = foundation.clock
         self.scheduler = self.clock.scheduler
-        self.journal = journal
+        self.journal = foundation.journal
+        self.network: Network = foundation.network
         self.nodes: dict[str, NodeHandle] = {}
         self.domains: dict[str, DomainHandle] = {}
-        self._entropy = Entropy(seed)
-        self._supervisor = supervisor
+        self._entropy = foundation.entropy
+        self._host: ComponentHost = foundation.host
+        self._settling: Settling = foundation.settling
+        self._bereavement: Bereavement | None = None
         self._gc_thresholds: tuple[int, int, int] | None = None
-        self.network = NetworkHandle(
-            self.scheduler, journal, self._entropy.stream("network"), topology.links
-        )
-        self._runtimes = RuntimeCatalog(
-            RuntimeSettings(
-                fuel_per_event=topology.fuel_per_event,
-                fuel_per_init=5 * topology.fuel_per_event,
-                python_folders=topology.python_folders,
-                module_cache=topology.module_cache,
-            )
-        )
         self._client = EventClient(
-            self.scheduler, journal, self._entropy.stream(CLIENT), self.network
+            self.scheduler, self.journal, self._entropy.stream(CLIENT), self.network
         )
+        url = self.network.url(CONTROLLER)
         #: The ε-CON, as a client sees it.
         self.controller = ControllerClient(
-            self.network.connection(CLIENT, url_of(CONTROLLER)), timeout_s=60
+            self.network.connection(CLIENT, url),
+            self.network.wires(Role.CLIENT).calling(url),
+            timeout_s=60,
         )
 
     # -- who is there ---------------------------------------------------------------------------
@@ -150,12 +144,15 @@ class Cluster:
     async def settled(self, timeout_s: float = 60) -> None:
         """Return when nothing but periodic background work is pending.
 
-        Raises `SimulationError` that names what still moves after *timeout_s* of virtual time.
+        Raises `SimulationError` that names what still moves after *timeout_s*. In virtual time the
+        answer is exact; in real time, nothing has moved for some tenths of a second.
         """
-        loop = _virtual_loop()
-        if not await loop.settled(timeout_s):
-            moving = "; ".join(loop.scheduler.describe_foreground())
-            raise SimulationError(f"not settled after {timeout_s:g} s: {moving}")
+        await self._settling.settled(timeout_s)
+
+    async def caught_up(self) -> None:
+        """Return when readers of the journal have seen what happened until now."""
+        await self._host.caught_up()
+        self.journal.flush()
 
     async def wait_for(
         self, predicate: Callable[[], bool | Awaitable[bool]], timeout_s: float = 60
@@ -185,34 +182,28 @@ class Cluster:
 
     def counters(self) -> Counter[str]:
         """Losses and oddities by cause: the living nodes' and the network's."""
-        total = Counter(self.network.memory.counters.lost_by_cause)
+        total = self.network.lost_by_cause()
         for node in self.nodes.values():
             if node.alive:
-                total.update(node.node.plane.counters)
+                total.update(node.counters())
         return total
 
     # -- wiring ---------------------------------------------------------------------------------
 
-    def _context(self, name: str) -> ActorContext:
-        return ActorContext(
-            name, self.clock, self.scheduler, self._entropy, self.journal, self._supervisor.spawn
-        )
-
     async def start(self) -> None:
         """Start everything and wait until every node is registered; `open_topology` calls this."""
-        self._controller = Controller(
-            self._context(CONTROLLER),
-            ControllerSettings(url=url_of(CONTROLLER)),
-            lambda url: self.network.connection(CONTROLLER, url),
-        )
-        transport = MemoryTransport(self.scheduler, self.network.memory, CONTROLLER)
-        transport.attach(Address.parse(url_of(CONTROLLER)), self._controller.handler)
-        await self._controller.start()
+        for here, locations in ways_of(self.topology):
+            await self.network.introduce(here, *locations)
+        await self._client.listen()
+        await self._host.start_controller()
         for domain in self.topology.domains:
-            handle = DomainHandle(domain, self._context, self.network)
+            handle = self._host.domain(domain)
             self.domains[domain.name] = handle
             await handle.start()
-            self._start_nodes(handle)
+            await self._start_nodes(handle)
+        if self.world != SIM:
+            ids = {name: node.node_id for name, node in self.nodes.items()}
+            self._bereavement = Bereavement(self.scheduler, self.journal, ids)
         try:
             await self.wait_for(self._ready, _READY_TIMEOUT_S)
         except SimulationError:
@@ -224,29 +215,19 @@ class Cluster:
             self._gc_thresholds = gc.get_threshold()
             gc.set_threshold(*_GC_THRESHOLDS)
 
-    def _start_nodes(self, domain: DomainHandle) -> None:
+    async def _start_nodes(self, domain: DomainHandle) -> None:
         dice = self._entropy.stream(f"{domain.name}/node ids")
         index = 0
         for group in domain.topology.nodes:
-            capabilities = group.capabilities()
             for _ in range(group.count):
                 name = f"{domain.name}/{index}"
                 index += 1
-                node = self.nodes[name] = NodeHandle(
-                    name,
-                    NodeId(uuid4_from(dice)),
-                    capabilities,
-                    group.providers,
-                    domain,
-                    self.topology,
-                    self._runtimes,
-                    self._context,
-                    self.network,
-                )
-                node.start()
+                node = self._host.node(name, NodeId(uuid4_from(dice)), group, domain)
+                self.nodes[name] = node
+                await node.start()
 
     async def _ready(self) -> bool:
-        if not all(handle.node.subscriber.registered for handle in self.nodes.values()):
+        if not all(handle.registered for handle in self.nodes.values()):
             return False
         known = await self.controller.domains(DomainId(""))
         return all(
@@ -256,11 +237,11 @@ class Cluster:
 
     def _missing(self) -> str:
         """Why the cluster is not ready."""
-        nodes = [n for n, handle in self.nodes.items() if not handle.node.subscriber.registered]
+        nodes = [n for n, handle in self.nodes.items() if not handle.registered]
         names = ", ".join(nodes[:5]) or "the domains, all nodes are registered"
         more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
         return (
-            f"the cluster is not ready after {_READY_TIMEOUT_S:g} s of virtual time; missing: "
+            f"the cluster is not ready after {_READY_TIMEOUT_S:g} s of its time; missing: "
             f"{names}{more}. Is the network too lossy or too slow for registrations?"
         )
 
@@ -272,9 +253,11 @@ class Cluster:
             node.close()
         for domain in reversed(self.domains.values()):
             domain.close()
-        self._controller.crash()
+        if self._bereavement is not None:
+            self._bereavement.close()
         self._client.close()
-        self._runtimes.close()
+        await self._host.close()
+        await self.network.close()
         if self._gc_thresholds is not None:
             gc.set_threshold(*self._gc_thresholds)
             gc.unfreeze()
@@ -335,31 +318,31 @@ async def open_topology(
     seed: int = 0,
     journal_sink: BinaryIO | None = None,
     journal_enabled: bool = True,
+    processes: bool = False,
+    in_path: bool = True,
 ) -> AsyncGenerator[Cluster]:
     """Bring a cluster up, yield it ready, stop it in reverse order of start.
 
-    Must run on a `VirtualTimeLoop` (see `edgeless_sim.kernel.run`, or the pytest plugin). Raises
-    `SettingsError` for a world that does not exist.
+    *world* is ``sim``, which must run on a `VirtualTimeLoop` (see `edgeless_sim.kernel.run`, or the
+    pytest plugin), or ``tcp`` or ``grpc``: real sockets on loopback, in real time. There,
+    *processes* gives each component a process of its own, and without *in_path* there can be no
+    faults of the network. Raises `SettingsError` for a world that does not exist.
     """
-    if world != "sim":
-        raise SettingsError(f"the world {world!r} is not available in this version; there is: sim")
-    loop = _virtual_loop()
     async with Supervisor.open() as supervisor:
-        journal = Journal(loop.scheduler, sink=journal_sink, enabled=journal_enabled)
-        cluster = Cluster(topology, seed, supervisor, journal)
+        foundation = lay_foundation(
+            topology,
+            supervisor,
+            world=world,
+            seed=seed,
+            journal_sink=journal_sink,
+            journal_enabled=journal_enabled,
+            processes=processes,
+            in_path=in_path,
+        )
+        cluster = Cluster(topology, foundation)
         supervisor.on_stop("cluster", cluster.close)
         await cluster.start()
         yield cluster
-
-
-def _virtual_loop() -> VirtualTimeLoop:
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, VirtualTimeLoop):
-        raise SettingsError(
-            "a simulated cluster needs the virtual loop: use edgeless_sim.kernel.run(main), or "
-            "the cluster fixture of the pytest plugin in a test that is `async def`"
-        )
-    return loop
 
 
 def _named(name: str, known: dict[str, T], what: str) -> T:

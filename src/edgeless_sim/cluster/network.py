@@ -4,17 +4,30 @@ The only maker of memory rules. Every event that the network loses is recorded w
 that the journal explains it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import count
 from random import Random
 
 from edgeless_sim.api.codec import decode_event
 from edgeless_sim.api.services import HANDLE
-from edgeless_sim.cluster.addresses import CLIENT, member_of
+from edgeless_sim.api.wires import OUR_WIRES, Role, Wires
+from edgeless_sim.cluster.addresses import url_of
+from edgeless_sim.cluster.faults import Match, Member, link_between
+from edgeless_sim.cluster.network_base import Crash, Network
 from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Scheduler
-from edgeless_transports import Frame, InstalledRule, MemoryConnection, MemoryNetwork, Rule
+from edgeless_sim.model.ids import NodeId
+from edgeless_transports import (
+    Address,
+    CastReceiver,
+    Frame,
+    Handler,
+    MemoryConnection,
+    MemoryNetwork,
+    MemoryTransport,
+    Rule,
+)
 from edgeless_transports.network import QUEUE_FULL
 from edgeless_transports.rules import (
     bandwidth,
@@ -28,24 +41,11 @@ from edgeless_transports.rules import (
     per_link,
 )
 
-__all__ = ["Fault", "NetworkHandle"]
+__all__ = ["NetworkHandle"]
 
 
-class Fault:
-    """A fault of the network, until it is healed."""
-
-    def __init__(self, installed: InstalledRule, healed: Callable[["Fault"], None]) -> None:
-        self._installed = installed
-        self._healed = healed
-
-    def heal(self) -> None:
-        """Undo the fault. Idempotent."""
-        self._installed.remove()
-        self._healed(self)
-
-
-class NetworkHandle:
-    """The network as tests and scenarios see it."""
+class NetworkHandle(Network):
+    """The simulated network as tests and scenarios see it."""
 
     def __init__(
         self,
@@ -54,71 +54,56 @@ class NetworkHandle:
         dice: Random,
         links: Sequence[LinkTopology],
     ) -> None:
-        self._journal = journal
-        self._faults: dict[Fault, None] = {}
-        self._numbers = count(1)
+        super().__init__(journal)
+        self._scheduler = scheduler
         self._ordered = False
         self.memory = MemoryNetwork(scheduler, dice, on_lost=self._lost)
         self._build(links)
 
+    def url(self, location: str) -> str:
+        """See `Network.url`."""
+        return url_of(location)
+
+    async def attach(
+        self, location: str, handler: Handler, on_cast: CastReceiver | None = None
+    ) -> Crash:
+        """See `Network.attach`."""
+        transport = MemoryTransport(self._scheduler, self.memory, location)
+        listener = transport.attach(Address.parse(url_of(location)), handler, on_cast=on_cast)
+        return listener.crash
+
     def connection(self, here: str, url: str) -> MemoryConnection:
-        """A connection from the location *here*; it works whenever somebody listens at *url*."""
+        """See `Network.connection`."""
         location = url.partition("://")[2] or url
         return MemoryConnection(self.memory, here, self.memory.place(location))
 
+    def wires(self, role: Role, home: NodeId | None = None) -> Wires:  # noqa: ARG002 - see `Network`
+        """See `Network.wires`."""
+        return OUR_WIRES
+
+    def lost_by_cause(self) -> Counter[str]:
+        """See `Network.lost_by_cause`."""
+        return Counter(self.memory.counters.lost_by_cause)
+
     # -- faults ---------------------------------------------------------------------------------
 
-    def partition(self, a: Sequence[str], b: Sequence[str] = ()) -> Fault:
-        """Nothing passes between the sides *a* and *b*; an empty *b* is everybody else."""
-        here = member_of(a)
-        there = member_of(b) if b else _others(here)
-        return self._install(partition(here, there), "partition", a, b)
+    def _cut(self, here: Member, there: Member, *, both_ways: bool) -> Callable[[], None]:
+        rule = partition(here, there) if both_ways else one_way_partition(here, there)
+        return self._installed(rule)
 
-    def one_way(self, sources: Sequence[str], destinations: Sequence[str] = ()) -> Fault:
-        """Nothing passes from *sources* to *destinations*; the way back is open."""
-        here = member_of(sources)
-        there = member_of(destinations) if destinations else _others(here)
-        rule = one_way_partition(here, there)
-        return self._install(rule, "one-way partition", sources, destinations)
+    def _lose(self, probability: float, match: Match) -> Callable[[], None]:
+        return self._installed(between(loss(probability, cause="loss"), match))
 
-    def loss(self, probability: float, a: Sequence[str] = (), b: Sequence[str] = ()) -> Fault:
-        """Frames between *a* and *b* are lost with *probability*."""
-        rule = between(loss(probability, cause="loss"), _link_between(a, b))
-        return self._install(rule, f"loss {probability:g}", a, b)
-
-    def delay(
-        self, extra_ns: int, jitter_ns: int = 0, a: Sequence[str] = (), b: Sequence[str] = ()
-    ) -> Fault:
-        """Frames between *a* and *b* take *extra_ns* more, plus or minus *jitter_ns*.
-
-        Nothing becomes faster: with a *jitter_ns* above *extra_ns*, *jitter_ns* is the mean delay
-        and frames take between nothing and twice that more.
-        """
+    def _slow(self, latency_ns: int, jitter_ns: int, match: Match) -> Callable[[], None]:
         if not self._ordered:
             # Frames of one link never overtake one another, not even when the delay is healed.
             self.memory.install(fifo())
             self._ordered = True
-        rule = between(latency(max(extra_ns, jitter_ns), jitter_ns), _link_between(a, b))
-        return self._install(rule, f"delay {extra_ns / 1e6:g} ms", a, b)
+        return self._installed(between(latency(latency_ns, jitter_ns), match))
 
-    def heal_all(self) -> None:
-        """Undo all faults."""
-        for fault in list(self._faults):
-            fault.heal()
-
-    def _install(self, rule: Rule, what: str, a: Sequence[str], b: Sequence[str]) -> Fault:
-        number = next(self._numbers)
-        where = f"{','.join(a) or 'all'} | {','.join(b) or 'others'}"
-        self._journal.record("fault", f"{what} #{number}", where)
-
-        def healed(fault: Fault) -> None:
-            if self._faults.pop(fault, fault) is None:
-                self._journal.record("fault", f"heal #{number}", where)
-
+    def _installed(self, rule: Rule) -> Callable[[], None]:
         # First, so that a fifo rule of the topology sees the final delivery times.
-        fault = Fault(self.memory.install(rule, first=True), healed)
-        self._faults[fault] = None
-        return fault
+        return self.memory.install(rule, first=True).remove
 
     # -- the network of the topology ------------------------------------------------------------
 
@@ -128,7 +113,7 @@ class NetworkHandle:
             for rule in _rules_of(base):
                 self.memory.install(rule)
             return
-        matches = [(_link_between([x.side_a], [x.side_b]), chain(*_rules_of(x))) for x in special]
+        matches = [(link_between([x.side_a], [x.side_b]), chain(*_rules_of(x))) for x in special]
         default = chain(*_rules_of(base))
 
         def choose(source: str, destination: str) -> Rule:
@@ -158,17 +143,3 @@ def _rules_of(link: LinkTopology) -> list[Rule]:
     if link.jitter_ns or link.bandwidth_bytes_per_s is not None:
         rules.append(fifo())
     return rules
-
-
-def _others(here: Callable[[str], bool]) -> Callable[[str], bool]:
-    # A fault never cuts off the experimenter, who is not part of the cluster.
-    return lambda location: location != CLIENT and not here(location)
-
-
-def _link_between(a: Sequence[str], b: Sequence[str]) -> Callable[[str, str], bool]:
-    here, there = member_of(a), member_of(b)
-
-    def match(source: str, destination: str) -> bool:
-        return (here(source) and there(destination)) or (there(source) and here(destination))
-
-    return match

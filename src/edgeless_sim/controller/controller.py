@@ -6,15 +6,17 @@ are served side by side, since a domain that hangs must stop no other; state cha
 awaits, so that no request sees half of one. Not here: portals between domains, and a store on disk.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from edgeless_sim.api.clients import RPC_TIMEOUT_S
-from edgeless_sim.api.codec import MsgpackCodec, encode_refusal, encode_result
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateDomainRequest, UpdateDomainResponse
 from edgeless_sim.api.methods import METHODS
+from edgeless_sim.api.wire import Wire
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import Connect, DomainLink
 from edgeless_sim.controller.register import DOMAINS_MAX, DomainEntry, DomainRegister, News
@@ -54,13 +56,18 @@ class Controller:
     """The ε-CON; its services are `WorkflowInstanceApi` and `DomainRegistrationApi`."""
 
     def __init__(
-        self, context: ActorContext, settings: ControllerSettings, connect: Connect
+        self,
+        context: ActorContext,
+        settings: ControllerSettings,
+        connect: Connect,
+        *,
+        wires: Wires = OUR_WIRES,
     ) -> None:
         self.settings: Final = settings
         self._context = context
         self._connect = connect
         self._journal = context.journal
-        self._codec = MsgpackCodec()
+        self._wires = wires
         self._tasks = OwnedTasks(context.spawn)
         self._links: dict[DomainId, DomainLink] = {}
         self._peers: dict[str, DomainLink] = {}
@@ -87,9 +94,8 @@ class Controller:
             launcher=self._launcher,
             tasks=self._tasks,
         )
-        self._dispatch = Dispatcher(
-            {"WorkflowInstance": self.workflows, "DomainRegistration": self}, self._codec
-        )
+        #: What a transport listens with at its URL.
+        self.handler = self.handler_for(settings.url)
 
     async def start(self) -> None:
         """Begin to look after domains and orphans; whoever calls this listens with `handler`."""
@@ -108,17 +114,25 @@ class Controller:
             link.close()
         self._tasks.end()
 
-    def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
-        """What a transport listens with. A registration is answered at once, without a task."""
+    def handler_for(self, url: str) -> Callable[[Request], bytes | Awaitable[bytes]]:
+        """What a transport listens with at *url*, one of its own."""
+        wire = self._wires.serving(url)
+        services = {"WorkflowInstance": self.workflows, "DomainRegistration": self}
+        return partial(self._serve, wire, Dispatcher(services, wire))
+
+    def _serve(
+        self, wire: Wire, dispatch: Dispatcher, incoming: Request
+    ) -> bytes | Awaitable[bytes]:
+        """Serve one request. A registration is answered at once, without a task."""
         if incoming.method != _UPDATE_DOMAIN:
-            return self._dispatch(incoming)
+            return dispatch(incoming)
         link = self._peers.get(incoming.peer)
         if link is not None:
             entry = link.entry
             if entry.accepted == incoming.payload and link.ledger.settled:
                 self._register.prolong(entry, self._context.scheduler.now_ns())
                 return entry.reply
-        return self._update(incoming)
+        return self._update(wire, incoming)
 
     async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         """See `DomainRegistrationApi.update_domain`."""
@@ -141,14 +155,14 @@ class Controller:
             if not self._tasks:
                 assert len(expected) == len(running[domain_id]), domain_id
 
-    def _update(self, incoming: Request) -> bytes:
+    def _update(self, wire: Wire, incoming: Request) -> bytes:
         try:
-            request = self._codec.decode(incoming.payload, UpdateDomainRequest)
+            request: UpdateDomainRequest = wire.decode_request(_UPDATE_DOMAIN, incoming.payload)
             link, response = self._take_registration(request)
         except RejectedError as error:
-            return encode_refusal(self._codec, error)
-        reply = encode_result(self._codec, response)
-        if not response.reset:
+            return wire.encode_refusal(_UPDATE_DOMAIN, error)
+        reply = wire.encode_result(_UPDATE_DOMAIN, response)
+        if wire.repeatable and not response.reset:
             # Good for as long as the ledger is settled.
             link.entry.accepted = incoming.payload
             link.entry.reply = reply
@@ -200,6 +214,7 @@ class Controller:
             scheduler=self._context.scheduler,
             tasks=self._tasks,
             rpc_timeout_s=self.settings.rpc_timeout_s,
+            wires=self._wires,
         )
         return link
 

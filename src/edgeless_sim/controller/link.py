@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgeless_sim.api.clients import ComponentClient
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.controller.deployment import ComponentKind, Patch, Start, Step, Stop, logical
 from edgeless_sim.controller.ledger import DomainLedger, retry_delay_ns
 from edgeless_sim.controller.register import DomainEntry
@@ -57,6 +58,7 @@ class DomainLink:
         scheduler: Scheduler,
         tasks: OwnedTasks,
         rpc_timeout_s: float,
+        wires: Wires = OUR_WIRES,
     ) -> None:
         self.entry: Final = entry
         self.ledger: Final = DomainLedger()
@@ -66,6 +68,7 @@ class DomainLink:
         self._scheduler = scheduler
         self._tasks = tasks
         self._rpc_timeout_s = rpc_timeout_s
+        self._wires = wires
         self._url = ""
         self._client: ComponentClient | None = None
         self._failures = 0
@@ -203,7 +206,8 @@ class DomainLink:
             except ValueError as error:
                 self._url = ""
                 raise UnreachableError(f"{self.entry.url}: {error}") from error
-            self._client = ComponentClient(connection, timeout_s=self._rpc_timeout_s)
+            wire = self._wires.calling(self._url)
+            self._client = ComponentClient(connection, wire, timeout_s=self._rpc_timeout_s)
         return self._client
 
     def _book(self, step: Step, lid: LogicalId) -> None:

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from edgeless_sim.api.codec import encode_event
 from edgeless_sim.api.services import HANDLE
+from edgeless_sim.api.wire import OUR_WIRE, Wire
 from edgeless_sim.model.event import Event
 
 __all__ = [
@@ -74,16 +74,28 @@ class LocalLink:
 class RemoteLink:
     """To one peer node."""
 
-    __slots__ = ("_cast_nowait", "_refuse", "url")
+    __slots__ = ("_cast_nowait", "_encode", "_refuse", "url")
 
-    def __init__(self, url: str, port: EventPort, refuse: Callable[[Event, str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        port: EventPort,
+        refuse: Callable[[Event, str], None],
+        wire: Wire = OUR_WIRE,
+    ) -> None:
         self.url = url
         self._cast_nowait = port.cast_nowait
+        self._encode = wire.encode_event
         self._refuse = refuse
 
     def send(self, event: Event) -> None:
         """See `Link.send`."""
-        if not self._cast_nowait(HANDLE, encode_event(event)):
+        try:
+            payload = self._encode(event)
+        except ValueError:
+            self._refuse(event, "event too large")
+            return
+        if not self._cast_nowait(HANDLE, payload):
             self._refuse(event, "network queue full")
 
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
-import msgspec
-
-from edgeless_sim.api.codec import decode_event
+from edgeless_sim.api.wire import OUR_WIRE, EventError, Wire
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S, PendingCalls
 from edgeless_sim.dataplane.links import EventPort, Inbox, Link, LocalLink, RemoteLink, Route
 from edgeless_sim.kernel.journal import Journal
@@ -61,12 +60,14 @@ class Dataplane:
 
     __slots__ = (
         "_connect",
+        "_decode",
         "_journal",
         "_local_link",
         "_numbers",
         "_peers",
         "_record",
         "_seen",
+        "_wires",
         "calls",
         "counters",
         "local",
@@ -83,7 +84,10 @@ class Dataplane:
         connect: Callable[[str], EventPort],
         *,
         call_timeout_s: float = CALL_TIMEOUT_S,
+        wires: Wires = OUR_WIRES,
+        wire: Wire = OUR_WIRE,
     ) -> None:
+        """*wire* is that on which events arrive here; *wires* know those of the peers."""
         self.node_bytes = node_id.bytes
         self.scheduler = scheduler
         self.calls = PendingCalls(scheduler, dice, timeout_s=call_timeout_s)
@@ -92,6 +96,8 @@ class Dataplane:
         #: Drops and oddities by cause.
         self.counters: Counter[str] = Counter()
         self._connect = connect
+        self._wires = wires
+        self._decode = wire.decode_event
         self._journal = journal
         self._record = journal.record
         self._peers: dict[bytes, RemoteLink] = {}
@@ -126,7 +132,9 @@ class Dataplane:
         link = self._peers.get(node)
         # EDGELESS tells a node that it is its own peer, too.
         if node != self.node_bytes and (link is None or link.url != url):
-            self._peers[node] = RemoteLink(url, self._connect(url), self.refuse)
+            self._peers[node] = RemoteLink(
+                url, self._connect(url), self.refuse, self._wires.calling(url)
+            )
 
     def remove_peer(self, node: bytes) -> None:
         """Forget a peer. Routes that lead there stay until they are patched."""
@@ -155,8 +163,8 @@ class Dataplane:
         """An event from a peer."""
         payload = frame.payload
         try:
-            event = decode_event(payload)
-        except (msgspec.DecodeError, ValueError):
+            event = self._decode(payload)
+        except EventError:
             self.counters["malformed event"] += 1
             return
         source = event.source

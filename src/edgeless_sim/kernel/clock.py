@@ -18,6 +18,7 @@ __all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer", "wall_seconds"]
 
 #: Calendar time at which every simulation begins.
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -50,9 +51,16 @@ class LoopClock:
     @classmethod
     def running(cls) -> "LoopClock":
         """The clock of the loop that runs now."""
-        virtual = isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
-        epoch = EPOCH if virtual else datetime.now(UTC)  # noqa: TID251 - the one place that may
-        return cls(current_scheduler(), epoch)
+        scheduler = current_scheduler()
+        if isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+            return cls(scheduler, EPOCH)
+        passed = timedelta(microseconds=scheduler.now_ns() // 1000)
+        return cls(scheduler, datetime.now(UTC) - passed)  # noqa: TID251 - the one place that may
+
+    @property
+    def epoch_ns(self) -> int:
+        """Calendar time at `now_ns` = 0, in ns since 1970."""
+        return (self._epoch - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
     def now_ns(self) -> int:
         """See `Clock.now_ns`."""

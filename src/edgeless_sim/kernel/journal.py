@@ -62,8 +62,15 @@ class Journal:
     )
 
     def __init__(
-        self, scheduler: Scheduler, *, sink: BinaryIO | None = None, enabled: bool = True
+        self,
+        scheduler: Scheduler,
+        *,
+        sink: BinaryIO | None = None,
+        enabled: bool = True,
+        serials_after: int = 0,
     ) -> None:
+        """*serials_after*: numbers of events begin behind it, so that several processes of one run
+        number theirs differently."""
         self._now_ns = scheduler.now_ns
         #: ``record(kind, *fields)`` appends a record with the present time. Nothing is recorded
         #: once the journal is closed. An attribute, so that a disabled journal costs next to
@@ -79,7 +86,7 @@ class Journal:
         self._names: dict[tuple[str, str], int] = {}
         self._readers: list[JournalReader] = []
         self._encode_lines = msgspec.json.Encoder().encode_lines
-        self._serial = 0
+        self._serial = serials_after
         self._closed = not enabled
 
     def serial(self) -> int:

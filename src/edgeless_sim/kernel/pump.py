@@ -6,8 +6,8 @@ loop costs ten times one through this queue).
 """
 
 import asyncio
+import time  # noqa: TID251 - real time comes from here; what uvloop calls time is a cached millisecond
 from collections.abc import Callable
-from time import monotonic_ns  # noqa: TID251 - uvloop's own clock moves by a millisecond at a time
 from typing import Any, ClassVar, Final
 
 from edgeless_sim.kernel.scheduler import Callback, Timer, TimerQueue
@@ -27,7 +27,7 @@ class PumpedScheduler(TimerQueue):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._start_ns = monotonic_ns()
+        self._start_ns = time.monotonic_ns()
         self._pumping = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
@@ -45,12 +45,21 @@ class PumpedScheduler(TimerQueue):
             scheduler = cls._of_loop[loop] = cls(loop)
         return scheduler
 
+    @property
+    def started_ns(self) -> int:
+        """The machine's monotonic clock when the run began: what `begin` takes elsewhere."""
+        return self._start_ns
+
+    def begin(self, started_ns: int) -> None:
+        """Count time from *started_ns*, at which a run of several processes began. Once, before
+        anything is scheduled."""
+        self._start_ns = started_ns
+
     def now_ns(self) -> int:
-        """Nanoseconds of the monotonic clock since this scheduler was made."""
-        now_ns = monotonic_ns() - self._start_ns
-        if now_ns > self.now:
-            self.now = now_ns
-        return self.now
+        """Nanoseconds of the machine's monotonic clock since the run began."""
+        # It never goes back.
+        self.now = now_ns = time.monotonic_ns() - self._start_ns
+        return now_ns
 
     def call_soon(self, callback: Callback, *args: Any) -> None:
         """See `Scheduler.call_soon`."""

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeless_sim.api.codec import Codec, MsgpackCodec
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest
 from edgeless_sim.api.refresh import RefreshPort
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.dataplane.links import EventPort
 from edgeless_sim.dataplane.plane import Dataplane
@@ -17,7 +17,7 @@ from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.agent import Agent
 from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
-from edgeless_sim.node.processor import Processor
+from edgeless_sim.node.processor import Processor, RealProcessor
 from edgeless_sim.node.state_store import StateStore
 from edgeless_sim.node.subscriber import NodeSubscriber
 from edgeless_sim.node.telemetry import Telemetry
@@ -37,11 +37,16 @@ class NodeSettings:
 
     node_id: NodeId
     url: str
-    """At which both its agent and its data plane listen."""
+    """At which its data plane listens, as others are told."""
     orchestrator_url: str
+    """Where the ε-ORC takes registrations."""
     capabilities: NodeCapabilities
     performance_samples: bool = False
     call_timeout_s: float = CALL_TIMEOUT_S
+    agent_url: str = ""
+    """At which its agent listens; empty = at `url`."""
+    real_time: bool = False
+    """Whether running a function takes the time it takes, or the time that its fuel stands for."""
 
 
 class Node:
@@ -57,7 +62,7 @@ class Node:
         providers: Mapping[str, ResourceProvider],
         states: StateStore,
         nonce: int,
-        codec: Codec | None = None,
+        wires: Wires = OUR_WIRES,
     ) -> None:
         self.settings = settings
         self.context = context
@@ -71,10 +76,11 @@ class Node:
             context.entropy.stream(f"{context.name}/calls/{nonce}"),
             connect,
             call_timeout_s=settings.call_timeout_s,
+            wires=wires,
+            wire=wires.serving(settings.url),
         )
-        self.processor = Processor(
-            context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu
-        )
+        kind = RealProcessor if settings.real_time else Processor
+        self.processor = kind(context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu)
         self._load = LoadMeter(context.scheduler, capabilities.num_cpus)
         self.telemetry = Telemetry(context.clock, performance_samples=settings.performance_samples)
         hosting = HostingContext(context, self.plane, self.processor, self.telemetry, states)
@@ -86,11 +92,12 @@ class Node:
             self._providers,
             on_change=self._changed,
         )
-        codec = codec or MsgpackCodec()
         served = ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
-        self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), codec)
+        wire = wires.serving(settings.agent_url or settings.url)
+        self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), wire)
+        above = settings.orchestrator_url
         self.subscriber = NodeSubscriber(
-            context, codec, connect(settings.orchestrator_url), self._describe, self._version
+            context, wires.calling(above), connect(above), self._describe, self._version
         )
 
     def start(self) -> None:
@@ -128,7 +135,7 @@ class Node:
         inventory = agent.inventory()
         return UpdateNodeRequest(
             node_id=settings.node_id,
-            agent_url=settings.url,
+            agent_url=settings.agent_url or settings.url,
             invocation_url=settings.url,
             resource_providers=tuple(
                 self._providers[name].specification for name in sorted(self._providers)

@@ -1,7 +1,8 @@
-"""The simulated cores of one node: one queue, first in, first out (design, decision 24).
+"""The cores of one node: one queue, first in, first out (design, decision 24).
 
-A segment occupies a core from its dispatch to its end. The guest really runs at the beginning; what
-it sends leaves at the end, when the time that it took has passed.
+A segment occupies a core from its dispatch to its end. In a simulation the guest really runs at the
+beginning; what it sends leaves at the end, when the time that it took has passed. In real time the
+running itself takes the time, and only declared service times are waited for.
 """
 
 from collections import deque
@@ -9,7 +10,7 @@ from typing import Final, Protocol
 
 from edgeless_sim.kernel.scheduler import Scheduler
 
-__all__ = ["CLOCK_MHZ_UNKNOWN", "Processor", "Work"]
+__all__ = ["CLOCK_MHZ_UNKNOWN", "Processor", "RealProcessor", "Work"]
 
 #: What a clock of 0 MHz counts as.
 CLOCK_MHZ_UNKNOWN: Final = 3000
@@ -78,3 +79,23 @@ class Processor:
             self._begin(self._queue.popleft())
         else:
             self._free += 1
+
+
+class RealProcessor(Processor):
+    """Runs segments in real time: fuel has taken its time when a segment returns."""
+
+    __slots__ = ()
+
+    def _begin(self, work: Work) -> None:
+        if not self._alive:
+            return
+        scheduler = self._scheduler
+        began_ns = scheduler.now_ns()
+        _, service_ns = work.run_segment()
+        now_ns = scheduler.now_ns()
+        duration_ns = now_ns - began_ns + service_ns
+        self.busy_ns += duration_ns
+        if service_ns:
+            scheduler.call_at(now_ns + service_ns, self._end, work, duration_ns)
+        else:
+            scheduler.call_soon(self._end, work, duration_ns)

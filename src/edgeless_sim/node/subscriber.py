@@ -8,11 +8,11 @@ encoded request is kept and sent again as it is while nothing has changed, which
 from collections.abc import Callable
 from typing import Final
 
-from edgeless_sim.api.codec import Codec, decode_reply
-from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
-from edgeless_sim.api.refresh import RefreshPort
+from edgeless_sim.api.messages import UpdateNodeRequest
+from edgeless_sim.api.refresh import RefreshPort, read_answer
 from edgeless_sim.api.services import UPDATE_NODE
-from edgeless_sim.errors import RejectedError
+from edgeless_sim.api.wire import Wire
+from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
 
@@ -33,14 +33,14 @@ class NodeSubscriber:
     def __init__(
         self,
         context: ActorContext,
-        codec: Codec,
+        wire: Wire,
         port: RefreshPort,
         describe: Callable[[float], UpdateNodeRequest],
         version: Callable[[], object],
     ) -> None:
         """*describe* makes the request for a time to live in seconds; *version* changes with it."""
         self._context = context
-        self._codec = codec
+        self._wire = wire
         self._port = port
         self._describe = describe
         self._version = version
@@ -82,18 +82,21 @@ class NodeSubscriber:
         if self._waiting >= _WAITING_MAX:
             return
         version = (self._version(), self._interval_s)
-        if version != self._sent:
-            self._payload = self._codec.encode(self._describe(2 * self._interval_s + 1))
+        if version != self._sent or not self._wire.repeatable:
+            request = self._describe(2 * self._interval_s + 1)
+            self._payload = self._wire.encode_request(UPDATE_NODE, request)
             self._sent = version
         self._waiting += 1
         self._port.call_nowait(UPDATE_NODE, self._payload, self._answered, timeout_s=_TIMEOUT_S)
 
     def _answered(self, answer: object) -> None:
         self._waiting -= 1
-        if self._stopped or not isinstance(answer, bytes):
+        if self._stopped:
             return
         try:
-            reply = decode_reply(self._codec, answer, UpdateNodeResponse)
+            reply = read_answer(self._wire, UPDATE_NODE, answer)
+        except UnreachableError:
+            return
         except RejectedError as error:
             self.registered = False
             self.refusal = str(error)

@@ -356,9 +356,10 @@ class DomainState:
             self.unplaced[logical_id] = None
 
     def _peers_changed(self) -> None:
-        # Only nodes that are not told the URL with each target need a table of peers (decision 7).
+        # Our own nodes are told the URL with each target (decision 7), and say theirs with what
+        # they send. A node of EDGELESS's own does neither: it has to know all others, and they
+        # have to know it, or their answers would not find it.
         if self._foreign:
             for node in self.nodes.values():
-                if not node.own:
-                    node.peers_wanted = True
-                    self.called[node.node_id] = None
+                node.peers_wanted = True
+                self.called[node.node_id] = None

@@ -7,15 +7,18 @@ and to the ε-CON (`subscriber`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainRegistrationClient
-from edgeless_sim.api.codec import MsgpackCodec, encode_refusal, encode_result
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
 from edgeless_sim.api.services import UPDATE_NODE
+from edgeless_sim.api.wire import Wire
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.errors import (
     RejectedError,
     UnknownComponentError,
@@ -55,6 +58,8 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     domain_id: DomainId
     url: str
     """Where this ε-ORC listens, as the ε-CON is told."""
+    node_url: str = ""
+    """Where nodes register; empty = at `url`."""
     domain_register_url: str = ""
     """Where the ε-CON takes registrations; empty = this ε-ORC registers nowhere."""
     strategy: str = "Random"
@@ -76,8 +81,18 @@ class _Intents(Actor[Intent]):
         self._obey(request)
 
 
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """One address at which it listens."""
+
+    wire: Wire
+    dispatch: Dispatcher
+    accepted: bytes
+    """The reply to a registration."""
+
+
 class Orchestrator:
-    """One domain. `handler` is what its transport listens with."""
+    """One domain. `handler` is what its transport listens with at its URL."""
 
     def __init__(
         self,
@@ -86,6 +101,7 @@ class Orchestrator:
         connect: Connect,
         *,
         proxy: Proxy | None = None,
+        wires: Wires = OUR_WIRES,
     ) -> None:
         self._context = context
         self._settings = settings
@@ -109,17 +125,13 @@ class Orchestrator:
             Reports(self._requests.started, self._start_failed, self._kick),
             chronicle=self._chronicle,
             timeout_s=settings.rpc_timeout_s,
+            wires=wires,
         )
+        self._wires = wires
         self._subscriber = self._make_subscriber(connect)
         self._intents = _Intents(context, self._obey)
-        self._codec = MsgpackCodec()
-        services = {
-            "FunctionInstance": self._requests,
-            "ResourceConfiguration": self._requests,
-        }
-        self._dispatch = Dispatcher(services, self._codec)
-        wanted_s = settings.keep_alive_s / 2 if settings.keep_alive_s else None
-        self._accepted = encode_result(self._codec, UpdateNodeResponse(wanted_s))
+        #: Serves one request of the ε-CON or of a node.
+        self.handler = self.handler_for(settings.url)
         self._ticks: Timer | None = None
         self._kicked = False
         self._stopped = False
@@ -150,20 +162,29 @@ class Orchestrator:
 
     # --- frames
 
-    def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
-        """Serve one request of the ε-CON or of a node."""
+    def handler_for(self, url: str) -> Callable[[Request], bytes | Awaitable[bytes]]:
+        """What its transport listens with at *url*, one of its own."""
+        wire = self._wires.serving(url)
+        keep_alive_s = self._settings.keep_alive_s
+        response = UpdateNodeResponse(keep_alive_s / 2 if keep_alive_s else None)
+        services = dict.fromkeys(("FunctionInstance", "ResourceConfiguration"), self._requests)
+        accepted = wire.encode_result(UPDATE_NODE, response)
+        return partial(self._serve, _Door(wire, Dispatcher(services, wire), accepted))
+
+    def _serve(self, door: _Door, incoming: Request) -> bytes | Awaitable[bytes]:
         if incoming.method != UPDATE_NODE:
-            return self._dispatch(incoming)
+            return door.dispatch(incoming)
         # The refresh of an idle node, ten thousand times a second: no decoding, no task.
         if self._register.repeat(incoming.peer, incoming.payload, self._scheduler.now_ns()):
-            return self._accepted
+            return door.accepted
         try:
-            request = self._codec.decode(incoming.payload, UpdateNodeRequest)
+            request: UpdateNodeRequest = door.wire.decode_request(UPDATE_NODE, incoming.payload)
             self._update_node(request)
         except RejectedError as error:
-            return encode_refusal(self._codec, error)
-        self._register.remember(request.node_id, incoming.peer, incoming.payload)
-        return self._accepted
+            return door.wire.encode_refusal(UPDATE_NODE, error)
+        if door.wire.repeatable:
+            self._register.remember(request.node_id, incoming.peer, incoming.payload)
+        return door.accepted
 
     def _update_node(self, request: UpdateNodeRequest) -> None:
         if self._stopped:
@@ -341,7 +362,11 @@ class Orchestrator:
         return DomainSubscriber(
             self._context,
             self._state,
-            DomainRegistrationClient(connection, timeout_s=settings.rpc_timeout_s),
+            DomainRegistrationClient(
+                connection,
+                self._wires.calling(settings.domain_register_url),
+                timeout_s=settings.rpc_timeout_s,
+            ),
             self._reset,
             domain_id=settings.domain_id,
             url=settings.url,

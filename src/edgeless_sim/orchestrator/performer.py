@@ -13,8 +13,8 @@ from dataclasses import replace as replaced
 from typing import Any, Final
 
 from edgeless_sim.api.clients import AgentClient
-from edgeless_sim.api.codec import MsgpackCodec
 from edgeless_sim.api.messages import StartReply, UpdatePeersType
+from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.function import SpawnFunctionRequest
@@ -69,6 +69,7 @@ class NodePerformer:
         *,
         chronicle: Chronicle,
         timeout_s: float,
+        wires: Wires = OUR_WIRES,
     ) -> None:
         self._context = context
         self._state = state
@@ -76,7 +77,7 @@ class NodePerformer:
         self._reports = reports
         self._chronicle = chronicle
         self._timeout_s = timeout_s
-        self._codec = MsgpackCodec()
+        self._wires = wires
         self._clients: dict[NodeId, tuple[str, AgentClient]] = {}
         self._talks = 0
         self._waiting: OrderedDict[NodeId, None] = OrderedDict()
@@ -338,7 +339,8 @@ class NodePerformer:
         url, client = self._clients.get(node.node_id, ("", None))
         if client is None or url != node.agent_url:
             connection = self._connect(node.agent_url)
-            client = AgentClient(connection, self._codec, timeout_s=self._timeout_s)
+            wire = self._wires.calling(node.agent_url)
+            client = AgentClient(connection, wire, timeout_s=self._timeout_s)
             self._clients[node.node_id] = (node.agent_url, client)
         return client
 

@@ -153,9 +153,10 @@ def plan_node(state: DomainState, node: Node) -> ResetNode | TellPeer | None:
     """What to say to *node* before anything about its instances."""
     if node.reset_wanted:
         return ResetNode()
-    if node.peers_wanted and not node.own:
+    if node.peers_wanted:
         for peer_id, peer in state.nodes.items():
-            if node.peers.get(peer_id) != peer.invocation_url:
+            introduced = node.own and peer.own
+            if not introduced and node.peers.get(peer_id) != peer.invocation_url:
                 return TellPeer(
                     UpdatePeersRequest(UpdatePeersType.ADD, peer_id, peer.invocation_url)
                 )

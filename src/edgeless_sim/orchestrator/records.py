@@ -128,7 +128,7 @@ class Node:
     """Instances about which something is to be said to the node, oldest first."""
     reset_wanted: bool = False
     peers_wanted: bool = False
-    """Its table of peers may be out of date (nodes without inventory only)."""
+    """Its table of peers may be out of date (in domains with a node without inventory only)."""
     peers: dict[NodeId, str] = field(default_factory=dict)
     """The peers that it was told of, and their URLs."""
     revision: int = 0

@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.cluster.faults import Fault
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
-from edgeless_sim.cluster.network import Fault
 from edgeless_sim.errors import EdgelessError, ExpectationError, UnknownComponentError
 from edgeless_sim.model.event import CallReturnKind
 from edgeless_sim.model.names import quoted
@@ -78,10 +78,10 @@ class StepPerformer:
             handle = self._cluster.domain(step.domain)
             await handle.crash()
         elif isinstance(step, do.CrashNode):
-            handle = self._node(step.node)
+            handle = await self._node(step.node)
             await handle.crash()
         else:
-            handle = self._node(step.node)
+            handle = await self._node(step.node)
             await handle.stop()
         done()
         if step.restart_after is not None:
@@ -94,7 +94,7 @@ class StepPerformer:
         if isinstance(step, do.RestartOrchestrator):
             await self._cluster.domain(step.domain).restart()
             return
-        node = self._node(step.node)
+        node = await self._node(step.node)
         if isinstance(step, do.RestartNode):
             await node.restart()
         elif isinstance(step, do.Cordon):
@@ -110,7 +110,7 @@ class StepPerformer:
             network.heal_all()
             return
         faults: list[Fault] = []
-        a, b = ([self._located(name) for name in side] for side in step.between)
+        a, b = [[await self._located(name) for name in side] for side in step.between]
         if isinstance(step, do.Partition):
             faults.append(network.one_way(a, b) if step.one_way else network.partition(a, b))
         else:
@@ -124,16 +124,16 @@ class StepPerformer:
             for fault in faults:
                 fault.heal()
 
-    def _node(self, name: str) -> NodeHandle:
-        return self._cluster.node(self._located(name))
+    async def _node(self, name: str) -> NodeHandle:
+        return self._cluster.node(await self._located(name))
 
-    def _located(self, name: str) -> str:
+    async def _located(self, name: str) -> str:
         """*name*, or the node that hosts the component if it is ``@WORKFLOW/COMPONENT``."""
         if not name.startswith("@"):
             return name
         workflow, _, component = name[1:].partition("/")
         # Not asked of the ε-CON, whose answer would take time, or never come.
-        self._cluster.journal.flush()
+        await self._cluster.caught_up()
         node = self._observer.component(workflow, component).node
         if not node:
             raise UnknownComponentError("the component has no instance", name[1:])

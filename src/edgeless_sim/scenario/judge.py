@@ -54,7 +54,7 @@ class Judge:
     async def judge(self, expectation: expect.Expectation) -> Judgement:
         """Whether *expectation* holds now."""
         at_ns = self._cluster.clock.now_ns()
-        self._cluster.journal.flush()
+        await self._cluster.caught_up()
         try:
             holds, found = await self._answer(expectation)
         except EdgelessError as error:

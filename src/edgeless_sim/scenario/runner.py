@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, Final
 import anyio
 
 from edgeless_sim.cluster.cluster import Cluster, open_topology
+from edgeless_sim.cluster.topology import LinkTopology
+from edgeless_sim.cluster.worlds import SIM, WORLDS
 from edgeless_sim.errors import EdgelessError, ScenarioError, SettingsError, SimulationError
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import Pacer, run
@@ -26,17 +28,17 @@ from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.outcome import Judgement, Outcome, StepFailure, Verdict
 from edgeless_sim.scenario.shipped import find_scenario
-from edgeless_sim.scenario.steps import StartWorkflow, Step
+from edgeless_sim.scenario.steps import Degrade, Partition, StartWorkflow, Step
 
 __all__ = ["open_cluster", "run_scenario"]
 
-_SIM: Final = "sim"
 _SLICE_NS: Final = 20_000_000
+_PROGRESS_NS: Final = 100_000_000
 
 
 @asynccontextmanager
 async def open_cluster(
-    scenario: Scenario | Path | str, *, world: str = _SIM, seed: int | None = None
+    scenario: Scenario | Path | str, *, world: str = SIM, seed: int | None = None
 ) -> AsyncGenerator[Cluster]:
     """The cluster of *scenario*, up and ready; its steps are the caller's to make.
 
@@ -55,22 +57,30 @@ async def open_cluster(
 def run_scenario(
     scenario: Scenario,
     *,
-    world: str = _SIM,
+    world: str = SIM,
     seed: int | None = None,
     pacer: Pacer | None = None,
     on_progress: Callable[[int], None] | None = None,
     journal_sink: BinaryIO | None = None,
     readers: Sequence[JournalReader] = (),
+    processes: bool = True,
 ) -> Outcome:
     """Run *scenario* from beginning to end, on a loop of its own.
 
-    *readers* get all records of the journal, from the first. *on_progress* gets the virtual time
-    in ns now and then. Raises `SettingsError` for a world that does not exist, and
+    *readers* get all records of the journal, from the first. *on_progress* gets the cluster's time
+    in ns now and then. *pacer* is for virtual time, *processes* for the real worlds: whether each
+    component gets a process of its own. Raises `SettingsError` for a world that does not exist, and
     `SimulationError` if the simulated world stops making sense.
     """
     _check_world(scenario, world)
     experiment = _Experiment(
-        scenario, world, scenario.seed if seed is None else seed, journal_sink, readers
+        scenario,
+        world,
+        scenario.seed if seed is None else seed,
+        journal_sink,
+        readers,
+        processes=processes and world != SIM,
+        on_progress=on_progress,
     )
     return run(
         experiment.perform,
@@ -81,8 +91,8 @@ def run_scenario(
 
 
 def _check_world(scenario: Scenario, world: str) -> None:
-    if world != _SIM:
-        raise SettingsError(f"the world {world!r} is not available in this version; there is: sim")
+    if world not in WORLDS:
+        raise SettingsError(f"there is no world {world!r}; there are: {', '.join(WORLDS)}")
     if world not in scenario.worlds:
         raise ScenarioError(
             f"{scenario.label}: the scenario is for {', '.join(scenario.worlds)} only (its key"
@@ -100,6 +110,9 @@ class _Experiment:
         seed: int,
         journal_sink: BinaryIO | None,
         readers: Sequence[JournalReader],
+        *,
+        processes: bool,
+        on_progress: Callable[[int], None] | None,
     ) -> None:
         self._scenario = scenario
         self._world = world
@@ -108,6 +121,8 @@ class _Experiment:
             [(x.component, x.within) for x in scenario.expectations if isinstance(x, EventsWithin)]
         )
         self._readers = (self._observer.read, *readers)
+        self._processes = processes
+        self._on_progress = on_progress
         self._beginning = Beginning(journal_sink)
         self._judgements: dict[int, Judgement] = {}
         self._pending: dict[int, Step] = dict(enumerate(scenario.steps))
@@ -127,9 +142,13 @@ class _Experiment:
             world=self._world,
             seed=self._seed,
             journal_sink=self._beginning,
+            processes=self._processes,
+            in_path=_needs_relays(self._scenario),
         ) as cluster:
             self.cluster = cluster
             self._beginning.hand_over(cluster.journal, self._readers)
+            if self._world != SIM:
+                self._report_progress()
             await self._play(cluster)
             return self._outcome(cluster)
 
@@ -152,6 +171,7 @@ class _Experiment:
             for place, expectation in enumerate(self._scenario.expectations):
                 if self._failure is None and place not in self._judgements:
                     self._judgements[place] = await judge.judge(expectation)
+            await cluster.caught_up()
             # Before anything is cancelled: the order of that is not part of what happened.
             cluster.journal.close()
             group.cancel_scope.cancel()
@@ -190,6 +210,17 @@ class _Experiment:
     ) -> None:
         await performer.until(when_ns)
         self._judgements[place] = await judge.judge(expectation)
+
+    def _report_progress(self) -> None:
+        """Say how late it is, again and again: in real time no loop does, and readers want to see
+        what happens as it happens."""
+        cluster = self.cluster
+        assert cluster is not None
+        cluster.journal.flush()
+        now_ns = cluster.scheduler.now_ns()
+        if self._on_progress is not None:
+            self._on_progress(now_ns)
+        cluster.scheduler.background_at(now_ns + _PROGRESS_NS, self._report_progress)
 
     def _outcome(self, cluster: Cluster) -> Outcome:
         judgements = tuple(self._judgements[place] for place in sorted(self._judgements))
@@ -245,6 +276,13 @@ class _Reporting:
             self._pacer.wait_until(slice_ns)
         self._pacer.wait_until(when_ns)
         self._reached_ns = when_ns
+
+
+def _needs_relays(scenario: Scenario) -> bool:
+    """Whether something between two components is to be slower or less sure than loopback."""
+    hindered = any(isinstance(step, Partition | Degrade) for step in scenario.steps)
+    links = scenario.topology().links
+    return hindered or any(link != LinkTopology(link.side_a, link.side_b) for link in links)
 
 
 def _judged_at(expectation: Expectation) -> int | None:

@@ -145,7 +145,8 @@ def test_ids_that_are_none_are_refused(scribe: Any, fields: Fields, text: str) -
 
 def test_a_payload_that_is_not_utf_8_is_refused(scribe: Any, fields: Fields) -> None:
     fields[4] = scribe.block(4, scribe.block(2, b"\xff"))
-    with pytest.raises(ValueError, match="UTF-8"):
+    # What the message says differs between versions of protobuf.
+    with pytest.raises(ValueError):  # noqa: PT011 - see above
         EventWire().decode(joined(fields))
 
 

@@ -5,8 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from edgeless_sim.api.clients import AgentClient
+from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.api.messages import StartReply, StopReply, UpdatePeersRequest
-from edgeless_sim.api.protobuf import Place, ProtobufDispatcher, ProtobufWire, call
+from edgeless_sim.api.protobuf import Place, ProtobufWire
 from edgeless_sim.errors import (
     GuestError,
     NoFeasibleNodeError,
@@ -34,8 +36,6 @@ REQUEST = SpawnFunctionRequest(
 )
 START = "/edgeless_api.FunctionInstance/Start"
 STOP = "/edgeless_api.FunctionInstance/Stop"
-PATCH = "/edgeless_api.FunctionInstance/Patch"
-RESET = "/edgeless_api.NodeManagement/Reset"
 
 
 class OneFunctionAgent:
@@ -64,49 +64,47 @@ class OneFunctionAgent:
         return StopReply(revision=2)
 
 
-def with_agent(body: Callable[[Connection, ProtobufWire], Awaitable[None]]) -> OneFunctionAgent:
+def with_agent(body: Callable[[Connection, AgentClient], Awaitable[None]]) -> OneFunctionAgent:
     agent, wire = OneFunctionAgent(), ProtobufWire(Place(unix_s=lambda: 0.0))
 
     async def main() -> None:
         transport = GrpcTransport(current_scheduler())
         services = {"FunctionInstance": agent, "NodeManagement": agent}
         async with (
-            transport.listen(
-                Address("http", "127.0.0.1:0"), ProtobufDispatcher(services, wire)
-            ) as address,
+            transport.listen(Address("http", "127.0.0.1:0"), Dispatcher(services, wire)) as address,
             transport.connect(address) as connection,
         ):
-            await body(connection, wire)
+            await body(connection, AgentClient(connection, wire))
 
     run(main, world="real")
     return agent
 
 
 def test_a_function_is_started_and_the_node_reset() -> None:
-    async def body(connection: Connection, wire: ProtobufWire) -> None:
-        started = await call(connection, wire, START, REQUEST, timeout_s=5)
+    async def body(connection: Connection, agent: AgentClient) -> None:
+        started = await agent.start_function(REQUEST)
         assert started == StartReply(PID, revision=1)
-        assert await call(connection, wire, RESET, None, timeout_s=5) == StopReply(2)
-        assert await call(connection, wire, START, REQUEST, timeout_s=5) == started
+        assert await agent.reset() == StopReply(2)
+        assert await agent.start_function(REQUEST) == started
 
     assert with_agent(body).started == [REQUEST]
 
 
 def test_refusals_arrive_in_replies_and_as_statuses() -> None:
-    async def body(connection: Connection, wire: ProtobufWire) -> None:
-        await call(connection, wire, START, REQUEST, timeout_s=5)
+    async def body(connection: Connection, agent: AgentClient) -> None:
+        await agent.start_function(REQUEST)
         with pytest.raises(NoFeasibleNodeError, match=r"no room .detail: one function is running"):
-            await call(connection, wire, START, REQUEST, timeout_s=5)
+            await agent.start_function(REQUEST)
         with pytest.raises(UnknownComponentError, match="no such instance"):
-            await call(connection, wire, STOP, PID, timeout_s=5)
+            await agent.stop_function(PID)
         with pytest.raises(RejectedError, match=r"GuestError .detail: generation 7"):
-            await call(connection, wire, PATCH, PatchRequest(PID, {}, 7), timeout_s=5)
+            await agent.patch_function(PatchRequest(PID, {}, 7))
 
     with_agent(body)
 
 
 def test_garbage_is_an_invalid_argument_and_an_unknown_method_unimplemented() -> None:
-    async def body(connection: Connection, wire: ProtobufWire) -> None:
+    async def body(connection: Connection, agent: AgentClient) -> None:
         for path, payload, code in (
             (STOP, b"\xff", "invalid_argument"),
             (START, b"\xff", "invalid_argument"),
@@ -118,7 +116,7 @@ def test_garbage_is_an_invalid_argument_and_an_unknown_method_unimplemented() ->
                 await connection.call(path, payload, timeout_s=5)
             assert caught.value.code == code
         # And the agent lives.
-        await call(connection, wire, START, REQUEST, timeout_s=5)
+        await agent.start_function(REQUEST)
 
     with_agent(body)
 
@@ -130,11 +128,11 @@ def test_an_agent_that_has_gone_is_unreachable() -> None:
             ProtobufWire(Place(unix_s=lambda: 0.0)),
         )
         address = Address("http", "127.0.0.1:0")
-        async with transport.listen(address, ProtobufDispatcher({}, wire)) as bound:
+        async with transport.listen(address, Dispatcher({}, wire)) as bound:
             connection_context = transport.connect(bound)
             connection = await connection_context.__aenter__()
         with pytest.raises(UnreachableError, match="FunctionInstance/Start"):
-            await call(connection, wire, START, REQUEST, timeout_s=0.5)
+            await AgentClient(connection, wire, timeout_s=0.5).start_function(REQUEST)
         await connection_context.__aexit__(None, None, None)
 
     run(main, world="real")

@@ -3,7 +3,6 @@
 from edgeless_sim.api.protobuf.events import EVENT_BYTES_MAX, EventWire
 from edgeless_sim.api.protobuf.identifiers import IdKind, Place
 from edgeless_sim.api.protobuf.refusals import MalformedRequestError
-from edgeless_sim.api.protobuf.rpc import ProtobufDispatcher, call
 from edgeless_sim.api.protobuf.wire import ProtobufWire
 
 __all__ = [
@@ -12,7 +11,5 @@ __all__ = [
     "IdKind",
     "MalformedRequestError",
     "Place",
-    "ProtobufDispatcher",
     "ProtobufWire",
-    "call",
 ]

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from edgeless_sim.api.codec import MESSAGE_BYTES_MAX
 from edgeless_sim.api.protobuf import components, domains, nodes, workflows
 from edgeless_sim.api.protobuf._generated import edgeless_api_pb2 as pb
+from edgeless_sim.api.protobuf.events import EventWire
 from edgeless_sim.api.protobuf.identifiers import Place
 from edgeless_sim.api.protobuf.refusals import (
     INTERNAL,
@@ -28,6 +29,7 @@ from edgeless_sim.api.protobuf.refusals import (
     response_error,
 )
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.event import Event
 from edgeless_transports import RemoteError
 
 __all__ = ["WIRE_METHODS", "ProtobufWire"]
@@ -174,8 +176,17 @@ class ProtobufWire:
     a bug (KeyError).
     """
 
-    def __init__(self, place: Place) -> None:
+    #: Deadlines are calendar time.
+    repeatable = False
+    #: Events say who sent them, not at which URL that one takes events.
+    introduces = False
+
+    def __init__(self, place: Place, *, epoch_ns: int = 0) -> None:
+        """*epoch_ns*: see `EventWire`."""
         self._place = place
+        events = EventWire(epoch_ns)
+        self.encode_event: Callable[[Event], bytes] = events.encode
+        self.decode_event: Callable[[bytes], Event] = events.decode
 
     def encode_request(self, path: str, request: object) -> bytes:
         """The bytes of a request; raise `RejectedError` where the wire cannot carry it."""

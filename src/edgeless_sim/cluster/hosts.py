@@ -1,0 +1,35 @@
+"""Where the components of a cluster live."""
+
+from abc import ABC, abstractmethod
+
+from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.topology import DomainTopology, NodeGroup
+from edgeless_sim.model.ids import NodeId
+
+__all__ = ["ComponentHost"]
+
+
+class ComponentHost(ABC):
+    """Makes the components of one cluster, in this process or in others."""
+
+    @abstractmethod
+    async def start_controller(self) -> None:
+        """Start the ε-CON."""
+
+    @abstractmethod
+    def domain(self, topology: DomainTopology) -> DomainHandle:
+        """A domain whose ε-ORC is not started yet."""
+
+    @abstractmethod
+    def node(
+        self, name: str, node_id: NodeId, group: NodeGroup, domain: DomainHandle
+    ) -> NodeHandle:
+        """A node that is not started yet."""
+
+    @abstractmethod
+    async def caught_up(self) -> None:
+        """Return when the journal knows what has happened until now."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End what is not closed by its handle; nothing of this is observable."""

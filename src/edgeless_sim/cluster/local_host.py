@@ -1,0 +1,291 @@
+"""Components in this process: actor objects on one loop, in any world."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from edgeless_sim.api.wires import Role
+from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
+from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.hosts import ComponentHost
+from edgeless_sim.cluster.network_base import Crash, Network
+from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.journal import Journal
+from edgeless_sim.model.ids import DomainId, NodeId
+from edgeless_sim.node.node import Node, NodeSettings
+from edgeless_sim.node.state_store import MemoryStateStore
+from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
+from edgeless_sim.resources.base import ResourceHost, ResourceProvider
+from edgeless_sim.resources.catalog import create_provider
+from edgeless_sim.resources.files import VirtualFiles
+from edgeless_sim.runtimes.base import RuntimeSettings
+from edgeless_sim.runtimes.catalog import RuntimeCatalog
+
+__all__ = ["LocalHost", "MakeContext"]
+
+MakeContext = Callable[[str], ActorContext]
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What all components of one cluster have in common."""
+
+    topology: Topology
+    network: Network
+    make_context: MakeContext
+    runtimes: RuntimeCatalog
+    real_time: bool
+
+
+class LocalHost(ComponentHost):
+    """See `ComponentHost`."""
+
+    def __init__(
+        self, topology: Topology, network: Network, make_context: MakeContext, *, real_time: bool
+    ) -> None:
+        settings = RuntimeSettings(
+            fuel_per_event=topology.fuel_per_event,
+            fuel_per_init=5 * topology.fuel_per_event,
+            python_folders=topology.python_folders,
+            module_cache=topology.module_cache,
+        )
+        self._around = _Surroundings(
+            topology, network, make_context, RuntimeCatalog(settings), real_time
+        )
+        self._controller: Controller | None = None
+        self._crash: Crash | None = None
+
+    async def start_controller(self) -> None:
+        """See `ComponentHost.start_controller`."""
+        network = self._around.network
+        self._controller = Controller(
+            self._around.make_context(CONTROLLER),
+            ControllerSettings(url=network.url(CONTROLLER)),
+            lambda url: network.connection(CONTROLLER, url),
+            wires=network.wires(Role.CONTROLLER),
+        )
+        self._crash = await network.attach(CONTROLLER, self._controller.handler)
+        await self._controller.start()
+
+    def domain(self, topology: DomainTopology) -> DomainHandle:
+        """See `ComponentHost.domain`."""
+        return _LocalDomain(topology, self._around)
+
+    def node(
+        self, name: str, node_id: NodeId, group: NodeGroup, domain: DomainHandle
+    ) -> NodeHandle:
+        """See `ComponentHost.node`."""
+        return _LocalNode(name, node_id, group, domain, self._around)
+
+    async def caught_up(self) -> None:
+        """See `ComponentHost.caught_up`: it always does."""
+
+    async def close(self) -> None:
+        """See `ComponentHost.close`."""
+        if self._controller is not None:
+            self._controller.crash()
+        if self._crash is not None:
+            self._crash()
+        self._around.runtimes.close()
+
+
+class _LocalDomain(DomainHandle):
+    """See `DomainHandle`."""
+
+    def __init__(self, topology: DomainTopology, around: _Surroundings) -> None:
+        super().__init__(topology)
+        self._around = around
+        self._location = orchestrator_location(topology.name)
+        self._orchestrator: Orchestrator | None = None
+        self._crash: Crash | None = None
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """See `DomainHandle.orchestrator`."""
+        if self._orchestrator is None:
+            raise RejectedError("the orchestrator is down", self.name)
+        return self._orchestrator
+
+    async def start(self) -> None:
+        """See `DomainHandle.start`."""
+        assert self._orchestrator is None, "started twice"
+        network, location = self._around.network, self._location
+        settings = OrchestratorSettings(
+            domain_id=DomainId(self.name),
+            url=network.url(location),
+            domain_register_url=network.url(CONTROLLER),
+            strategy=self.topology.strategy,
+            keep_alive_s=self.topology.keep_alive_s,
+        )
+        orchestrator = Orchestrator(
+            self._around.make_context(location),
+            settings,
+            lambda url: network.connection(location, url),
+            wires=network.wires(Role.ORCHESTRATOR),
+        )
+        self._crash = await network.attach(location, orchestrator.handler)
+        self._orchestrator = orchestrator
+        await orchestrator.start()
+
+    async def crash(self) -> None:
+        """See `DomainHandle.crash`."""
+        orchestrator = self.orchestrator
+        self._vanish(orchestrator)
+        self._journal.record("fault", "crash", self._location)
+
+    async def restart(self) -> None:
+        """See `DomainHandle.restart`."""
+        if self._orchestrator is not None:
+            raise RejectedError("the orchestrator is up", self.name)
+        self._journal.record("fault", "restart", self._location)
+        await self.start()
+
+    def cordon(self, node: NodeId, *, cordoned: bool) -> None:
+        """See `DomainHandle.cordon`."""
+        if cordoned:
+            self.orchestrator.cordon(node)
+        else:
+            self.orchestrator.uncordon(node)
+
+    def close(self) -> None:
+        """See `DomainHandle.close`."""
+        if self._orchestrator is not None:
+            self._vanish(self._orchestrator)
+
+    def _vanish(self, orchestrator: Orchestrator) -> None:
+        assert self._crash is not None
+        self._crash()
+        orchestrator.crash()
+        self._orchestrator = None
+
+    @property
+    def _journal(self) -> Journal:
+        return self._around.make_context(self._location).journal
+
+
+class _LocalNode(NodeHandle):
+    """See `NodeHandle`: the machine, of which each life is a `Node`."""
+
+    def __init__(
+        self,
+        name: str,
+        node_id: NodeId,
+        group: NodeGroup,
+        domain: DomainHandle,
+        around: _Surroundings,
+    ) -> None:
+        self._location = node_location(name)
+        super().__init__(name, node_id, around.network.url(self._location), domain)
+        self._group = group
+        self._capabilities = group.capabilities()
+        self._around = around
+        self._context = around.make_context(name)
+        self._lives = count(1)
+        # The node's disk: it outlives a crash.
+        self._states = MemoryStateStore()
+        self._files = VirtualFiles() if group.providers else None
+        self._crash_listener: Crash | None = None
+        self._node: Node | None = None
+
+    @property
+    def alive(self) -> bool:
+        """See `NodeHandle.alive`."""
+        return self._node is not None
+
+    @property
+    def node(self) -> Node:
+        """See `NodeHandle.node`."""
+        if self._node is None:
+            raise RejectedError("the node is down", self.name)
+        return self._node
+
+    @property
+    def registered(self) -> bool:
+        """See `NodeHandle.registered`."""
+        return self._node is not None and self._node.subscriber.registered
+
+    async def start(self) -> None:
+        """See `NodeHandle.start`."""
+        assert self._node is None, "started twice"
+        network, topology = self._around.network, self._around.topology
+        dice = self._context.entropy.stream(f"{self.name}/life/{next(self._lives)}")
+        settings = NodeSettings(
+            node_id=self.node_id,
+            url=self.url,
+            orchestrator_url=network.url(orchestrator_location(self.domain.name)),
+            capabilities=self._capabilities,
+            performance_samples=topology.performance_samples,
+            call_timeout_s=topology.call_timeout_s,
+            real_time=self._around.real_time,
+        )
+        node = Node(
+            self._context,
+            settings,
+            lambda url: network.connection(self._location, url),
+            runtimes=self._around.runtimes,
+            providers=self._providers(),
+            states=self._states,
+            nonce=dice.getrandbits(63),
+            wires=network.wires(Role.NODE, self.node_id),
+        )
+        self._node = node
+        self._crash_listener = await network.attach(
+            self._location, node.handler, node.plane.receive
+        )
+        node.start()
+
+    async def crash(self) -> None:
+        """See `NodeHandle.crash`."""
+        node = self.node
+        self._context.journal.record("fault", "crash", self.name)
+        self._vanish(node)
+
+    async def stop(self) -> None:
+        """See `NodeHandle.stop`."""
+        node = self.node
+        self._context.journal.record("fault", "stop", self.name)
+        await node.stop()
+        # It may have crashed meanwhile, and another life may have begun.
+        if self._node is node:
+            self._vanish(node)
+
+    async def restart(self) -> None:
+        """See `NodeHandle.restart`."""
+        if self._node is not None:
+            raise RejectedError("the node is up", self.name)
+        self._context.journal.record("fault", "restart", self.name)
+        await self.start()
+
+    def files(self) -> dict[str, bytes]:
+        """See `NodeHandle.files`."""
+        return {} if self._files is None else self._files.contents()
+
+    def counters(self) -> Counter[str]:
+        """See `NodeHandle.counters`."""
+        return Counter() if self._node is None else self._node.plane.counters
+
+    def close(self) -> None:
+        """See `NodeHandle.close`."""
+        if self._node is not None:
+            self._vanish(self._node)
+
+    def _vanish(self, node: Node) -> None:
+        if self._crash_listener is not None:
+            self._crash_listener()
+        node.crash()
+        self._node = None
+
+    def _providers(self) -> dict[str, ResourceProvider]:
+        if self._files is None:
+            return {}
+        context = self._context
+        host = ResourceHost(self.name, context.clock, context.scheduler, self._files)
+        made: dict[str, ResourceProvider] = {}
+        for class_type in self._group.providers:
+            provider_id = f"{self.name}/{class_type}"
+            made[provider_id] = create_provider(class_type, provider_id, host)
+        return made
