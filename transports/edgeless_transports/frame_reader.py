@@ -99,7 +99,7 @@ class FrameReader:
         self._methods: dict[int, str] = {0: ""}
         self._buffer = bytearray()
         #: Bytes that the buffer must hold before it is worth a look.
-        self._need = LENGTH.size
+        self._need = LENGTH_BYTES
 
     @property
     def unfinished(self) -> int:
@@ -149,7 +149,9 @@ class FrameReader:
             else:
                 self._deliver(data, start, stop, self._receiver)
             at = stop
-        self._await_rest(data, at)
+        self._need = LENGTH_BYTES
+        if end - at >= LENGTH_BYTES:
+            self._await_rest(data, at)
         return at
 
     def _deliver(self, data: bytes, at: int, stop: int, receiver: Receiver) -> None:
@@ -210,19 +212,20 @@ class FrameReader:
         # cycle, and an exception that keeps this frame makes one.
         items = ITEM.iter_unpack(data[start:at])
         method = self._method(number)
+        take_answer = receiver.answer if kind in ANSWERS else self._control
+        take_request = receiver.request if kind == REQUEST else None
         for size, call, timeout_ms in items:
             payload = data[at : at + size]
             at += size
             if at > stop or size > self._payload_max:
                 self._check_sizes((size,), stop - at + size)
-            if kind in ANSWERS:
-                receiver.answer(kind, call, payload)
-            elif kind == REQUEST:
-                if not number:
-                    method, payload = _split_method(payload)
-                receiver.request(call, method, timeout_ms, payload)
+            if take_request is None:
+                take_answer(kind, call, payload)
+            elif number:
+                take_request(call, method, timeout_ms, payload)
             else:
-                self._control(kind, call, payload)
+                named, payload = _split_method(payload)
+                take_request(call, named, timeout_ms, payload)
         return at
 
     def _deliver_rare(
@@ -257,11 +260,9 @@ class FrameReader:
 
     def _await_rest(self, data: bytes, at: int) -> None:
         """Less than a prefix is left: refuse it by its length alone, whether or not more comes."""
-        self._need = LENGTH.size
-        if len(data) - at >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(data, at)
-            self._check_length(length)
-            self._need = PREFIX_BYTES + length
+        length: int = LENGTH.unpack_from(data, at)[0]
+        self._check_length(length)
+        self._need = PREFIX_BYTES + length
 
     def _check_length(self, length: int) -> None:
         longest = self._length_max if self._receiver is not None else HELLO_LENGTH_MAX

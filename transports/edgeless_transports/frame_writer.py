@@ -36,11 +36,13 @@ class FrameWriter:
     __slots__ = (
         "_closed",
         "_cut_at",
+        "_cut_first",
         "_groups",
         "_items",
         "_kind",
         "_method",
         "_number",
+        "_numbered",
         "_numbers",
         "_packets",
         "_payloads",
@@ -61,11 +63,13 @@ class FrameWriter:
         self._numbers: dict[str, int] = {}
         self._packets: list[bytes] = []
         #: When so much waits, the frames in no packet make one; never beyond *waiting_max*.
-        self._cut_at = min(PACKET_BYTES, waiting_max)
+        self._cut_at = self._cut_first = min(PACKET_BYTES, waiting_max)
         # What is in no packet yet: groups that ended, and the one that grows.
         self._groups: list[bytes] = []
         self._kind = 0
         self._number = 0
+        #: Its kind, if it is one whose items have a call.
+        self._numbered = 0
         #: Its method; None = it stands before each payload.
         self._method: str | None = None
         self._sizes: list[int] = []
@@ -91,12 +95,7 @@ class FrameWriter:
         Raises ValueError for a *method* that is none; "" = the kind has none.
         """
         waiting = self.waiting + ITEM_BYTES + len(payload)
-        if (
-            waiting >= self._cut_at
-            or kind != self._kind
-            or method != self._method
-            or kind not in NUMBERED
-        ):
+        if waiting >= self._cut_at or kind != self._numbered or method != self._method:
             return self._add(kind, call, method, timeout_ms, payload)
         self._items.append(ITEM.pack(len(payload), call, timeout_ms))
         self._payloads.append(payload)
@@ -120,7 +119,7 @@ class FrameWriter:
                 size = len(payload)
         if kind != self._kind or number != self._number:
             self._open_group(kind, number, method)
-        if kind in NUMBERED:
+        if self._numbered:
             self._items.append(ITEM.pack(size, call, timeout_ms))
             self.waiting += size + ITEM_BYTES
         else:
@@ -135,15 +134,17 @@ class FrameWriter:
 
     def take(self) -> bytes:
         """The next packet to send; b"" if nothing waits."""
-        if not self._packets:
-            if not self.waiting:
-                return b""
-            self._cut()
-        packet = self._packets.pop(0)
-        size = len(packet) - PREFIX_BYTES
-        self.waiting -= size
-        self._cut_at -= size
-        return packet
+        if self._packets:
+            packet = self._packets.pop(0)
+            size = len(packet) - PREFIX_BYTES
+            self.waiting -= size
+            self._cut_at -= size
+            return packet
+        if not self.waiting:
+            return b""
+        self.waiting = 0
+        self._cut_at = self._cut_first
+        return self._packet()
 
     def write(
         self, kind: int, call: int = 0, method: str = "", timeout_ms: int = 0, payload: bytes = b""
@@ -154,39 +155,46 @@ class FrameWriter:
 
     def close(self) -> None:
         """Forget what waits, and take nothing more."""
-        self._end_group()
-        self._closed = True
-        self.waiting = 0
+        self._packet()
         self._packets.clear()
-        self._groups.clear()
+        self.waiting = 0
+        self._closed = True
 
     def _open_group(self, kind: int, number: int, method: str) -> None:
         if self._kind:
-            self._end_group()
+            self._groups.append(self._end_group())
         self._kind, self._number = kind, number
+        self._numbered = kind if kind in NUMBERED else 0
         self._method = method if number or not method else None
         self.waiting += GROUP_BYTES
 
-    def _end_group(self) -> None:
+    def _end_group(self) -> bytes:
         sizes, items, payloads = self._sizes, self._items, self._payloads
         count = len(payloads)
-        if count == 1 and sizes:
-            items.append(LENGTH.pack(sizes[0]))
-        elif sizes:
-            items.append(pack(f">{count}I", *sizes))
-        self._groups += (GROUP.pack(self._kind, self._number, count), *items, *payloads)
+        if count == 1:
+            item = LENGTH.pack(sizes[0]) if sizes else items[0]
+            group = GROUP.pack(self._kind, self._number, 1) + item + payloads[0]
+        else:
+            if sizes:
+                items.append(pack(f">{count}I", *sizes))
+            group = b"".join((GROUP.pack(self._kind, self._number, count), *items, *payloads))
         sizes.clear()
         items.clear()
         payloads.clear()
-        self._kind = 0
+        self._kind = self._numbered = 0
+        return group
+
+    def _packet(self) -> bytes:
+        """All that is in no packet."""
+        frames = self._end_group() if self._kind else b""
+        if self._groups:
+            self._groups.append(frames)
+            frames = b"".join(self._groups)
+            self._groups.clear()
+        return PREFIX.pack(len(frames), crc32(frames)) + frames
 
     def _cut(self) -> None:
-        """Make a packet of all that is in none."""
-        if self._kind:
-            self._end_group()
-        groups = b"".join(self._groups)
-        self._groups.clear()
-        self._packets.append(PREFIX.pack(len(groups), crc32(groups)) + groups)
+        self._packets.append(self._packet())
         self._cut_at = min(self.waiting + PACKET_BYTES, self._waiting_max)
 
     def _define(self, method: str) -> int:

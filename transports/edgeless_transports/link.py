@@ -267,10 +267,10 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        if self._transport is not None:
-            # It may say `pause_writing` in between.
-            while not self._paused and (packet := self._writer.take()):
-                self._transport.write(packet)
+        writer = self._writer
+        # The transport may say `pause_writing` in between.
+        while writer.waiting and not self._paused and self._transport is not None:
+            self._transport.write(writer.take())
 
     def _check(self) -> None:
         """The keep-alive: runs when the next thing may be due."""

@@ -10,7 +10,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -45,14 +45,13 @@ class TcpListener:
         counters: TcpCounters,
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
-        self._scheduler = scheduler
+        self.scheduler: Final = scheduler
+        self.handler: Final = handler
+        self.on_cast: Final = self._cast_to_handler if on_cast is None else on_cast
+        self.limits: Final = limits
         self._listening = listening
-        self._handler = handler
-        self._on_cast = self._cast_to_handler if on_cast is None else on_cast
         self._scheme = scheme
         self._announced = announced
-        self._limits = limits
-        self._payload_max = limits.payload_bytes_max
         self._counters = counters
         self._context = context
         self._open = True
@@ -103,16 +102,16 @@ class TcpListener:
                 await anyio.sleep(_ACCEPT_PAUSE_S)
                 continue
             source = str(remote[0])
-            if self._sockets >= self._limits.connections_max:
+            if self._sockets >= self.limits.connections_max:
                 self._refuse_socket("too many connections")
                 accepted.close()
-            elif self._sources.get(source, 0) >= self._limits.connections_per_source_max:
+            elif self._sources.get(source, 0) >= self.limits.connections_per_source_max:
                 self._refuse_socket("too many connections of one source")
                 accepted.close()
             else:
                 self._sockets += 1
                 self._sources[source] = self._sources.get(source, 0) + 1
-                link = Link(self, self._announced, self._limits, self._counters, serves=True)
+                link = Link(self, self._announced, self.limits, self._counters, serves=True)
                 task = self._loop.create_task(self._welcome(accepted, link))
                 self._welcomes[task] = link
                 task.add_done_callback(partial(self._gone, source, accepted))
@@ -146,8 +145,8 @@ class TcpListener:
                 lambda: link,
                 accepted,
                 ssl=context,
-                ssl_handshake_timeout=self._limits.hello_timeout_s,
-                ssl_shutdown_timeout=self._limits.linger_s,
+                ssl_handshake_timeout=self.limits.hello_timeout_s,
+                ssl_shutdown_timeout=self.limits.linger_s,
             )
 
     def _refuse_socket(self, cause: str) -> None:
@@ -160,38 +159,37 @@ class TcpListener:
         """See `LinkOwner.greeted`."""
         self._counters.accepted += 1
         peer = hello.announced or f"{self._scheme}://{link.remote}"
-        return _Served(self._scheduler, link, peer, self._on_cast, self.serve)
+        return _Served(self, link, peer)
 
     def lost(self, link: Link, why: str) -> None:
         """See `LinkOwner.lost`: the welcome of its socket does what is to be done."""
 
     # Serving.
 
-    def serve(self, link: Link, number: int, incoming: Incoming) -> None:
-        """Answer one request, now or later."""
-        if len(self._handlers.running) >= self._limits.calls_max:
-            text = f"{self._limits.calls_max} requests are being served"
-            self._refuse(link, number, RemoteError("overloaded", text))
-            return
-        try:
-            result = self._handler(incoming)
-        except AssertionError:
-            raise  # A bug of ours: it stops the run.
-        except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
-            self._refuse(link, number, error)
-            return
-        if not isinstance(result, bytes):
-            self._handlers.start(result, (link, number), self._served)
-        elif len(result) > self._payload_max or not link.send(REPLY, number, "", 0, result):
+    def overloaded(self) -> RemoteError | None:
+        """Why no further request is served, if so."""
+        if len(self._handlers.running) < self.limits.calls_max:
+            return None
+        return RemoteError("overloaded", f"{self.limits.calls_max} requests are being served")
+
+    def answer(self, link: Link, number: int, result: bytes | Awaitable[bytes]) -> None:
+        """Answer one request with what its handler returned, now or later."""
+        if isinstance(result, bytes):
             self._reply(link, number, result)
+        else:
+            self._handlers.start(result, (link, number), self._served)
+
+    def refuse(self, link: Link, number: int, error: Exception) -> None:
+        """Answer one request with an error."""
+        self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
 
     def _cast_to_handler(self, incoming: Incoming) -> None:
-        if len(self._handlers.running) >= self._limits.calls_max:
+        if len(self._handlers.running) >= self.limits.calls_max:
             lost = self._counters.casts_lost
             lost["overloaded"] = lost.get("overloaded", 0) + 1
             return
         try:
-            result = self._handler(incoming)
+            result = self.handler(incoming)
         except AssertionError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary, as in _serve
@@ -209,24 +207,21 @@ class TcpListener:
             else task.exception()
         )
         if isinstance(error, AssertionError):
-            self._scheduler.call_soon(_escalate, error)
+            self.scheduler.call_soon(_escalate, error)
         elif isinstance(error, Exception):
             if link is None:
                 self._cast_failed(error)
             else:
-                self._refuse(link, number, error)
+                self.refuse(link, number, error)
         elif error is None and link is not None:
             self._reply(link, number, task.result())
 
     def _reply(self, link: Link, number: int, payload: bytes) -> None:
-        too_large = check_payload(payload, self._limits)
+        too_large = check_payload(payload, self.limits)
         if too_large is None:
             self._answer(link, REPLY, number, payload)
         else:
-            self._refuse(link, number, RemoteError("too-large", str(too_large)))
-
-    def _refuse(self, link: Link, number: int, error: Exception) -> None:
-        self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
+            self.refuse(link, number, RemoteError("too-large", str(too_large)))
 
     def _answer(self, link: Link, kind: int, number: int, payload: bytes) -> None:
         if link.send(kind, number, "", 0, payload):
@@ -242,22 +237,17 @@ class TcpListener:
 class _Served:
     """Takes what the peer of one link sends. See `framing.Receiver`."""
 
-    __slots__ = ("_link", "_scheduler", "_serve", "cast", "peer")
+    __slots__ = ("_handler", "_link", "_listener", "_payload_max", "_scheduler", "cast", "peer")
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        link: Link,
-        peer: str,
-        on_cast: CastReceiver,
-        serve: Callable[[Link, int, Incoming], None],
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, listener: TcpListener, link: Link, peer: str) -> None:
+        self._listener = listener
         self._link = link
-        self._serve = serve
+        self._scheduler = listener.scheduler
+        self._handler = listener.handler
+        self._payload_max = listener.limits.payload_bytes_max
         self.peer = peer
         #: No method of ours that calls it: this is the event path.
-        self.cast = on_cast
+        self.cast = listener.on_cast
 
     def cast_failed(self, error: Exception) -> None:
         """See `framing.Receiver`."""
@@ -266,11 +256,27 @@ class _Served:
 
     def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:
         """See `framing.Receiver`."""
+        listener, link = self._listener, self._link
+        overloaded = listener.overloaded()
+        if overloaded is not None:
+            listener.refuse(link, call, overloaded)
+            return
         deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
         try:
-            self._serve(self._link, call, Incoming(method, payload, self.peer, deadline_ns))
-        except Exception as bug:  # noqa: BLE001 - as above
+            result = self._handler(Incoming(method, payload, self.peer, deadline_ns))
+        except AssertionError as bug:
+            # Not raised here: asyncio would swallow it with the connection.
             self._scheduler.call_soon(_escalate, bug)
+        except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
+            listener.refuse(link, call, error)
+        else:
+            # The shortest way first: this is the event path.
+            if (
+                not isinstance(result, bytes)
+                or len(result) > self._payload_max
+                or not link.send(REPLY, call, "", 0, result)
+            ):
+                listener.answer(link, call, result)
 
     def answer(self, kind: int, call: int, payload: bytes) -> None:  # noqa: ARG002 - as `Receiver` says
         """See `framing.Receiver`."""
