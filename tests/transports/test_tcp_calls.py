@@ -90,14 +90,25 @@ def test_an_answer_comes_once_and_what_comes_later_is_counted(
     assert caller.counters.late_answers == 2
 
 
-def test_nothing_is_pending_when_no_call_waits(caller: Caller) -> None:
+def test_nothing_is_pending_a_moment_after_the_last_call(
+    caller: Caller, drain: Callable[[], None]
+) -> None:
     for _ in range(100):
         numbers = [caller.call("a", 1.0), caller.call("b", 2.0)]
         assert caller.queue.foreground_pending() > 0
         caller.answers.answer(REFUSAL, numbers[0], b"no\0")
         assert caller.calls.forget(numbers[1]) is not None
         assert caller.calls.forget(numbers[1]) is None
-        assert caller.queue.foreground_pending() == 0
+    drain()
+    assert caller.queue.foreground_idle()
+    assert caller.queue.now <= 20_000_000
+
+
+def test_calls_one_after_the_other_need_no_timer_each(caller: Caller) -> None:
+    for _ in range(1000):
+        caller.answers.answer(REPLY, caller.call("a", 1.0), b"")
+    # That of the timeout, and that which cancels it.
+    assert caller.queue.foreground_pending() == 2
 
 
 def test_timeouts_that_are_all_different_leave_nothing_behind(
@@ -105,6 +116,8 @@ def test_timeouts_that_are_all_different_leave_nothing_behind(
 ) -> None:
     for number in range(1000):
         caller.answers.answer(REPLY, caller.call("a", 1 + number / 1000), b"")
+    drain()
+    assert caller.queue.now < 10**9
     assert len(caller.calls._lanes) <= 16
     waiting = [caller.call("b", 1 + number / 1000) for number in range(100)]
     drain()

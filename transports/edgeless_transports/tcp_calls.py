@@ -16,6 +16,7 @@ __all__ = ["Answers", "Backlog", "Call", "Calls", "Lane", "Result", "millisecond
 
 #: Timeouts whose lanes are kept without a call.
 _LANES_IDLE_MAX: Final = 16
+_TIDY_NS: Final = 20_000_000
 _TIMEOUT_MS_MAX: Final = 0xFFFF_FFFF
 Result: TypeAlias = bytes | TransportError
 #: What waits for its end, which comes once; its deadline in ns, its lane and its method. A tuple:
@@ -26,25 +27,15 @@ Call: TypeAlias = "tuple[Answer, int, Lane, str]"
 class Lane:
     """The calls of one timeout: they time out in the order of sending."""
 
-    __slots__ = ("_lanes", "calls", "timeout_ms", "timeout_ns", "timeout_s", "timer")
+    __slots__ = ("calls", "timeout_ms", "timeout_ns", "timeout_s", "timer")
 
-    def __init__(self, timeout_s: float, lanes: "dict[float, Lane]") -> None:
-        self._lanes = lanes
+    def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self.timeout_ns = max(0, round(timeout_s * 1e9))
         self.timeout_ms = milliseconds(self.timeout_ns)
         self.calls: dict[int, Call] = {}
-        #: Fires when the first call ends, or before; None while there is none.
+        #: Fires when the first call ends, or before. None while there is none, but for a moment.
         self.timer: Timer | None = None
-
-    def rest(self) -> None:
-        """No call is left: cancel the timer; be found again, unless there are too many of us."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        # Timeouts that are what is left of others all differ.
-        if len(self._lanes) > _LANES_IDLE_MAX:
-            self._lanes.pop(self.timeout_s, None)
 
 
 class Backlog:
@@ -83,10 +74,12 @@ class Backlog:
 class Calls:
     """The calls of one connection that wait. *where* says whom they wait for, and why."""
 
-    __slots__ = ("_backlog", "_lanes", "_numbers", "_scheduler", "_where", "waiting")
+    __slots__ = ("_backlog", "_lanes", "_numbers", "_scheduler", "_where", "tidying", "waiting")
 
     def __init__(self, scheduler: Scheduler, backlog: Backlog, where: Callable[[], str]) -> None:
         self.waiting: dict[int, Call] = {}
+        #: Whether lanes without calls will be seen to.
+        self.tidying = False
         self._scheduler = scheduler
         self._backlog = backlog
         self._where = where
@@ -102,7 +95,7 @@ class Calls:
         """Where calls with this timeout wait."""
         lane = self._lanes.get(timeout_s)
         if lane is None:
-            lane = self._lanes[timeout_s] = Lane(timeout_s, self._lanes)
+            lane = self._lanes[timeout_s] = Lane(timeout_s)
         return lane
 
     def begin(self, method: str, answer: Answer, lane: Lane) -> int:
@@ -121,8 +114,8 @@ class Calls:
             return None
         answer, _, lane, _ = call
         del lane.calls[number]
-        if not lane.calls:
-            lane.rest()
+        if not lane.calls and not self.tidying:
+            self.tidy_soon()
         if self._backlog.frames:
             self._backlog.drop(number)
         return answer
@@ -135,6 +128,22 @@ class Calls:
                 answer(result)
             except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
                 self._scheduler.call_soon(_escalate, bug)
+
+    def tidy_soon(self) -> None:
+        """Cancel the timers of lanes without calls in a moment: the next call may come at once."""
+        self.tidying = True
+        self._scheduler.call_at(self._scheduler.now_ns() + _TIDY_NS, self._tidy)
+
+    def _tidy(self) -> None:
+        self.tidying = False
+        for lane in list(self._lanes.values()):
+            if not lane.calls:
+                if lane.timer is not None:
+                    lane.timer.cancel()
+                    lane.timer = None
+                # Timeouts that are what is left of others all differ.
+                if len(self._lanes) > _LANES_IDLE_MAX:
+                    del self._lanes[lane.timeout_s]
 
     def end_all(self, error: Callable[[], TransportError]) -> None:
         """End all calls, each with an error of its own."""
@@ -162,10 +171,11 @@ class Calls:
 class Answers:
     """Takes what the peer of a calling side sends. See `framing.Receiver`."""
 
-    __slots__ = ("_counters", "_scheduler", "_waiting", "peer")
+    __slots__ = ("_calls", "_counters", "_scheduler", "_waiting", "peer")
 
     def __init__(self, scheduler: Scheduler, calls: Calls, counters: TcpCounters) -> None:
         self._scheduler = scheduler
+        self._calls = calls
         self._waiting = calls.waiting
         self._counters = counters
         self.peer = ""
@@ -179,8 +189,8 @@ class Answers:
             return
         answer, _, lane, _ = waiting
         del lane.calls[call]
-        if not lane.calls:
-            lane.rest()
+        if not lane.calls and not self._calls.tidying:
+            self._calls.tidy_soon()
         try:
             answer(payload if kind == REPLY else RemoteError.decode(payload))
         except Exception as bug:  # noqa: BLE001 - as in `Calls.end`
