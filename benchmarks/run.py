@@ -25,6 +25,8 @@ NAMES: Final = (
     "startup",
     "fuel",
     "wire_tcp",
+    "wire_grpc",
+    "wire_idle",
 )
 
 
