@@ -171,7 +171,7 @@ async def _measured(
         label,
         RATIO_FLOOR,
         repeats,
-        64_000 * scale,
+        64_000,
         150_000,
         (
             (1, 1_000 * scale, 5_000),

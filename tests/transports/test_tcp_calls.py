@@ -118,11 +118,11 @@ def test_timeouts_that_are_all_different_leave_nothing_behind(
         caller.answers.answer(REPLY, caller.call("a", 1 + number / 1000), b"")
     drain()
     assert caller.queue.now < 10**9
-    assert len(caller.calls._lanes) <= 16
+    assert len(caller.calls.lanes) <= 16
     waiting = [caller.call("b", 1 + number / 1000) for number in range(100)]
     drain()
     assert len(caller.ends) == 1000 + len(waiting)
-    assert len(caller.calls._lanes) <= 16
+    assert len(caller.calls.lanes) <= 16
     assert not caller.calls.waiting
 
 

@@ -185,8 +185,9 @@ class FrameReader:
         self._check_sizes(sizes, stop - at)
         take_cast, peer, method = receiver.cast, receiver.peer, self._method(number)
         for size in sizes:
-            payload = data[at : at + size]
+            start = at
             at += size
+            payload = data[start:at]
             if not number:
                 method, payload = _split_method(payload)
             try:

@@ -34,6 +34,7 @@ class FrameWriter:
     """
 
     __slots__ = (
+        "_cast_method",
         "_closed",
         "_cut_at",
         "_cut_first",
@@ -72,17 +73,20 @@ class FrameWriter:
         self._numbered = 0
         #: Its method; None = it stands before each payload.
         self._method: str | None = None
+        #: The same, if it is one of casts.
+        self._cast_method: str | None = None
         self._sizes: list[int] = []
         self._items: list[bytes] = []
         self._payloads: list[bytes] = []
 
     def cast(self, method: str, payload: bytes) -> bool:
         """As `add` of a cast: the event path."""
-        waiting = self.waiting + LENGTH_BYTES + len(payload)
-        if waiting >= self._cut_at or method != self._method or self._kind != CAST:
+        size = len(payload)
+        waiting = self.waiting + size + LENGTH_BYTES
+        if method != self._cast_method or waiting >= self._cut_at:
             return self._add(CAST, 0, method, 0, payload)
         # The group has a frame already: somebody woke up for it.
-        self._sizes.append(len(payload))
+        self._sizes.append(size)
         self._payloads.append(payload)
         self.waiting = waiting
         return True
@@ -166,6 +170,7 @@ class FrameWriter:
         self._kind, self._number = kind, number
         self._numbered = kind if kind in NUMBERED else 0
         self._method = method if number or not method else None
+        self._cast_method = self._method if kind == CAST else None
         self.waiting += GROUP_BYTES
 
     def _end_group(self) -> bytes:
@@ -182,6 +187,7 @@ class FrameWriter:
         items.clear()
         payloads.clear()
         self._kind = self._numbered = 0
+        self._cast_method = None
         return group
 
     def _packet(self) -> bytes:

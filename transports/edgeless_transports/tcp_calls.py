@@ -3,6 +3,7 @@
 Time-outs need no timer for each call: calls of the same timeout end in the order of sending.
 """
 
+import asyncio
 from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, TypeAlias
@@ -12,16 +13,27 @@ from edgeless_transports.errors import CallTimeout, RemoteError, TransportError
 from edgeless_transports.framing import REPLY, ProtocolError
 from edgeless_transports.link import TcpCounters, TcpLimits
 
-__all__ = ["Answers", "Backlog", "Call", "Calls", "Lane", "Result", "milliseconds"]
+__all__ = [
+    "Answers",
+    "Backlog",
+    "Call",
+    "Caller",
+    "Calls",
+    "Lane",
+    "Result",
+    "give",
+    "milliseconds",
+]
 
 #: Timeouts whose lanes are kept without a call.
 _LANES_IDLE_MAX: Final = 16
 _TIDY_NS: Final = 20_000_000
 _TIMEOUT_MS_MAX: Final = 0xFFFF_FFFF
 Result: TypeAlias = bytes | TransportError
-#: What waits for its end, which comes once; its deadline in ns, its lane and its method. A tuple:
-#: this is the event path.
-Call: TypeAlias = "tuple[Answer, int, Lane, str]"
+#: Who takes the end of a call, which comes once.
+Caller: TypeAlias = Answer | asyncio.Future[Result]
+#: A call that waits: its caller, deadline in ns, lane and method. A tuple: this is the event path.
+Call: TypeAlias = "tuple[Caller, int, Lane, str]"
 
 
 class Lane:
@@ -74,7 +86,7 @@ class Backlog:
 class Calls:
     """The calls of one connection that wait. *where* says whom they wait for, and why."""
 
-    __slots__ = ("_backlog", "_lanes", "_numbers", "_scheduler", "_where", "tidying", "waiting")
+    __slots__ = ("_backlog", "_numbers", "_scheduler", "_where", "lanes", "tidying", "waiting")
 
     def __init__(self, scheduler: Scheduler, backlog: Backlog, where: Callable[[], str]) -> None:
         self.waiting: dict[int, Call] = {}
@@ -83,7 +95,7 @@ class Calls:
         self._scheduler = scheduler
         self._backlog = backlog
         self._where = where
-        self._lanes: dict[float, Lane] = {}
+        self.lanes: dict[float, Lane] = {}
         self._numbers = 0
 
     def next_number(self) -> int:
@@ -92,40 +104,40 @@ class Calls:
         return number
 
     def lane(self, timeout_s: float) -> Lane:
-        """Where calls with this timeout wait."""
-        lane = self._lanes.get(timeout_s)
+        """Where calls with this timeout wait; `lanes` has it, if there is one."""
+        lane = self.lanes.get(timeout_s)
         if lane is None:
-            lane = self._lanes[timeout_s] = Lane(timeout_s)
+            lane = self.lanes[timeout_s] = Lane(timeout_s)
         return lane
 
-    def begin(self, method: str, answer: Answer, lane: Lane) -> int:
+    def begin(self, method: str, caller: Caller, lane: Lane) -> int:
         """A new call; it waits from now on. Returns its number."""
         deadline_ns = self._scheduler.now_ns() + lane.timeout_ns
         self._numbers = number = self._numbers + 1
-        self.waiting[number] = lane.calls[number] = (answer, deadline_ns, lane, method)
+        self.waiting[number] = lane.calls[number] = (caller, deadline_ns, lane, method)
         if lane.timer is None:
             lane.timer = self._scheduler.timer_at(deadline_ns, self._time_out, lane)
         return number
 
-    def forget(self, number: int) -> Answer | None:
+    def forget(self, number: int) -> Caller | None:
         """End a call without telling its caller, who is returned; None if it has ended already."""
         call = self.waiting.pop(number, None)
         if call is None:
             return None
-        answer, _, lane, _ = call
+        caller, _, lane, _ = call
         del lane.calls[number]
         if not lane.calls and not self.tidying:
             self.tidy_soon()
         if self._backlog.frames:
             self._backlog.drop(number)
-        return answer
+        return caller
 
     def end(self, number: int, result: Result) -> None:
         """Give *result* to the caller, unless the call has ended."""
-        answer = self.forget(number)
-        if answer is not None:
+        caller = self.forget(number)
+        if caller is not None:
             try:
-                answer(result)
+                give(caller, result)
             except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
                 self._scheduler.call_soon(_escalate, bug)
 
@@ -136,14 +148,14 @@ class Calls:
 
     def _tidy(self) -> None:
         self.tidying = False
-        for lane in list(self._lanes.values()):
+        for lane in list(self.lanes.values()):
             if not lane.calls:
                 if lane.timer is not None:
                     lane.timer.cancel()
                     lane.timer = None
                 # Timeouts that are what is left of others all differ.
-                if len(self._lanes) > _LANES_IDLE_MAX:
-                    del self._lanes[lane.timeout_s]
+                if len(self.lanes) > _LANES_IDLE_MAX:
+                    del self.lanes[lane.timeout_s]
 
     def end_all(self, error: Callable[[], TransportError]) -> None:
         """End all calls, each with an error of its own."""
@@ -187,12 +199,15 @@ class Answers:
         if waiting is None:
             self._counters.late_answers += 1
             return
-        answer, _, lane, _ = waiting
+        caller, _, lane, _ = waiting
         del lane.calls[call]
         if not lane.calls and not self._calls.tidying:
             self._calls.tidy_soon()
         try:
-            answer(payload if kind == REPLY else RemoteError.decode(payload))
+            if kind == REPLY and isinstance(caller, asyncio.Future) and not caller.done():
+                caller.set_result(payload)
+            else:
+                give(caller, payload if kind == REPLY else RemoteError.decode(payload))
         except Exception as bug:  # noqa: BLE001 - as in `Calls.end`
             self._scheduler.call_soon(_escalate, bug)
 
@@ -212,6 +227,15 @@ class Answers:
 def milliseconds(time_ns: int) -> int:
     """At least one: a request whose deadline has not passed here has time left there."""
     return min(max(1, round(time_ns / 1e6)), _TIMEOUT_MS_MAX)
+
+
+def give(caller: Caller, result: Result) -> None:
+    """Tell *caller*."""
+    if not isinstance(caller, asyncio.Future):
+        caller(result)
+    elif not caller.done():
+        # Not as its exception: Python would complain if nobody took that.
+        caller.set_result(result)
 
 
 def _escalate(bug: Exception) -> None:

@@ -7,7 +7,6 @@ unknown, so nothing is sent twice.
 """
 
 import asyncio
-from functools import partial
 from random import Random
 from typing import Final
 
@@ -19,7 +18,15 @@ from edgeless_transports.errors import ConnectError, ConnectionLost, TransportEr
 from edgeless_transports.framing import REQUEST, Hello
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 from edgeless_transports.sockets import Way
-from edgeless_transports.tcp_calls import Answers, Backlog, Calls, Result, milliseconds
+from edgeless_transports.tcp_calls import (
+    Answers,
+    Backlog,
+    Caller,
+    Calls,
+    Result,
+    give,
+    milliseconds,
+)
 
 __all__ = ["TcpConnection"]
 
@@ -65,7 +72,7 @@ class TcpConnection:
     async def call(self, method: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `base.Connection.call`."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        number = self._start(method, payload, partial(_resolve, future), timeout_s)
+        number = self._start(method, payload, future, timeout_s)
         try:
             result = await future
         except BaseException:
@@ -135,7 +142,7 @@ class TcpConnection:
 
     # Frames.
 
-    def _start(self, method: str, payload: bytes, answer: Answer, timeout_s: float) -> int:
+    def _start(self, method: str, payload: bytes, caller: Caller, timeout_s: float) -> int:
         """Begin a call; its number, or 0 if it is refused."""
         if method not in self._methods:
             self._learn(method)
@@ -145,10 +152,10 @@ class TcpConnection:
             or len(calls.waiting) >= self._limits.calls_max
             or self._closed
         ):
-            self._scheduler.call_soon(answer, self._refusal(payload))
+            self._scheduler.call_soon(give, caller, self._refusal(payload))
             return 0
-        lane = calls.lane(timeout_s)
-        number = calls.begin(method, answer, lane)
+        lane = calls.lanes.get(timeout_s) or calls.lane(timeout_s)
+        number = calls.begin(method, caller, lane)
         if self._link is None:
             self._demand()
             sent = self._backlog.add(number, method, payload)
@@ -300,8 +307,3 @@ class TcpConnection:
             self._attempt.cancel()
         self._drop_casts()
         self._backlog.clear()
-
-
-def _resolve(future: "asyncio.Future[Result]", result: Result) -> None:
-    if not future.done():
-        future.set_result(result)

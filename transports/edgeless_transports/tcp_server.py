@@ -59,7 +59,7 @@ class TcpListener:
         #: Accepted sockets by where they come from, those included that have said no hello.
         self._sources: dict[str, int] = {}
         self._sockets = 0
-        self._handlers: HandlerTasks[tuple[Link | None, int]] = HandlerTasks()
+        self.handlers: Final[HandlerTasks[tuple[Link | None, int]]] = HandlerTasks()
         #: The life of each accepted socket.
         self._welcomes: dict[asyncio.Task[None], Link] = {}
         self._accepting = self._loop.create_task(self._accept())
@@ -80,7 +80,7 @@ class TcpListener:
                 end_link(link)
                 if not link.made:
                     task.cancel()
-            self._handlers.cancel()
+            self.handlers.cancel()
 
     async def ended(self) -> None:
         """Return when nothing runs any more and all sockets are closed."""
@@ -88,7 +88,7 @@ class TcpListener:
             await asyncio.gather(self._accepting, return_exceptions=True)
             self._listening.close()
             await asyncio.gather(*self._welcomes, return_exceptions=True)
-        await self._handlers.ended()
+        await self.handlers.ended()
 
     # Accepting.
 
@@ -166,25 +166,24 @@ class TcpListener:
 
     # Serving.
 
-    def overloaded(self) -> RemoteError | None:
-        """Why no further request is served, if so."""
-        if len(self._handlers.running) < self.limits.calls_max:
-            return None
-        return RemoteError("overloaded", f"{self.limits.calls_max} requests are being served")
+    def overload(self, link: Link, number: int) -> None:
+        """Refuse one request because too many are being served."""
+        text = f"{self.limits.calls_max} requests are being served"
+        self.refuse(link, number, RemoteError("overloaded", text))
 
     def answer(self, link: Link, number: int, result: bytes | Awaitable[bytes]) -> None:
         """Answer one request with what its handler returned, now or later."""
         if isinstance(result, bytes):
             self._reply(link, number, result)
         else:
-            self._handlers.start(result, (link, number), self._served)
+            self.handlers.start(result, (link, number), self._served)
 
     def refuse(self, link: Link, number: int, error: Exception) -> None:
         """Answer one request with an error."""
         self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
 
     def _cast_to_handler(self, incoming: Incoming) -> None:
-        if len(self._handlers.running) >= self.limits.calls_max:
+        if len(self.handlers.running) >= self.limits.calls_max:
             lost = self._counters.casts_lost
             lost["overloaded"] = lost.get("overloaded", 0) + 1
             return
@@ -196,7 +195,7 @@ class TcpListener:
             self._cast_failed(error)
             return
         if not isinstance(result, bytes):
-            self._handlers.start(result, (None, 0), self._served)
+            self.handlers.start(result, (None, 0), self._served)
 
     def _served(self, task: "asyncio.Task[bytes]", served: tuple[Link | None, int]) -> None:
         """The task of a handler has ended."""
@@ -237,13 +236,25 @@ class TcpListener:
 class _Served:
     """Takes what the peer of one link sends. See `framing.Receiver`."""
 
-    __slots__ = ("_handler", "_link", "_listener", "_payload_max", "_scheduler", "cast", "peer")
+    __slots__ = (
+        "_calls_max",
+        "_handler",
+        "_link",
+        "_listener",
+        "_payload_max",
+        "_running",
+        "_scheduler",
+        "cast",
+        "peer",
+    )
 
     def __init__(self, listener: TcpListener, link: Link, peer: str) -> None:
         self._listener = listener
         self._link = link
         self._scheduler = listener.scheduler
         self._handler = listener.handler
+        self._running = listener.handlers.running
+        self._calls_max = listener.limits.calls_max
         self._payload_max = listener.limits.payload_bytes_max
         self.peer = peer
         #: No method of ours that calls it: this is the event path.
@@ -257,9 +268,8 @@ class _Served:
     def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:
         """See `framing.Receiver`."""
         listener, link = self._listener, self._link
-        overloaded = listener.overloaded()
-        if overloaded is not None:
-            listener.refuse(link, call, overloaded)
+        if len(self._running) >= self._calls_max:
+            listener.overload(link, call)
             return
         deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
         try:
