@@ -228,7 +228,8 @@ async def _compared(
 ) -> list[Figure]:
     number, floor = size
     rows: tuple[list[tuple[float, ...]], list[tuple[float, ...]]] = ([], [])
-    # Alternating, so that noise hits both alike; the first time does not count.
+    # Alternating and compared in pairs: how long a process takes to wake up differs twofold from
+    # one second to the next. The first time does not count.
     for _ in range(what.repeats + 1):
         for way, found in zip(ways, rows, strict=True):
             found.append((*await _rates(number, way, work), *await percentiles(way)))
@@ -243,6 +244,6 @@ async def _compared(
         )
     ):
         lower = unit == "us"
-        baseline = Baseline(ways[1].name, Sample(theirs[column], lower), ratio)
+        baseline = Baseline(ways[1].name, Sample(theirs[column], lower), ratio, paired=True)
         figures.append(Figure(title, unit, Sample(ours[column], lower), least, baseline))
     return figures

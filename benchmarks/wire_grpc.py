@@ -127,7 +127,7 @@ def bare_way(pid: int, channel: aio.Channel) -> Way:
 async def _measured(
     label: str, quick: bool, ours: tuple[int, str], bare: tuple[int, str]
 ) -> Figures:
-    scale, repeats = (1, 3) if quick else (4, 7)
+    scale, repeats = (1, 5) if quick else (2, 9)
     calls = ((1, 300 * scale, None), (64, 640 * scale, None), (1_000, 1_000 * scale, None))
     what = Comparison(label, RATIO_FLOOR, repeats, BATCH * 10 * scale, None, calls)
     transport = GrpcTransport(current_scheduler())

@@ -166,7 +166,7 @@ async def raw_way(pid: int, port: int) -> Way:
 async def _measured(
     label: str, quick: bool, ours: tuple[int, str], raw: tuple[int, str]
 ) -> Figures:
-    scale, repeats = (1, 5) if quick else (4, 9)
+    scale, repeats = (1, 7) if quick else (3, 15)
     what = Comparison(
         label,
         RATIO_FLOOR,
@@ -204,7 +204,7 @@ async def _beside_a_peer_that_never_reads(quick: bool, served: tuple[int, str]) 
             stalled.abort()
             await stalled.ended()
     alone, beside = (Sample(tuple(found[1:]), lower_is_better=True) for found in p99)
-    baseline = Baseline("without it", alone, NEIGHBOUR_FLOOR)
+    baseline = Baseline("without it", alone, NEIGHBOUR_FLOOR, paired=True)
     name = "tcp, calls beside a peer that never reads: p99"
     return iter([Figure(name, "us", beside, None, baseline)])
 
