@@ -109,6 +109,14 @@ def package(session: nox.Session) -> None:
         _the_cluster_fixture_works(user, wheel)
 
 
+@nox.session(name="functions-rust")
+def functions_rust(session: nox.Session) -> None:
+    """Rebuild the functions in Rust and compare; needs Debian 12's compiler, which it names."""
+    session.install("-e", ".[dev]")
+    session.run("python", "functions/build.py", "--check", "--language", "rust")
+    session.run("python", "-m", "pytest", "tests/functions/test_sdk_rust.py")
+
+
 class _User:
     """Somebody with an environment and a folder of their own, outside the repository."""
 

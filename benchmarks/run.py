@@ -21,6 +21,7 @@ NAMES: Final = (
     "instances",
     "nodes",
     "idle",
+    "library",
     "actor_call",
     "startup",
     "fuel",

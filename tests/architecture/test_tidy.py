@@ -29,9 +29,13 @@ HOMES: Final = (
     "transports/edgeless_transports/",
 )
 #: Files of these kinds are searched for marks and for paths of somebody's machine.
-TEXTS: Final = frozenset({".c", ".h", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""})
+TEXTS: Final = frozenset(
+    {".c", ".h", ".json", ".md", ".py", ".rs", ".toml", ".txt", ".yaml", ".yml", ""}
+)
 #: Folders that tools write and .gitignore names.
-NOT_OURS: Final = frozenset({"__pycache__", "build", "dist", "file-log", "function_state", "out"})
+NOT_OURS: Final = frozenset(
+    {"__pycache__", "build", "dist", "file-log", "function_state", "out", "target"}
+)
 #: Spelt in two halves, or this file would offend.
 MARKS: Final = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 HOME_PATHS: Final = re.compile(r"(?<![\w.])(?:/(?:home|root|Users)/|[A-Z]:\\+Users\\+)\w")

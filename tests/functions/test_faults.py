@@ -58,9 +58,3 @@ def test_other_messages_are_echoed_to_out_and_to_the_caller(load: Loader, name: 
     assert guest.cast("trapping") == [("cast", "out", "trapping")]
     assert guest.call("spinning") == (1, "spinning")
     assert guest.outputs == [("cast", "out", "spinning")]
-
-
-def test_a_guest_that_gets_no_memory_traps(load: Loader) -> None:
-    guest = load("noop")
-    with pytest.raises(wasmtime.Trap):
-        guest._enter("edgeless_mem_alloc", 0xFFFF_FFF8)

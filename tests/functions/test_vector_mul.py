@@ -27,12 +27,14 @@ def shortest(value: float) -> str:
     return f"{float(text):.12f}".rstrip("0").rstrip(".")
 
 
+@pytest.mark.function("vector_mul")
 def test_the_client_begins_by_itself_and_the_others_wait(load: Loader) -> None:
     begun = load("vector_mul").init("seed=42,is_client=TRUE,input_size=2")
     assert begun == [("delayed_cast", 1000, "self", "")]
     assert load("vector_mul").init("seed=42,input_size=2") == []
 
 
+@pytest.mark.function("vector_mul")
 def test_the_client_ends_one_transaction_and_begins_the_next(load: Loader) -> None:
     guest = load("vector_mul")
     guest.init("seed=42,is_client=true,input_size=2")
@@ -47,6 +49,7 @@ def test_the_client_ends_one_transaction_and_begins_the_next(load: Loader) -> No
     assert guest.call("") == (0, "")
 
 
+@pytest.mark.function("vector_mul")
 def test_numbers_have_the_fewest_digits_that_read_back(load: Loader) -> None:
     guest = load("vector_mul")
     guest.init("seed=7,is_client=true,input_size=3000")
@@ -59,6 +62,7 @@ def test_numbers_have_the_fewest_digits_that_read_back(load: Loader) -> None:
     assert message.split(",")[1:] == expected
 
 
+@pytest.mark.function("vector_mul")
 def test_a_vector_is_multiplied_by_the_matrix_of_the_seed(load: Loader) -> None:
     # The first four numbers of seed 42 are the rows (a, b) and (c, d).
     client = load("vector_mul")
@@ -74,17 +78,25 @@ def test_a_vector_is_multiplied_by_the_matrix_of_the_seed(load: Loader) -> None:
     ]
 
 
+@pytest.mark.function("vector_mul")
 @pytest.mark.parametrize(
     ("number", "text"),
-    [("0", "0"), ("1e3", "0"), ("x", "0"), ("", "0"), ("+8", "4")],
+    [("0", "0"), ("x", "0"), ("", "0"), ("+8", "4")],
 )
-def test_what_is_not_a_plain_decimal_counts_as_zero(load: Loader, number: str, text: str) -> None:
+def test_what_is_not_a_number_counts_as_zero(load: Loader, number: str, text: str) -> None:
     guest = load("vector_mul")
     # This seed makes the only element of the matrix exactly one half.
     guest.init("seed=1014474371,input_size=1")
     assert guest.cast(f"1,{number},")[0][2] == f"1,{text}"
 
 
+def test_in_c_an_exponent_is_not_understood(load: Loader) -> None:
+    guest = load("vector_mul")
+    guest.init("seed=1014474371,input_size=1")
+    assert guest.cast("1,1e3") == [("cast", "out", "1,0")]
+
+
+@pytest.mark.function("vector_mul")
 @pytest.mark.parametrize(
     ("number", "text"),
     [
@@ -101,6 +113,7 @@ def test_numbers_never_have_an_exponent(load: Loader, number: str, text: str) ->
     assert guest.cast(f"1,{number}")[0][2] == f"1,{text}"
 
 
+@pytest.mark.function("vector_mul")
 @pytest.mark.parametrize("message", ["1,1", "1,1,1,1", "1", ""])
 def test_a_vector_of_another_size_traps(load: Loader, message: str) -> None:
     guest = load("vector_mul")
@@ -109,6 +122,7 @@ def test_a_vector_of_another_size_traps(load: Loader, message: str) -> None:
         guest.cast(message)
 
 
+@pytest.mark.function("vector_mul")
 def test_a_matrix_that_cannot_be_addressed_traps_in_init(load: Loader) -> None:
     with pytest.raises(wasmtime.Trap):
         load("vector_mul").init("input_size=32768")

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from edgeless_sim.errors import RejectedError, SettingsError, UnknownComponentError
+from edgeless_sim.errors import RejectedError, ScenarioError, SettingsError, UnknownComponentError
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.kernel.loop import run as run_loop
 from edgeless_sim.scenario.loader import parse_scenario

@@ -111,6 +111,32 @@ static inline edgeless_text edgeless_argument(edgeless_text payload, edgeless_te
     return found;
 }
 
+/* The next number of 32 bits in the list *rest*, e.g. 1:2:3 with ':'. Items that are none are left
+ * out; false when nothing is left. */
+static inline bool edgeless_next_i32(edgeless_text *rest, char separator, int32_t *number) {
+    while (rest->size > 0) {
+        edgeless_integer item = edgeless_parse_i32(edgeless_next_token(rest, separator));
+        if (item.error.data == NULL) {
+            *number = (int32_t)item.value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As edgeless_next_i32, of numbers of 64 bits without a minus sign. */
+static inline bool edgeless_next_u64(edgeless_text *rest, char separator, uint64_t *number) {
+    while (rest->size > 0) {
+        edgeless_text item = edgeless_next_token(rest, separator);
+        /* What is no number is the fallback, whatever the fallback is. */
+        *number = edgeless_parse_u64(item, 0);
+        if (*number != 0 || edgeless_parse_u64(item, 1) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static inline bool edgeless_is_true(edgeless_text text) {
     static const char lower[] = "true";
     if (text.size != sizeof(lower) - 1) {

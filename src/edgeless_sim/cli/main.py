@@ -10,7 +10,7 @@ import typer
 
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "main", "run"]
+__all__ = ["app", "check", "component", "export", "main", "run"]
 
 app = typer.Typer(
     name="edgeless-sim",
@@ -134,6 +134,49 @@ def check(
         from edgeless_sim.cli.check import check_command
 
         check_command(files, quiet=quiet)
+
+
+def _scheme(value: str) -> str:
+    if value not in ("http", "tcp"):
+        raise typer.BadParameter(f"{value!r} is none of http, tcp")
+    return value
+
+
+@app.command()
+def export(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario.toml, a folder with one, or a shipped name.")
+    ],
+    hosts: Annotated[str, typer.Option(help="Names or addresses, separated by commas.")],
+    to: Annotated[Path, typer.Option(help="A new folder for the files.")],
+    scheme: Annotated[
+        str,
+        typer.Option(help="http (EDGELESS's gRPC) or tcp (our own wire).", callback=_scheme),
+    ] = "http",
+    first_port: Annotated[
+        int, typer.Option(help="The first port on each host.", min=1, max=65_535)
+    ] = 7001,
+) -> None:
+    """Write the cluster of a scenario as files of a real deployment, with start commands."""
+    with reported(to):
+        from edgeless_sim.cli.export import export_command
+
+        export_command(scenario, hosts, to, scheme=scheme, first_port=first_port)
+
+
+@app.command(hidden=True)
+def component(
+    kind: Annotated[str, typer.Argument(help="con, orc or node.")],
+    file: Annotated[Path, typer.Argument(help="Its TOML file.")],
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Belongs to a cluster that talks to it by pipes.")
+    ] = False,
+) -> None:
+    """Run one component as this process, until it is told to stop."""
+    with reported():
+        from edgeless_sim.cli.component import component_command
+
+        component_command(kind, file, supervised=supervised)
 
 
 def main() -> None:

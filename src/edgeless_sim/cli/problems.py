@@ -69,7 +69,7 @@ def reported(out: Path | None = None) -> Generator[None]:
         yield
     except BaseException as raised:  # noqa: BLE001 - the last boundary: no traceback on the screen
         error = _unwrapped(raised)
-        if isinstance(error, (typer.Exit, SystemExit)):
+        if isinstance(error, (typer.Exit, typer.BadParameter, SystemExit)):
             raise error from None
         code = _complained(error, out)
         _leave_broken_streams()

@@ -25,6 +25,7 @@ from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER
 from edgeless_sim.cluster.bereavement import Bereavement
 from edgeless_sim.cluster.client import EventClient
+from edgeless_sim.cluster.deployment_plan import node_ids, nodes_of
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.network_base import Network
@@ -37,10 +38,9 @@ from edgeless_sim.errors import (
     UnknownComponentError,
     UnreachableError,
 )
-from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import CallReturn
-from edgeless_sim.model.ids import DomainId, InstanceId, NodeId, WorkflowId
+from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 
 __all__ = ["Cluster", "open_topology"]
@@ -216,17 +216,13 @@ class Cluster:
             gc.set_threshold(*_GC_THRESHOLDS)
 
     async def _start_nodes(self, domain: DomainHandle) -> None:
-        dice = self._entropy.stream(f"{domain.name}/node ids")
-        index = 0
-        for group in domain.topology.nodes:
-            for _ in range(group.count):
-                name = f"{domain.name}/{index}"
-                index += 1
-                node = self._host.node(name, NodeId(uuid4_from(dice)), group, domain)
-                self.nodes[name] = node
-                await node.start()
+        ids = node_ids(domain.topology, self._entropy)
+        for (name, group), node_id in zip(nodes_of(domain.topology), ids, strict=False):
+            node = self.nodes[name] = self._host.node(name, node_id, group, domain)
+            await node.start()
 
     async def _ready(self) -> bool:
+        self._host.check()
         if not all(handle.registered for handle in self.nodes.values()):
             return False
         known = await self.controller.domains(DomainId(""))

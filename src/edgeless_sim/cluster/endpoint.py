@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from edgeless_sim.api.services import HANDLE
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ResourceError, SettingsError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.scheduler import Scheduler
-from edgeless_transports import Address, CastLost, CastReceiver, Connection, Handler
+from edgeless_transports import Address, AddressError, CastLost, CastReceiver, Connection, Handler
 from edgeless_transports.tls import TlsSettings
 
-__all__ = ["SCHEMES", "Endpoint", "Tls"]
+__all__ = ["NO_TLS", "SCHEMES", "Endpoint", "Tls"]
 
 SCHEMES: Final = ("tcp", "tls+tcp", "http", "https")
 _End: TypeAlias = Callable[[], Awaitable[None]]
@@ -28,6 +28,9 @@ class Tls:
     tcp: TlsSettings | None = None
     grpc: Any = None
     """An `edgeless_transports.grpc.Tls`, whose module takes 100 ms to load."""
+
+
+NO_TLS: Final = Tls()
 
 
 class Endpoint:
@@ -44,14 +47,14 @@ class Endpoint:
         *,
         announced: str = "",
         route: Callable[[str], str] = str,
-        tls: Tls | None = None,
+        tls: Tls = NO_TLS,
         on_cast_lost: CastLost | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._spawn = spawn
         self._announced = announced
         self._route = route
-        self._tls = tls or Tls()
+        self._tls = tls
         self._on_cast_lost = on_cast_lost
         self._transports: dict[str, Any] = {}
         #: How to end what is open: as a crash does, and what to wait for then.
@@ -61,12 +64,15 @@ class Endpoint:
     async def listen(self, url: str, handler: Handler, on_cast: CastReceiver | None = None) -> str:
         """Listen at *url*; return it with the port that was bound.
 
-        Raise `AddressError` if it is taken, `SettingsError` for a scheme that nobody can listen at.
+        Raise `ResourceError` if it is taken, `SettingsError` for an unknown scheme.
         """
         await self.ended()
         address = Address.parse(url)
         transport = self._transport(address.scheme)
-        bound, listener = await transport.attach(address, handler, on_cast=on_cast)
+        try:
+            bound, listener = await transport.attach(address, handler, on_cast=on_cast)
+        except AddressError as error:
+            raise ResourceError(str(error)) from None
         if hasattr(listener, "crash"):
             self._open.append((listener.crash, listener.ended))
         else:

@@ -27,6 +27,10 @@ class ComponentHost(ABC):
         """A node that is not started yet."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise `EdgelessError` if a component has not come up and never will."""
+
+    @abstractmethod
     async def caught_up(self) -> None:
         """Return when the journal knows what has happened until now."""
 

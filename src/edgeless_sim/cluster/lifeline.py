@@ -90,7 +90,7 @@ class Lifeline:
         self._journal.record(READY)
         self._send()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Send the rest of the journal."""
         self._closed = True
         self._journal.close()

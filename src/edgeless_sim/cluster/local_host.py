@@ -81,6 +81,9 @@ class LocalHost(ComponentHost):
         """See `ComponentHost.node`."""
         return _LocalNode(name, node_id, group, domain, self._around)
 
+    def check(self) -> None:
+        """See `ComponentHost.check`: what fails here has raised already."""
+
     async def caught_up(self) -> None:
         """See `ComponentHost.caught_up`: it always does."""
 

@@ -19,6 +19,7 @@ from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.entropy import Entropy
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.loop import current_scheduler
+from edgeless_sim.kernel.merge import MergedJournal
 from edgeless_sim.kernel.supervisor import Supervisor
 
 __all__ = ["REAL_WORLDS", "SIM", "WORLDS", "Foundation", "lay_foundation"]
@@ -59,13 +60,15 @@ def lay_foundation(
         virtual_loop()
     clock = LoopClock.running()
     entropy = Entropy(seed)
-    journal = Journal(clock.scheduler, sink=journal_sink, enabled=journal_enabled)
+    kind = MergedJournal if processes and world != SIM else Journal
+    journal = kind(clock.scheduler, sink=journal_sink, enabled=journal_enabled)
 
     def make_context(name: str) -> ActorContext:
         return ActorContext(name, clock, clock.scheduler, entropy, journal, supervisor.spawn)
 
     dice = entropy.stream("network")
     network: Network
+    host: ComponentHost
     if world == SIM:
         network = NetworkHandle(clock.scheduler, journal, dice, topology.links)
         host = LocalHost(topology, network, make_context, real_time=False)
@@ -77,6 +80,11 @@ def lay_foundation(
         world, clock, supervisor.spawn, journal, dice, topology.links, in_path=in_path
     )
     wires.assign(locations_of(topology))
-    host = LocalHost(topology, network, make_context, real_time=True)
+    if isinstance(journal, MergedJournal):
+        from edgeless_sim.cluster.process_host import ProcessHost
+
+        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed)
+    else:
+        host = LocalHost(topology, network, make_context, real_time=True)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)
     return Foundation(world, clock, entropy, journal, network, host, settling)

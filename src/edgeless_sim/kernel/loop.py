@@ -322,17 +322,20 @@ def run(
     world: str = "sim",
     pacer: Pacer | None = None,
     on_progress: Callable[[int], None] | None = None,
+    started_ns: int | None = None,
     make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
     """Run ``main()`` to its end on a fresh loop: virtual for ``sim``, a real one for the others.
 
     A real loop is what *make_loop* makes; by default uvloop's if that is installed, else asyncio's.
+    *started_ns*, in real time, is the machine's monotonic clock when the run began, if that was in
+    another process.
     Raises `DeadlockError` in sim if everything waits for ever. A kernel callback's exception ends
     the run and leaves bare, in either world.
     """
     if world != "sim":
         with asyncio.Runner(loop_factory=make_loop or _real_loop) as real:
-            return real.run(_until_bug(main))
+            return real.run(_until_bug(main, started_ns))
 
     def virtual_loop() -> VirtualTimeLoop:
         loop = VirtualTimeLoop()
@@ -353,7 +356,7 @@ def _real_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _until_bug(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def _until_bug(main: Callable[[], Coroutine[Any, Any, T]], started_ns: int | None) -> T:
     """Run *main* in real time; cancel it for the first exception of a kernel callback."""
     task = asyncio.current_task()
     assert task is not None
@@ -364,7 +367,10 @@ async def _until_bug(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if len(bugs) == 1:
             task.cancel()
 
-    PumpedScheduler.of(asyncio.get_running_loop()).on_bug = cancel
+    scheduler = PumpedScheduler.of(asyncio.get_running_loop())
+    scheduler.on_bug = cancel
+    if started_ns is not None:
+        scheduler.begin(started_ns)
     try:
         result = await main()
     except asyncio.CancelledError:

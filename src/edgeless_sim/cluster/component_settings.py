@@ -1,0 +1,89 @@
+"""What a component of a deployment is told: the values behind its TOML file.
+
+Bound URLs are those that it listens at, announced ones those that others are told; where nothing
+is announced, the two are the same. Times are in seconds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from edgeless_sim.cluster.endpoint import NO_TLS, Tls
+from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
+from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
+
+__all__ = [
+    "ComponentSettings",
+    "ControllerComponent",
+    "NodeComponent",
+    "OrchestratorComponent",
+]
+
+_STATES: Final = Path("function_state")
+_FILES: Final = Path("file-log")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerComponent:
+    """An ε-CON."""
+
+    url: str
+    """Where clients ask."""
+    domain_url: str = ""
+    """Where domains register; empty = at `url`."""
+    name: str = "con"
+    seed: int | None = None
+    """Of its dice; None = another one each time."""
+    tls: Tls = NO_TLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorComponent:
+    """An ε-ORC."""
+
+    domain_id: str
+    url: str
+    """Where the ε-CON asks."""
+    announced_url: str = ""
+    node_url: str = ""
+    """Where nodes register; empty = at `url`."""
+    domain_register_url: str = ""
+    """Where the ε-CON takes registrations; empty = it registers nowhere."""
+    strategy: str = "Random"
+    keep_alive_s: float = 2.0
+    name: str = ""
+    seed: int | None = None
+    tls: Tls = NO_TLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeComponent:
+    """A node."""
+
+    node_id: NodeId
+    agent_url: str
+    """Where the ε-ORC asks."""
+    agent_announced_url: str = ""
+    invocation_url: str
+    """Where events arrive; may be `agent_url`."""
+    invocation_announced_url: str = ""
+    orchestrator_url: str
+    """Where the ε-ORC takes registrations."""
+    capabilities: NodeCapabilities
+    providers: tuple[tuple[str, str], ...] = ()
+    """Id and class of each resource provider."""
+    performance_samples: bool = False
+    call_timeout_s: float = CALL_TIMEOUT_S
+    fuel_per_event: int = FUEL_PER_EVENT_DEFAULT
+    python_folders: tuple[Path, ...] = ()
+    module_cache: Path | None = None
+    state_folder: Path = _STATES
+    files_folder: Path = _FILES
+    name: str = ""
+    seed: int | None = None
+    tls: Tls = NO_TLS
+
+
+ComponentSettings: TypeAlias = ControllerComponent | OrchestratorComponent | NodeComponent

@@ -1,0 +1,96 @@
+"""From a topology to what each of its components is told, wherever they live.
+
+*url_of* maps a location (``con``, ``orc/edge``, ``node/edge/0``) to the URL at which that component
+listens. Not here: the files (`component_files`), and starting anything.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
+from edgeless_sim.cluster.component_settings import (
+    ControllerComponent,
+    NodeComponent,
+    OrchestratorComponent,
+)
+from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.kernel.entropy import Entropy, uuid4_from
+from edgeless_sim.model.ids import NodeId
+
+__all__ = [
+    "controller_component",
+    "node_component",
+    "node_ids",
+    "nodes_of",
+    "orchestrator_component",
+]
+
+
+def nodes_of(domain: DomainTopology) -> Iterator[tuple[str, NodeGroup]]:
+    """Name and kind of each node of *domain*, in order."""
+    index = 0
+    for group in domain.nodes:
+        for _ in range(group.count):
+            yield f"{domain.name}/{index}", group
+            index += 1
+
+
+def node_ids(domain: DomainTopology, entropy: Entropy) -> Iterator[NodeId]:
+    """The ids of the nodes of *domain*, in order; the same in every world."""
+    dice: Random = entropy.stream(f"{domain.name}/node ids")
+    while True:
+        yield NodeId(uuid4_from(dice))
+
+
+def controller_component(url_of: Callable[[str], str], seed: int | None) -> ControllerComponent:
+    """The ε-CON."""
+    return ControllerComponent(url=url_of(CONTROLLER), name=CONTROLLER, seed=seed)
+
+
+def orchestrator_component(
+    domain: DomainTopology, url_of: Callable[[str], str], seed: int | None
+) -> OrchestratorComponent:
+    """The ε-ORC of *domain*."""
+    location = orchestrator_location(domain.name)
+    return OrchestratorComponent(
+        domain_id=domain.name,
+        url=url_of(location),
+        domain_register_url=url_of(CONTROLLER),
+        strategy=domain.strategy,
+        keep_alive_s=domain.keep_alive_s,
+        name=location,
+        seed=seed,
+    )
+
+
+def node_component(
+    name: str,
+    node_id: NodeId,
+    group: NodeGroup,
+    *,
+    topology: Topology,
+    url_of: Callable[[str], str],
+    seed: int | None,
+    folder: Path,
+) -> NodeComponent:
+    """The node called *name*, whose disk is *folder*."""
+    domain, _, _ = name.rpartition("/")
+    url = url_of(node_location(name))
+    return NodeComponent(
+        node_id=node_id,
+        agent_url=url,
+        invocation_url=url,
+        orchestrator_url=url_of(orchestrator_location(domain)),
+        capabilities=group.capabilities(),
+        providers=tuple((f"{name}/{class_type}", class_type) for class_type in group.providers),
+        performance_samples=topology.performance_samples,
+        call_timeout_s=topology.call_timeout_s,
+        fuel_per_event=topology.fuel_per_event,
+        python_folders=topology.python_folders if "PYTHON" in group.runtimes else (),
+        module_cache=topology.module_cache,
+        state_folder=folder / "function_state",
+        files_folder=folder / "file-log",
+        name=name,
+        seed=seed,
+    )

@@ -1,0 +1,273 @@
+"""Components in processes of their own on this machine, speaking over real sockets.
+
+Each is started with a TOML file, as in a deployment. Its journal comes through a pipe and is merged
+with the others'. A crash is a SIGKILL, a stop a SIGTERM.
+"""
+
+from collections import Counter
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
+from edgeless_sim.cluster.component_files import KINDS, write_component
+from edgeless_sim.cluster.component_settings import ComponentSettings
+from edgeless_sim.cluster.deployment_plan import (
+    controller_component,
+    node_component,
+    orchestrator_component,
+)
+from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.hosts import ComponentHost
+from edgeless_sim.cluster.supervision import Charter, ComponentProcess, Cordon
+from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.cluster.wire_network import WireNetwork
+from edgeless_sim.errors import RejectedError, SettingsError, SimulationError
+from edgeless_sim.kernel.actor import Spawn
+from edgeless_sim.kernel.clock import LoopClock
+from edgeless_sim.kernel.merge import MergedJournal
+from edgeless_sim.kernel.pump import PumpedScheduler
+from edgeless_sim.model.ids import NodeId
+
+__all__ = ["PROCESSES_MAX", "ProcessHost"]
+
+#: Most components: each is a process of 60 MiB.
+PROCESSES_MAX: Final = 64
+#: Events of each life of each component are numbered apart from all others'.
+_SERIAL_BITS: Final = 40
+_POLL_S: Final = 0.01
+_CAUGHT_UP_TIMEOUT_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 3.0
+
+
+class ProcessHost(ComponentHost):
+    """See `ComponentHost`. Raises `SettingsError` for more than `PROCESSES_MAX` components."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        network: WireNetwork,
+        journal: MergedJournal,
+        clock: LoopClock,
+        spawn: Spawn,
+        seed: int,
+    ) -> None:
+        total = 1 + len(topology.domains) + topology.nodes_total
+        if total > PROCESSES_MAX:
+            raise SettingsError(
+                f"{total} components, at most {PROCESSES_MAX} in processes of their own; "
+                "--in-process has room for more"
+            )
+        self.topology = topology
+        self.network = network
+        self.journal = journal
+        self.clock = clock
+        self.seed = seed
+        self._spawn = spawn
+        self._lives = count(1)
+        self._folder = TemporaryDirectory(prefix="edgeless-sim-")
+        self._processes: list[ComponentProcess] = []
+
+    async def start_controller(self) -> None:
+        """See `ComponentHost.start_controller`."""
+        settings = controller_component(self.network.url, self.seed)
+        await self.launch(CONTROLLER, settings)
+
+    def domain(self, topology: DomainTopology) -> DomainHandle:
+        """See `ComponentHost.domain`."""
+        return _DomainProcess(topology, self)
+
+    def node(
+        self, name: str, node_id: NodeId, group: NodeGroup, domain: DomainHandle
+    ) -> NodeHandle:
+        """See `ComponentHost.node`."""
+        return _NodeProcess(name, node_id, group, domain, self)
+
+    def folder(self, location: str) -> Path:
+        """Where the component at *location* has its file, and its disk if it is a node."""
+        return Path(self._folder.name) / location
+
+    async def launch(self, location: str, settings: ComponentSettings) -> ComponentProcess:
+        """Begin a new life of the component at *location*."""
+        folder = self.folder(location)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = write_component(settings, folder)
+        life = next(self._lives)
+        process = ComponentProcess(location, KINDS[type(settings)], file, self.journal)
+        scheduler = self.clock.scheduler
+        assert isinstance(scheduler, PumpedScheduler), "processes live in real time"
+        charter = Charter(
+            scheduler.started_ns, life << _SERIAL_BITS, life, self.network.routes(location)
+        )
+        await process.start(charter, self._spawn)
+        self._processes.append(process)
+        return process
+
+    def check(self) -> None:
+        """See `ComponentHost.check`."""
+        for process in self._processes:
+            process.check()
+
+    async def caught_up(self) -> None:
+        """See `ComponentHost.caught_up`. Raise `SimulationError` if a process sends nothing."""
+        until_ns = self.clock.now_ns()
+        deadline_ns = until_ns + round(_CAUGHT_UP_TIMEOUT_S * 1e9)
+        while self.journal.reached_ns < until_ns:
+            if self.clock.now_ns() > deadline_ns:
+                raise SimulationError(
+                    f"a component has sent no journal for {_CAUGHT_UP_TIMEOUT_S:g} s"
+                )
+            await self.clock.sleep(_POLL_S)
+        self.journal.flush()
+
+    async def close(self) -> None:
+        """See `ComponentHost.close`."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            await process.ended(_CLOSE_TIMEOUT_S)
+        self._folder.cleanup()
+
+
+class _Lives:
+    """The lives of one component: at most one process at a time."""
+
+    def __init__(self, name: str, location: str, host: ProcessHost) -> None:
+        """*name* is what the journal calls it."""
+        self.name = name
+        self.location = location
+        self._host = host
+        self.present: ComponentProcess | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there and was not told to end."""
+        return self.present is not None and self.present.alive
+
+    async def begin(self, settings: ComponentSettings) -> None:
+        """Start a process."""
+        assert self.present is None, "started twice"
+        self.present = await self._host.launch(self.location, settings)
+
+    async def crash(self) -> None:
+        """Kill it; raise `RejectedError` if there is none."""
+        process = self._leaving()
+        self._host.journal.record("fault", "crash", self.name)
+        process.kill()
+        await process.ended()
+
+    async def stop(self) -> None:
+        """Ask it to stop and wait for its end; raise `RejectedError` if there is none."""
+        process = self._leaving()
+        self._host.journal.record("fault", "stop", self.name)
+        process.terminate()
+        await process.ended()
+
+    async def restart(self, settings: ComponentSettings) -> None:
+        """Begin another life; raise `RejectedError` if there is one."""
+        if self.alive:
+            raise RejectedError("the component is up", self.name)
+        self.present = None
+        self._host.journal.record("fault", "restart", self.name)
+        await self.begin(settings)
+
+    def _leaving(self) -> ComponentProcess:
+        process, self.present = self.present, None
+        if process is None or not process.alive:
+            raise RejectedError("the component is down", self.name)
+        return process
+
+
+class _DomainProcess(DomainHandle):
+    """See `DomainHandle`."""
+
+    def __init__(self, topology: DomainTopology, host: ProcessHost) -> None:
+        super().__init__(topology)
+        location = orchestrator_location(topology.name)
+        self._settings = orchestrator_component(topology, host.network.url, host.seed)
+        self._lives = _Lives(location, location, host)
+
+    async def start(self) -> None:
+        """See `DomainHandle.start`."""
+        await self._lives.begin(self._settings)
+
+    async def crash(self) -> None:
+        """See `DomainHandle.crash`."""
+        await self._lives.crash()
+
+    async def restart(self) -> None:
+        """See `DomainHandle.restart`."""
+        await self._lives.restart(self._settings)
+
+    def cordon(self, node: NodeId, *, cordoned: bool) -> None:
+        """See `DomainHandle.cordon`."""
+        if not self._lives.alive or self._lives.present is None:
+            raise RejectedError("the orchestrator is down", self.name)
+        self._lives.present.tell(Cordon(node, cordoned))
+
+    def close(self) -> None:
+        """See `DomainHandle.close`: the host ends all processes together."""
+
+
+class _NodeProcess(NodeHandle):
+    """See `NodeHandle`."""
+
+    def __init__(
+        self, name: str, node_id: NodeId, group: NodeGroup, domain: DomainHandle, host: ProcessHost
+    ) -> None:
+        location = node_location(name)
+        super().__init__(name, node_id, host.network.url(location), domain)
+        self._disk = host.folder(location)
+        self._lives = _Lives(name, location, host)
+        self._settings = node_component(
+            name,
+            node_id,
+            group,
+            topology=host.topology,
+            url_of=host.network.url,
+            seed=host.seed,
+            folder=self._disk,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """See `NodeHandle.alive`."""
+        return self._lives.alive
+
+    @property
+    def registered(self) -> bool:
+        """See `NodeHandle.registered`: it listens; that it is registered the ε-CON will say."""
+        return self._lives.present is not None and self._lives.present.ready
+
+    async def start(self) -> None:
+        """See `NodeHandle.start`."""
+        await self._lives.begin(self._settings)
+
+    async def crash(self) -> None:
+        """See `NodeHandle.crash`."""
+        await self._lives.crash()
+
+    async def stop(self) -> None:
+        """See `NodeHandle.stop`."""
+        await self._lives.stop()
+
+    async def restart(self) -> None:
+        """See `NodeHandle.restart`."""
+        await self._lives.restart(self._settings)
+
+    def files(self) -> dict[str, bytes]:
+        """See `NodeHandle.files`."""
+        root = self._settings.files_folder
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+
+    def counters(self) -> Counter[str]:
+        """See `NodeHandle.counters`: what it lost is in the journal."""
+        return Counter()
+
+    def close(self) -> None:
+        """See `NodeHandle.close`: the host ends all processes together."""
