@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgeless_sim.cli.authoring import authoring
 from edgeless_sim.cli.problems import reported
 
 __all__ = ["app", "check", "component", "export", "main", "run"]
@@ -20,6 +21,9 @@ app = typer.Typer(
     # Rich help would take twice as long to show.
     rich_markup_mode=None,
 )
+
+
+app.add_typer(authoring)
 
 
 def _show_version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.report.names import Names
 
-__all__ = ["LogEntry", "LogReader", "log_line"]
+__all__ = ["LogEntry", "LogReader", "log_line", "printable"]
 
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
@@ -62,8 +62,13 @@ class LogReader:
                 self._names.name_workflow(record[2], str(record[4]))
 
 
+def printable(text: str) -> str:
+    """*text* on one line, control characters escaped."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def log_line(entry: LogEntry) -> str:
     """``[   1.234567s] edge/0 game/ping INFO text``; always one line."""
-    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", entry.text.rstrip("\n"))
+    text = printable(entry.text.rstrip("\n"))
     where = f"{entry.node} {entry.workflow}/{entry.component}"
     return f"[{entry.ns / 1e9:11.6f}s] {where} {entry.level.upper()} {text}"
