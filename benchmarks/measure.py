@@ -70,6 +70,8 @@ class Baseline:
     sample: Sample
     #: The least ratio that is good enough; None = for information.
     ratio_floor: float | None = None
+    #: Whether each repeat followed one of the figure's: then neighbours are compared.
+    paired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,14 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than the baseline, best against best."""
+        """How many times better than the baseline: best to best, or the median of the pairs."""
         if self.baseline is None:
             return None
-        ours, theirs = self.sample.best, self.baseline.sample.best
-        return theirs / ours if self.sample.lower_is_better else ours / theirs
+        pairs = [(self.sample.best, self.baseline.sample.best)]
+        if self.baseline.paired:
+            pairs = list(zip(self.sample.values, self.baseline.sample.values, strict=True))
+        lower = self.sample.lower_is_better
+        return median(theirs / ours if lower else ours / theirs for ours, theirs in pairs)
 
     @property
     def met(self) -> bool | None:

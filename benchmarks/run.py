@@ -26,6 +26,8 @@ NAMES: Final = (
     "startup",
     "fuel",
     "wire_tcp",
+    "wire_grpc",
+    "wire_idle",
 )
 
 

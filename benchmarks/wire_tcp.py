@@ -1,32 +1,41 @@
-"""Frames between two processes over loopback, beside bare asyncio protocols that do only that.
+"""Frames of ``tcp://`` between two processes over loopback, beside a raw asyncio protocol.
 
-A rate is that of the busier process, by its CPU time: with a core for each, that one decides. The
-server is a child that serves both ways. Neither side encodes events.
+Neither side encodes events. The raw protocol has no checksum, no limit and no deadline.
 """
 
 import asyncio
-import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from struct import Struct
-from typing import Final
+from typing import Final, cast
 
-import anyio
-from measure import Baseline, Figure, Figures, Sample, cpu, main
+from measure import Baseline, Figure, Figures, Sample, main
+from wire import (
+    EVENT,
+    LOOPS,
+    Comparison,
+    Latencies,
+    Way,
+    call_percentiles,
+    child,
+    compare,
+    on_loop,
+    served_until_told,
+)
 
-from edgeless_sim.kernel.loop import current_scheduler, run
+from edgeless_sim.kernel.loop import current_scheduler
 from edgeless_transports import Address, Connection, Incoming
+from edgeless_transports.frame_writer import FrameWriter
+from edgeless_transports.framing import HELLO, Hello
 from edgeless_transports.tcp import TcpTransport
 
-#: An event with 100 bytes of payload, as it is encoded between nodes.
-EVENT: Final = bytes(181)
-BATCH: Final = 64
 RATIO_FLOOR: Final = 0.6
+#: A peer that is dead, slow or silent may double the latency of others (reliability, I31).
+NEIGHBOUR_FLOOR: Final = 0.5
 _HEADER: Final = Struct(">IQ")
+_WRITE_MAX: Final = 1 << 20
 
 
 class Bare(asyncio.Protocol):
@@ -40,8 +49,8 @@ class Bare(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are none of asyncio's by inheritance.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -73,165 +82,155 @@ class Bare(asyncio.Protocol):
             self._out.clear()
 
 
-def echo_calls(bare: Bare, number: int, payload: bytes) -> None:
-    """The bare server: numbers from 1 are calls, 0 is a cast."""
-    if number:
-        bare.send(number, payload)
+async def serve_raw() -> None:
+    """The raw echo: numbers from 2 are calls, 1 asks for the latencies, 0 is a cast."""
+    latencies = Latencies()
+
+    def take(bare: Bare, number: int, payload: bytes) -> None:
+        if number > 1:
+            bare.send(number, payload)
+        elif number:
+            bare.send(number, latencies.report())
+        elif payload[0]:
+            latencies.take(payload)
+
+    server = await asyncio.get_running_loop().create_server(lambda: Bare(take), "127.0.0.1", 0)
+    async with server:
+        await served_until_told(server.sockets[0].getsockname()[1])
 
 
-async def serve() -> None:
-    """Serve both ways until the parent closes our standard input; say the ports."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Bare(echo_calls), "127.0.0.1", 0)
-    casts: list[str] = []
-
-    def on_cast(incoming: Incoming) -> None:
-        casts[:] = (incoming.method,)
+async def serve_tcp() -> None:
+    """The same over our transport."""
+    latencies = Latencies()
 
     def handler(incoming: Incoming) -> bytes:
-        return repr(time.process_time()).encode() if incoming.method == "cpu" else incoming.payload
+        return latencies.report() if incoming.method == "drain" else incoming.payload
+
+    def on_cast(incoming: Incoming) -> None:
+        if incoming.payload[0]:
+            latencies.take(incoming.payload)
 
     transport = TcpTransport(current_scheduler())
-    async with (
-        server,
-        transport.listen(Address("tcp", "127.0.0.1:0"), handler, on_cast=on_cast) as at,
-    ):
-        print(server.sockets[0].getsockname()[1], at, flush=True)
-        await anyio.to_thread.run_sync(sys.stdin.read)
+    async with transport.listen(Address("tcp", "127.0.0.1:0"), handler, on_cast=on_cast) as at:
+        await served_until_told(at)
 
 
-async def casts(connection: Connection, number: int) -> None:
-    """So many casts, in batches of 64 per turn, until the last one has been taken."""
-    for _ in range(number // BATCH):
-        for _ in range(BATCH):
-            while not connection.cast_nowait("event", EVENT):  # noqa: ASYNC110 - a full queue has no event
+def tcp_way(name: str, pid: int, connection: Connection) -> Way:
+    """Our connection."""
+
+    async def casts(number: int, payload: bytes) -> None:
+        for _ in range(number):
+            while not connection.cast_nowait("event", payload):  # noqa: ASYNC110 - a full queue has no event
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0)
-    await connection.call("end", b"", timeout_s=60)
+
+    return Way(
+        name,
+        pid,
+        partial(connection.call, "call", EVENT, timeout_s=60),
+        casts,
+        partial(connection.call, "drain", b"", timeout_s=60),
+    )
 
 
-async def calls(connection: Connection, number: int, in_flight: int) -> None:
-    """So many calls, by so many tasks."""
-    await _by_tasks(lambda: connection.call("call", EVENT, timeout_s=60), number, in_flight)
-
-
-async def _by_tasks(call: Callable[[], Awaitable[bytes]], number: int, in_flight: int) -> None:
-    async def work() -> None:
-        for _ in range(number // in_flight):
-            assert await call() == EVENT
-
-    async with anyio.create_task_group() as group:
-        for _ in range(in_flight):
-            group.start_soon(work)
-
-
-async def bare_casts(port: int, number: int) -> None:
-    """As `casts`, bare."""
-    done = asyncio.Event()
-    bare = await _bare(port, lambda *_: done.set())
-    for _ in range(number // BATCH):
-        for _ in range(BATCH):
-            bare.send(0, EVENT)
-        bare.flush()
-        while bare.transport.get_write_buffer_size() > 1 << 20:  # noqa: ASYNC110 - polls, as ours does
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0)
-    bare.send(1, b"")
-    bare.flush()
-    await done.wait()
-    bare.transport.abort()
-
-
-async def bare_calls(port: int, number: int, in_flight: int) -> None:
-    """As `calls`, bare: a future for each number, neither deadline nor limit nor checksum."""
+async def raw_way(pid: int, port: int) -> Way:
+    """A raw connection: a future for each number."""
     loop = asyncio.get_running_loop()
-    numbers = count(1)
+    numbers = count(2)
     waiting: dict[int, asyncio.Future[bytes]] = {}
 
-    async def call() -> bytes:
-        number = next(numbers)
+    async def call(number: int = 0, payload: bytes = EVENT) -> bytes:
+        number = number or next(numbers)
         future: asyncio.Future[bytes] = loop.create_future()
         waiting[number] = future
         if not bare.pending:
             loop.call_soon(bare.flush)
-        bare.send(number, EVENT)
+        bare.send(number, payload)
         return await future
 
-    bare = await _bare(port, lambda _, number, payload: waiting.pop(number).set_result(payload))
-    await _by_tasks(call, number, in_flight)
-    bare.transport.abort()
+    async def casts(number: int, payload: bytes) -> None:
+        for _ in range(number):
+            bare.send(0, payload)
+        bare.flush()
+        while bare.transport.get_write_buffer_size() > _WRITE_MAX:  # noqa: ASYNC110 - polls, as ours does
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
+    def take(_: Bare, number: int, payload: bytes) -> None:
+        waiting.pop(number).set_result(payload)
 
-async def _bare(port: int, take: Callable[[Bare, int, bytes], None]) -> Bare:
-    loop = asyncio.get_running_loop()
     _, bare = await loop.create_connection(lambda: Bare(take), "127.0.0.1", port)
-    return bare
+    return Way("raw protocol", pid, call, casts, partial(call, 1, b""))
 
 
-@contextmanager
-def child() -> Iterator[tuple[int, Address]]:
-    """The port of the bare server, and the address of ours."""
-    command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
-        assert one.stdin is not None
-        assert one.stdout is not None
-        try:
-            port, address = one.stdout.readline().split()
-            yield int(port), Address.parse(address)
-        finally:
-            one.stdin.close()
+async def _measured(
+    label: str, quick: bool, ours: tuple[int, str], raw: tuple[int, str]
+) -> Figures:
+    scale, repeats = (1, 7) if quick else (3, 15)
+    what = Comparison(
+        label,
+        RATIO_FLOOR,
+        repeats,
+        64_000,
+        150_000,
+        (
+            (1, 1_000 * scale, 5_000),
+            (64, 6_400 * scale, 40_000),
+            (1_000, 10_000 * scale, None),
+        ),
+    )
+    transport = TcpTransport(current_scheduler())
+    async with transport.connect(Address.parse(ours[1])) as connection:
+        theirs = await raw_way(raw[0], int(raw[1]))
+        return await compare(what, tcp_way("tcp", ours[0], connection), theirs)
+
+
+async def _beside_a_peer_that_never_reads(quick: bool, served: tuple[int, str]) -> Figures:
+    """Calls while the queue to another peer, which does not read, is full."""
+    number, repeats = (1_000, 5) if quick else (4_000, 9)
+    transport = TcpTransport(current_scheduler())
+    deaf = await asyncio.get_running_loop().create_server(_Deaf, "127.0.0.1", 0)
+    port = deaf.sockets[0].getsockname()[1]
+    p99: tuple[list[float], list[float]] = ([], [])
+    async with deaf, transport.connect(Address.parse(served[1])) as connection:
+        way = tcp_way("tcp", served[0], connection)
+        for _ in range(repeats + 1):
+            p99[0].append((await call_percentiles(1, number, way))[1])
+            stalled = transport.open(Address("tcp", f"127.0.0.1:{port}"))
+            await stalled.connected()
+            while stalled.cast_nowait("event", bytes(64 << 10)):  # noqa: ASYNC110 - until it is full
+                await asyncio.sleep(0)
+            p99[1].append((await call_percentiles(1, number, way))[1])
+            stalled.abort()
+            await stalled.ended()
+    alone, beside = (Sample(tuple(found[1:]), lower_is_better=True) for found in p99)
+    baseline = Baseline("without it", alone, NEIGHBOUR_FLOOR, paired=True)
+    name = "tcp, calls beside a peer that never reads: p99"
+    return iter([Figure(name, "us", beside, None, baseline)])
+
+
+class _Deaf(asyncio.Protocol):
+    """Greets, and reads nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        transport.write(FrameWriter().write(HELLO, payload=Hello().encode()))
 
 
 def figures(quick: bool) -> Figures:
-    """One way, and there and back with 64 and with 1 in flight."""
-    scale, repeats = (1, 5) if quick else (5, 9)
-
-    async def measured(port: int, address: Address) -> list[Figure]:
-        async with TcpTransport(current_scheduler()).connect(address) as connection:
-
-            async def rate(work: Callable[[int], Awaitable[None]], number: int) -> float:
-                theirs = float(await connection.call("cpu", b"", timeout_s=60))
-                with cpu() as watch:
-                    await work(number)
-                theirs = float(await connection.call("cpu", b"", timeout_s=60)) - theirs
-                return number / max(watch.seconds, theirs)
-
-            async def figure(
-                name: str,
-                number: int,
-                floor: float,
-                ways: tuple[Callable[[int], Awaitable[None]], Callable[[int], Awaitable[None]]],
-            ) -> Figure:
-                rates: tuple[list[float], list[float]] = ([], [])
-                # Alternating, so that a noisy moment does not hit one of them alone.
-                for _ in range(repeats + 1):
-                    for way, found in zip(ways, rates, strict=True):
-                        found.append(await rate(way, number))
-                ours, bare = (Sample(tuple(found[1:])) for found in rates)
-                baseline = Baseline("bare protocol", bare, RATIO_FLOOR)
-                return Figure(name, "per s", ours, floor, baseline)
-
-            found = [
-                await figure(
-                    "tcp, casts in batches of 64",
-                    64_000 * scale,
-                    150_000,
-                    (partial(casts, connection), partial(bare_casts, port)),
-                )
-            ]
-            for in_flight, number, floor in ((64, 12_800, 40_000), (1, 2_000, 5_000)):
-                ours = partial(calls, connection, in_flight=in_flight)
-                bare = partial(bare_calls, port, in_flight=in_flight)
-                name = f"tcp, calls, {in_flight} in flight"
-                found.append(await figure(name, number * scale, floor, (ours, bare)))
-            return found
-
-    with child() as served:
-        yield from run(partial(measured, *served), world="real")
+    """One way, and there and back with 1, 64 and 1,000 in flight, on each loop."""
+    for loop in LOOPS:
+        label = "tcp" if loop == "asyncio" else f"tcp with {loop}"
+        with child(__file__, loop, "tcp") as ours, child(__file__, loop, "raw") as raw:
+            yield from on_loop(loop, partial(_measured, label, quick, ours, raw))
+    with child(__file__, "asyncio", "tcp") as ours:
+        yield from on_loop("asyncio", partial(_beside_a_peer_that_never_reads, quick, ours))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--serve"]:
-        run(serve, world="real")
+    if sys.argv[1:2] == ["--serve"]:
+        on_loop(sys.argv[2], {"tcp": serve_tcp, "raw": serve_raw}[sys.argv[3]])
     else:
         main(figures)

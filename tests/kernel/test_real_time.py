@@ -1,8 +1,10 @@
 """What is special about the scheduler of the real worlds, and about the wall clock."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import ModuleType
 
 import pytest
 
@@ -29,6 +31,69 @@ def test_schedulers_of_closed_loops_are_forgotten() -> None:
 
     run(main, world="tcp")
     assert run(main, world="tcp") == 1
+
+
+class OtherLoop(asyncio.SelectorEventLoop):
+    """Stands for a faster loop."""
+
+
+def running_loop() -> type[asyncio.AbstractEventLoop]:
+    async def main() -> type[asyncio.AbstractEventLoop]:
+        return type(asyncio.get_running_loop())
+
+    return run(main, world="tcp")
+
+
+def test_real_worlds_run_on_uvloop_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = ModuleType("uvloop")
+    monkeypatch.setattr(uvloop, "new_event_loop", OtherLoop, raising=False)
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+    assert running_loop() is OtherLoop
+    # None is how Python is told that there is no such module.
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert running_loop().__module__.startswith("asyncio.")
+
+
+def test_a_run_can_be_given_its_loop() -> None:
+    async def main() -> type[asyncio.AbstractEventLoop]:
+        return type(asyncio.get_running_loop())
+
+    assert run(main, world="tcp", make_loop=OtherLoop) is OtherLoop
+
+
+def test_the_clock_moves_within_a_turn_and_by_less_than_a_millisecond() -> None:
+    async def main() -> list[int]:
+        scheduler = current_scheduler()
+        return [scheduler.now_ns() for _ in range(2000)]
+
+    seen = run(main, world="tcp")
+    steps = [after - before for before, after in pairwise(seen)]
+    assert min(steps) >= 0
+    assert any(0 < step < MS for step in steps)
+
+
+def test_a_timer_never_fires_early_and_waits_without_spinning() -> None:
+    async def main() -> tuple[int, int]:
+        scheduler = current_scheduler()
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        when_ns = scheduler.now_ns() + 20 * MS + 400_000
+        rings = 0
+        ring = PumpedScheduler._ring
+
+        def counted(self: PumpedScheduler) -> None:
+            nonlocal rings
+            rings += 1
+            ring(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PumpedScheduler, "_ring", counted)
+            scheduler.call_at(when_ns, lambda: over.set_result(scheduler.now_ns()))
+            return await over - when_ns, rings
+
+    late_ns, rings = run(main, world="tcp")
+    assert late_ns >= 0
+    assert rings <= 3
 
 
 def test_the_loops_own_callbacks_run_between_batches() -> None:

@@ -3,6 +3,7 @@
 The other end is grpcio itself where a peer is meant that is not ours.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -33,12 +34,16 @@ def _subject() -> Subject:
     return Subject(transport, transport, lambda: ANY)
 
 
+# The fastest loop that is installed, and the one that always is.
+@pytest.mark.parametrize("make_loop", [None, asyncio.new_event_loop], ids=["fastest", "asyncio"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_grpc_transport_does_what_every_transport_must(check: Check) -> None:
+def test_the_grpc_transport_does_what_every_transport_must(
+    check: Check, make_loop: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
     async def main() -> None:
         await check(_subject())
 
-    run(main, world="real")
+    run(main, world="real", make_loop=make_loop)
 
 
 def in_real_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,5 +1,6 @@
 """The conformance suite over tcp, and what a transport over sockets owes beyond it."""
 
+import asyncio
 import os
 import resource
 import socket
@@ -22,7 +23,8 @@ from edgeless_transports import (
     TransportError,
 )
 from edgeless_transports.conformance import CHECKS, Check, Subject
-from edgeless_transports.framing import HELLO, FrameWriter, Hello
+from edgeless_transports.frame_writer import FrameWriter
+from edgeless_transports.framing import HELLO, Hello
 from edgeless_transports.link import TcpLimits
 from edgeless_transports.tcp import TcpTransport
 
@@ -31,14 +33,17 @@ GREETING = FrameWriter().write(HELLO, payload=Hello().encode())
 QUICK = TcpLimits(hello_timeout_s=0.1, idle_s=0.05, dead_s=0.15, linger_s=0.1, backoff_s=0.01)
 
 
-def real_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def real_time(
+    main: Callable[[], Coroutine[Any, Any, None]],
+    make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
     """Run *main* on a real loop, ten seconds at most."""
 
     async def bounded() -> None:
         with anyio.fail_after(10):
             await main()
 
-    run(bounded, world="real")
+    run(bounded, world="real", make_loop=make_loop)
 
 
 def echo(incoming: Incoming) -> bytes:
@@ -54,12 +59,16 @@ async def until(condition: Callable[[], bool]) -> None:
         await anyio.sleep(0.002)
 
 
+# The fastest loop that is installed, and the one that always is.
+@pytest.mark.parametrize("make_loop", [None, asyncio.new_event_loop], ids=["fastest", "asyncio"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_tcp_does_what_every_transport_must(check: Check) -> None:
+def test_tcp_does_what_every_transport_must(
+    check: Check, make_loop: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
     async def main() -> None:
         await check(Subject(transport(), transport(), lambda: ANY_PORT))
 
-    real_time(main)
+    real_time(main, make_loop)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from edgeless_transports import (
     TransportError,
     background_tasks,
 )
-from edgeless_transports.framing import CAST, HELLO, PING, PONG, REQUEST, FrameWriter, Hello
+from edgeless_transports.frame_writer import FrameWriter
+from edgeless_transports.framing import CAST, HELLO, PING, PONG, REQUEST, Hello
 from edgeless_transports.link import TcpLimits
 from edgeless_transports.tcp import TcpTransport
 
@@ -161,7 +162,7 @@ def test_who_connects_to_something_else_is_told_what_it_is_not() -> None:
     async def main() -> None:
         http = b"HTTP/1.1 400 Bad Request\r\n\r\n"
         async with raw_server(idle, http) as bound:
-            with pytest.raises(ConnectError, match="a frame has 15 to 4096 bytes here"):
+            with pytest.raises(ConnectError, match="a packet has 11 to 4096 bytes here"):
                 async with transport().connect(bound):
                     pass
 
@@ -308,7 +309,7 @@ def test_frames_of_one_turn_leave_in_one_write() -> None:
             await until(lambda: len(pieces) == 1)
             for _ in range(100):
                 connection.cast_nowait("event", b"payload")
-            await until(lambda: sum(pieces[1:]) == 100 * 30 + 28)
+            await until(lambda: sum(pieces[1:]) == 8 + (11 + 5) + 7 + 100 * (4 + 7))
             assert len(pieces) == 2
 
     real_time(main)

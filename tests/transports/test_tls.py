@@ -14,7 +14,8 @@ import pytest
 from edgeless_sim.kernel.loop import current_scheduler, run
 from edgeless_transports import Address, ConnectError, Incoming
 from edgeless_transports.conformance import CHECKS, Check, Subject
-from edgeless_transports.framing import HELLO, FrameWriter, Hello
+from edgeless_transports.frame_writer import FrameWriter
+from edgeless_transports.framing import HELLO, Hello
 from edgeless_transports.link import TcpLimits
 from edgeless_transports.tcp import TcpTransport, TlsTcpTransport
 from edgeless_transports.tls import TlsError, TlsSettings

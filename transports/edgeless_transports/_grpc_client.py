@@ -1,12 +1,13 @@
 """The sending end of the gRPC transport: calls side by side, casts one after the other.
 
-Not here: how the channel comes about.
+A request costs the task that grpcio makes for it, and no other unless it waited behind a cast or
+nobody awaits it. Not here: how the channel comes about.
 """
 
 import asyncio
 from collections import deque
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import anyio.lowlevel
 from grpc import aio
@@ -20,6 +21,9 @@ __all__ = ["GrpcConnection"]
 _STUBS_MAX: Final = 1024
 _Result: TypeAlias = bytes | TransportError
 _Stub: TypeAlias = "aio.UnaryUnaryMultiCallable[bytes, bytes]"
+_Request: TypeAlias = "aio.UnaryUnaryCall[bytes, bytes]"
+#: grpcio takes 0 for "no deadline".
+_TIMEOUT_S_MIN: Final = 0.001
 
 
 class _Sending:
@@ -35,6 +39,7 @@ class _Sending:
         self.deadline_ns: Final = deadline_ns
         self.ended = False
         self.task: asyncio.Task[bytes] | None = None
+        #: Of calls that wait, or have less time than grpcio can count.
         self.timer: Timer | None = None
 
 
@@ -65,29 +70,40 @@ class GrpcConnection:
         self._scheduler = scheduler
         self._limits = limits
         self._closed = False
+        #: Requests that their callers await themselves.
+        self._awaited: dict[_Request, None] = {}
         self._under_way: dict[_Sending, None] = {}
         self._waiting: deque[_Sending] = deque()
         self._waiting_bytes = 0
-        self._cast_under_way = False
+        #: Sends what waits, while there are casts.
+        self._pump: asyncio.Task[None] | None = None
         self._stubs: dict[str, _Stub] = {}
 
     async def call(self, method: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `base.Connection.call`."""
-        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-
-        def resolve(result: _Result) -> None:
-            if not future.done():
-                future.set_result(result)
-
-        sending = self._call(method, payload, resolve, timeout_s)
+        stub = self._stub(method)
+        refusal = self._refusal(payload)
+        if self._pump is not None or refusal is not None or timeout_s < _TIMEOUT_S_MIN:
+            return await self._call_later(method, payload, timeout_s)
+        request = stub(payload, timeout=timeout_s)
+        self._awaited[request] = None
         try:
-            result = await future
+            return await request
+        except aio.AioRpcError as error:
+            failure = failure_of(error, self.peer, method)
+        except aio.UsageError:
+            failure = self._lost()
+        except asyncio.CancelledError:
+            # `close` cancels the request, others cancel the task.
+            task = asyncio.current_task()
+            if not self._closed or task is None or task.cancelling():
+                # anyio knows its cancellations by their text, which grpcio loses.
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                raise
+            failure = self._lost()
         finally:
-            if sending is not None:
-                self._end(sending, None)
-        if isinstance(result, TransportError):
-            raise result
-        return result
+            del self._awaited[request]
+        raise failure
 
     def call_nowait(self, method: str, payload: bytes, answer: Answer, *, timeout_s: float) -> None:
         """See `base.Connection.call_nowait`."""
@@ -104,91 +120,151 @@ class GrpcConnection:
 
     def cast_nowait(self, method: str, payload: bytes) -> bool:
         """See `base.Connection.cast_nowait`. Also False for a cast that is too large."""
-        check_method(method)
+        self._stub(method)
         if len(payload) > self._limits.cast_bytes_max or self._refusal(payload) is not None:
             self.casts_refused += 1
             return False
-        self._take(method, payload, None, self._limits.cast_timeout_s)
+        deadline_ns = self._deadline_ns(self._limits.cast_timeout_s)
+        self._queue(_Sending(method, payload, None, deadline_ns))
+        if self._pump is None:
+            self._pump = asyncio.get_running_loop().create_task(self._send_waiting())
         return True
 
     async def close(self) -> None:
         """Send nothing more; end the calls that wait with `ConnectionLost`, in their order."""
         self._closed = True
-        lost = ConnectionLost(f"the connection to {self.peer} was closed")
+        for request in self._awaited:
+            request.cancel()
         tasks = [sending.task for sending in self._under_way if sending.task is not None]
         for sending in (*self._under_way, *self._waiting):
-            self._end(sending, lost)
+            self._end(sending, self._lost())
         with anyio.CancelScope(shield=True):
+            if self._pump is not None:
+                self._pump.cancel()
+                await asyncio.gather(self._pump, return_exceptions=True)
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.channel.close()
+
+    # Calls.
+
+    async def _call_later(self, method: str, payload: bytes, timeout_s: float) -> bytes:
+        """Call when the casts that wait have been taken."""
+        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+
+        def resolve(result: _Result) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        sending = self._call(method, payload, resolve, timeout_s)
+        try:
+            result = await future
+        finally:
+            if sending is not None:
+                self._end(sending, None)
+        if isinstance(result, TransportError):
+            raise result
+        return result
 
     def _call(
         self, method: str, payload: bytes, answer: Answer, timeout_s: float
     ) -> _Sending | None:
-        check_method(method)
+        self._stub(method)
         refusal = self._refusal(payload)
         if refusal is not None:
             self._scheduler.call_soon(answer, refusal)
             return None
-        return self._take(method, payload, answer, timeout_s)
+        sending = _Sending(method, payload, answer, self._deadline_ns(timeout_s))
+        if self._pump is not None or timeout_s < _TIMEOUT_S_MIN:
+            late = CallTimeout(f"{self.peer} did not answer {method} within {timeout_s:g} s")
+            sending.timer = self._scheduler.timer_at(sending.deadline_ns, self._end, sending, late)
+        if self._pump is None:
+            self._start(sending)
+        else:
+            self._queue(sending)
+        return sending
 
     def _refusal(self, payload: bytes) -> TransportError | None:
         if self._closed:
             return ConnectionLost(f"the connection to {self.peer} is closed")
-        if len(self._under_way) + len(self._waiting) >= self._limits.frames_max:
+        frames = len(self._awaited) + len(self._under_way) + len(self._waiting)
+        if frames >= self._limits.frames_max:
             return TransportError(f"{self._limits.frames_max} frames to {self.peer} wait already")
         if self._waiting_bytes + len(payload) > self._limits.queued_bytes_max:
             return TransportError(f"{self._waiting_bytes} bytes to {self.peer} wait already")
         return None
 
-    def _take(
-        self, method: str, payload: bytes, answer: Answer | None, timeout_s: float
-    ) -> _Sending:
-        deadline_ns = self._scheduler.now_ns() + max(0, round(timeout_s * 1e9))
-        sending = _Sending(method, payload, answer, deadline_ns)
-        late = CallTimeout(f"{self.peer} did not answer {method} within {timeout_s:g} s")
-        sending.timer = self._scheduler.timer_at(deadline_ns, self._end, sending, late)
-        self._waiting.append(sending)
-        self._waiting_bytes += len(payload)
-        self._advance()
-        return sending
-
-    def _advance(self) -> None:
-        """Send what waits, up to and with the next cast."""
-        while self._waiting and not self._cast_under_way:
-            sending = self._waiting.popleft()
-            self._waiting_bytes -= len(sending.payload)
-            if sending.ended:
-                continue
-            self._cast_under_way = sending.answer is None
-            self._under_way[sending] = None
-            sending.task = asyncio.get_running_loop().create_task(self._request(sending))
-            sending.task.add_done_callback(partial(self._over, sending))
+    def _start(self, sending: _Sending) -> None:
+        """Send a call that nobody awaits."""
+        self._under_way[sending] = None
+        sending.task = asyncio.get_running_loop().create_task(self._request(sending))
+        sending.task.add_done_callback(partial(self._over, sending))
 
     async def _request(self, sending: _Sending) -> bytes:
         remaining_s = (sending.deadline_ns - self._scheduler.now_ns()) / 1e9
         return await self._stub(sending.method)(
             sending.payload,
-            # grpcio takes 0 for "no deadline".
-            timeout=max(remaining_s, 0.001),
+            timeout=max(remaining_s, _TIMEOUT_S_MIN),
             metadata=self._cast_metadata if sending.answer is None else None,
         )
 
     def _over(self, sending: _Sending, task: "asyncio.Task[bytes]") -> None:
-        """The request has ended, or was given up."""
+        """A request has ended, or was given up."""
         self._under_way.pop(sending, None)
-        if sending.answer is None:
-            self._cast_under_way = False
         error = None if task.cancelled() else task.exception()
-        if task.cancelled() or isinstance(error, aio.UsageError):
-            self._end(sending, ConnectionLost(f"the connection to {self.peer} was closed"))
+        if task.cancelled():
+            self._end(sending, self._lost())
         elif error is None:
             self._end(sending, task.result())
-        elif isinstance(error, aio.AioRpcError):
-            self._end(sending, failure_of(error, self.peer, sending.method))
         else:
-            raise error
-        self._advance()
+            self._end(sending, self._failure(error, sending.method))
+
+    def _failure(self, error: BaseException, method: str) -> TransportError:
+        """What *error* of a request means; raises it if it is a bug."""
+        if isinstance(error, aio.AioRpcError):
+            return failure_of(error, self.peer, method)
+        if isinstance(error, aio.UsageError):
+            return self._lost()
+        raise error
+
+    # Casts.
+
+    def _queue(self, sending: _Sending) -> None:
+        self._waiting.append(sending)
+        self._waiting_bytes += len(sending.payload)
+
+    async def _send_waiting(self) -> None:
+        """Send what waits: each cast when the one before has been taken."""
+        try:
+            while self._waiting:
+                sending = self._waiting.popleft()
+                self._waiting_bytes -= len(sending.payload)
+                if sending.ended:
+                    continue
+                if sending.answer is not None:
+                    self._start(sending)
+                elif sending.deadline_ns <= self._scheduler.now_ns():
+                    self._end(
+                        sending, CallTimeout(f"{self.peer} was too slow for {sending.method}")
+                    )
+                else:
+                    await self._send_cast(sending)
+        finally:
+            self._pump = None
+
+    async def _send_cast(self, sending: _Sending) -> None:
+        self._under_way[sending] = None
+        result: _Result = self._lost()
+        try:
+            result = await self._request(sending)
+        except (aio.AioRpcError, aio.UsageError) as error:
+            result = self._failure(error, sending.method)
+        except Exception as bug:  # noqa: BLE001 - passed on to the scheduler, which stops the run
+            self._scheduler.call_soon(_escalate, bug)
+        finally:
+            self._under_way.pop(sending, None)
+            self._end(sending, result)
+
+    # Ends.
 
     def _end(self, sending: _Sending, result: _Result | None) -> None:
         """End a frame with *result*, or without telling its caller, who has gone. Idempotent."""
@@ -212,10 +288,23 @@ class GrpcConnection:
             cause = "no answer in time" if isinstance(why, CallTimeout) else "connection lost"
             self._scheduler.call_soon(self._on_cast_lost, sending.method, sending.payload, cause)
 
+    def _lost(self) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self.peer} was closed")
+
+    def _deadline_ns(self, timeout_s: float) -> int:
+        return self._scheduler.now_ns() + max(0, round(timeout_s * 1e9))
+
     def _stub(self, method: str) -> _Stub:
+        """What sends *method*; raises ValueError if it is none."""
         stub = self._stubs.get(method)
         if stub is None:
+            check_method(method)
             stub = self.channel.unary_unary(path_of(method))
             if len(self._stubs) < _STUBS_MAX:
                 self._stubs[method] = stub
         return stub
+
+
+def _escalate(bug: Exception) -> NoReturn:
+    """Raise out of the scheduler, where a bug stops the run, and not into a task nobody watches."""
+    raise bug

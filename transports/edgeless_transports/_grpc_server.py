@@ -28,6 +28,8 @@ from edgeless_transports.errors import AddressError, RemoteError
 
 __all__ = ["GrpcListener"]
 
+_METHODS_KNOWN_MAX: Final = 1024
+
 _log = logging.getLogger("edgeless_transports.grpc")
 
 _Context: TypeAlias = "aio.ServicerContext[bytes, bytes]"
@@ -39,18 +41,30 @@ class _AllMethods(grpc.GenericRpcHandler):
 
     def __init__(self, behaviour: Callable[[str, str | None], _Behaviour]) -> None:
         self._behaviour = behaviour
+        #: By path, for what is not marked; made once.
+        self._known: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
 
     def service(
         self, details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         """See `grpc.GenericRpcHandler.service`; None = there is no such method."""
-        method = method_of(details.method)
+        path = details.method
+        mark: str | None = None
+        for key, value in details.invocation_metadata:
+            if key == CAST_KEY:
+                mark = str(value)
+        handler = self._known.get(path) if mark is None else None
+        if handler is not None:
+            return handler
+        method = method_of(path)
         try:
             check_method(method)
         except ValueError:
             return None
-        mark = next((str(v) for k, v in details.invocation_metadata if k == CAST_KEY), None)
-        return grpc.unary_unary_rpc_method_handler(self._behaviour(method, mark))
+        handler = grpc.unary_unary_rpc_method_handler(self._behaviour(method, mark))
+        if mark is None and len(self._known) < _METHODS_KNOWN_MAX:
+            self._known[path] = handler
+        return handler
 
 
 class GrpcListener:

@@ -50,13 +50,13 @@ async def background_tasks() -> AsyncGenerator[TaskGroup]:
 class HandlerTasks(Generic[T]):
     """The running handlers of one listener, each with what it serves, in order of arrival."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("running",)
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[bytes], T] = {}
+        self.running: dict[asyncio.Task[bytes], T] = {}
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self.running)
 
     def start(
         self,
@@ -69,28 +69,28 @@ class HandlerTasks(Generic[T]):
         # first step, it would never be awaited, and Python would warn.
         coroutine = work if isinstance(work, Coroutine) else _awaited(work)
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks[task] = serves
+        self.running[task] = serves
 
         def end(task: asyncio.Task[bytes]) -> None:
-            del self._tasks[task]
+            del self.running[task]
             on_end(task, serves)
 
         task.add_done_callback(end)
 
     def served(self) -> list[T]:
         """What the running tasks serve, in order of arrival."""
-        return list(self._tasks.values())
+        return list(self.running.values())
 
     def cancel(self) -> None:
         """Cancel all, in order of arrival."""
-        for task in self._tasks:
+        for task in self.running:
             task.cancel()
 
     async def ended(self) -> None:
         """Return when all have ended, also if the caller has been cancelled."""
-        if self._tasks:
+        if self.running:
             with anyio.CancelScope(shield=True):
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await asyncio.gather(*self.running, return_exceptions=True)
 
 
 async def _awaited(work: Awaitable[bytes]) -> bytes:

@@ -1,7 +1,7 @@
 """One established connection of ``tcp://``: frames in, frames out, until it is lost.
 
-Both sides use it; what frames mean is its owner's. Frames of one turn of the loop leave in one
-write. While the peer does not read, they wait here, up to a limit; a serving side then stops
+Both sides use it; what frames mean is its owner's. Frames of one turn of the loop leave together.
+While the peer does not read, they wait here, up to a limit; a serving side then stops
 reading too. A `Link` never comes back: connecting again makes a new one.
 
 Housekeeping uses the loop's timers, not the `Scheduler`: nobody waits for a keep-alive, so it must
@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from edgeless_transports.errors import TransportError
+from edgeless_transports.frame_reader import FrameReader, Receiver
+from edgeless_transports.frame_writer import FrameWriter
 from edgeless_transports.framing import (
     GOODBYE,
     HELLO,
     PAYLOAD_BYTES_MAX,
     PING,
     PONG,
-    FrameReader,
-    FrameWriter,
     Hello,
-    WireFrame,
+    ProtocolError,
 )
 
 __all__ = ["Link", "LinkOwner", "TcpCounters", "TcpLimits", "check_payload"]
@@ -88,12 +88,11 @@ class TcpCounters:
 class LinkOwner(Protocol):
     """Who a `Link` belongs to. Nothing here may raise."""
 
-    def greeted(self, link: "Link", hello: Hello) -> None:
-        """The peer's hello came; frames follow."""
-        ...
+    def greeted(self, link: "Link", hello: Hello) -> Receiver:
+        """The peer's hello came; says who takes the frames that follow.
 
-    def frames(self, link: "Link", frames: list[WireFrame]) -> None:
-        """Frames came. Never called before `greeted` or after `lost`."""
+        Of what that raises only a `ProtocolError` is expected; it ends the link.
+        """
         ...
 
     def lost(self, link: "Link", why: str) -> None:
@@ -125,10 +124,13 @@ class Link(asyncio.Protocol):
         self._serves = serves
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(limits.payload_bytes_max)
-        self._writer = FrameWriter()
-        self._out: list[bytes] = []
-        self._queued = 0
+        self._reader = FrameReader(self._greet, self._control, limits.payload_bytes_max)
+        self._writer = FrameWriter(limits.queue_bytes_max, self._wake)
+        #: Queue a frame for the write of this turn; False if the queue is full or the link lost.
+        #: No methods of ours that call these: this is the event path.
+        self.send: Final = self._writer.add
+        self.cast: Final = self._writer.cast
+        self._greeted = False
         self._flushing = False
         self._paused = False
         self._lost = False
@@ -138,23 +140,6 @@ class Link(asyncio.Protocol):
 
     # What the owner does.
 
-    def send(
-        self, kind: int, call: int = 0, method: str = "", timeout_ms: int = 0, payload: bytes = b""
-    ) -> bool:
-        """Queue a frame for the write of this turn; False if the queue is full or the link lost."""
-        if self._lost:
-            return False
-        if self._queued and self._queued + len(payload) > self._limits.queue_bytes_max:
-            # Before writing: a method that is defined by a frame must leave with it.
-            return False
-        data = self._writer.write(kind, call, method, timeout_ms, payload)
-        self._out.append(data)
-        self._queued += len(data)
-        if not self._flushing and not self._paused:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-        return True
-
     def close(self, why: str) -> None:
         """Send what waits and a goodbye, then end; the owner's `lost` is not called."""
         if not self._lost:
@@ -162,9 +147,7 @@ class Link(asyncio.Protocol):
 
     def abort(self) -> None:
         """End at once, silently; the owner's `lost` is not called."""
-        self._lost = True
-        self._out.clear()
-        self._stop_timer()
+        self._end()
         if self._transport is not None:
             self._transport.abort()
 
@@ -201,20 +184,18 @@ class Link(asyncio.Protocol):
         """Bytes came: give their frames to the owner, and send at once what it answers at once."""
         if self._lost:
             return
-        greeted = self._reader.hello is not None
-        frames = self._reader.feed(data)
-        if not greeted and self._reader.hello is not None:
-            self._owner.greeted(self, self._reader.hello)
+        reader = self._reader
+        # What is answered at once leaves at the end of this.
+        self._flushing, flushing = True, self._flushing
+        progress = reader.feed(data)
+        self._flushing = flushing
         self._dribbled += len(data)
-        if frames or self._dribbled >= _PROGRESS_BYTES:
+        if progress or self._dribbled >= _PROGRESS_BYTES:
             self._dribbled = 0
             self._heard = self._loop.time()
-        if frames and not self._lost:
-            self._housekeep(frames)
-        error = self._reader.error
-        if error is not None:
-            self.fail(error.reason, str(error))
-        elif self._out and not self._paused:
+        if reader.error is not None:
+            self.fail(reader.error.reason, str(reader.error))
+        elif self._writer.waiting and not self._paused:
             self._flush()
 
     def pause_writing(self) -> None:
@@ -236,66 +217,66 @@ class Link(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
         if not self._lost:
-            self._lost = True
+            self._end()
             self._owner.lost(self, "the connection was closed" if error is None else str(error))
 
     # The rest.
 
-    def _housekeep(self, frames: list[WireFrame]) -> None:
-        """Answer pings, take goodbyes, give the rest to the owner."""
-        if not self._reader.housekeeping:
-            self._owner.frames(self, frames)
-            return
-        self._reader.housekeeping = False
-        rest: list[WireFrame] = []
-        for frame in frames:
-            if frame[0] == PING:
-                if not self.send(PONG, frame[1]):
-                    self.fail("does not read", "the peer does not read its answers")
-                    return
-            elif frame[0] == GOODBYE:
-                if rest:
-                    self._owner.frames(self, rest)
-                why = frame[4][:_GOODBYE_CHARS_MAX].decode("utf-8", "replace")
-                self._leave(f"the peer said goodbye: {why}")
-                return
-            elif frame[0] != PONG:
-                rest.append(frame)
-        if rest:
-            self._owner.frames(self, rest)
+    def _greet(self, hello: Hello) -> Receiver:
+        self._greeted = True
+        return self._owner.greeted(self, hello)
+
+    def _control(self, kind: int, call: int, payload: bytes) -> None:
+        """Answer pings, take goodbyes."""
+        if kind == PING:
+            if not self.send(PONG, call):
+                self.fail("does not read", "the peer does not read its answers")
+        elif kind == GOODBYE:
+            why = payload[:_GOODBYE_CHARS_MAX].decode("utf-8", "replace")
+            self._leave(f"the peer said goodbye: {why}")
+            raise ProtocolError("goodbye", "nothing follows a goodbye")
 
     def _leave(self, why: str) -> None:
         if not self._lost:
-            self._lost = True
-            self._stop_timer()
+            self._end()
             assert self._transport is not None
             self._transport.abort()
             self._owner.lost(self, why)
 
     def _part(self, why: str) -> None:
         """Flush, say goodbye and close; whoever does not read it is cut off after the linger."""
-        self._paused = False
         self.send(GOODBYE, payload=why[:_GOODBYE_CHARS_MAX].encode("utf-8", "replace"))
-        self._flush()
-        self._lost = True
-        self._stop_timer()
+        if self._transport is not None:
+            while packet := self._writer.take():
+                self._transport.write(packet)
+        self._end()
         if self._transport is not None:
             self._transport.close()
             self._timer = self._loop.call_later(self._limits.linger_s, self._transport.abort)
 
+    def _end(self) -> None:
+        self._lost = True
+        self._writer.close()
+        self._stop_timer()
+
+    def _wake(self) -> None:
+        """Something waits to be written."""
+        if not self._flushing and not self._paused:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
         self._flushing = False
-        if self._out and not self._paused and self._transport is not None and not self._lost:
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
-            self._queued = 0
-            self._transport.write(data)
+        writer = self._writer
+        # The transport may say `pause_writing` in between.
+        while writer.waiting and not self._paused and self._transport is not None:
+            self._transport.write(writer.take())
 
     def _check(self) -> None:
         """The keep-alive: runs when the next thing may be due."""
         now, limits = self._loop.time(), self._limits
         silent_s = now - self._heard
-        if self._reader.hello is None:
+        if not self._greeted:
             self.fail("slow hello", f"no hello came within {limits.hello_timeout_s:g} s")
             return
         if silent_s >= limits.dead_s:

@@ -8,53 +8,29 @@ unknown, so nothing is sent twice.
 
 import asyncio
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final
 
 import anyio
 import anyio.lowlevel
 
-from edgeless_transports.base import Answer, Scheduler, Timer, check_method
-from edgeless_transports.errors import (
-    CallTimeout,
-    ConnectError,
-    ConnectionLost,
-    RemoteError,
-    TransportError,
-)
-from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
+from edgeless_transports.base import Answer, Scheduler, check_method
+from edgeless_transports.errors import ConnectError, ConnectionLost, TransportError
+from edgeless_transports.framing import REQUEST, Hello
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 from edgeless_transports.sockets import Way
+from edgeless_transports.tcp_calls import (
+    Answers,
+    Backlog,
+    Caller,
+    Calls,
+    Result,
+    give,
+    milliseconds,
+)
 
 __all__ = ["TcpConnection"]
 
 _METHODS_KNOWN_MAX: Final = 1024
-_Result: TypeAlias = bytes | TransportError
-
-
-class _Call:
-    """A call that waits for its end, which comes once: answer, loss, deadline or close."""
-
-    __slots__ = ("_answer", "_connection", "deadline_ns", "number", "timer")
-
-    timer: Timer
-
-    def __init__(
-        self, connection: "TcpConnection", number: int, answer: Answer, deadline_ns: int
-    ) -> None:
-        self._connection = connection
-        self._answer = answer
-        self.number = number
-        self.deadline_ns = deadline_ns
-
-    def time_out(self, method: str, timeout_s: float) -> None:
-        """The end that comes when no other does."""
-        state = self._connection.state
-        self.end(CallTimeout(f"no answer to {method} within {timeout_s:g} s from {state}"))
-
-    def end(self, result: _Result) -> None:
-        """Give *result* to the caller, unless the call has ended."""
-        if self._connection.forget(self):
-            self._answer(result)
 
 
 class TcpConnection:
@@ -66,6 +42,7 @@ class TcpConnection:
         self._scheduler = scheduler
         self._way = way
         self._limits = limits
+        self._payload_max = limits.payload_bytes_max
         self._counters = counters
         self._dice = dice
         self._loop = asyncio.get_running_loop()
@@ -79,11 +56,8 @@ class TcpConnection:
         self._failures = 0
         self._up_since = 0.0
         self._why = "not connected yet"
-        self._numbers = 0
-        self._calls: dict[int, _Call] = {}
-        #: What waits for the link, in the order of sending; a number that is no call's is a cast's.
-        self._waiting: dict[int, tuple[str, bytes]] = {}
-        self._waiting_bytes = 0
+        self._backlog = Backlog(limits)
+        self._calls = Calls(scheduler, self._backlog, lambda: self.state)
         # Checked once each: a look-up is cheaper than the check.
         self._methods: set[str] = set()
 
@@ -97,16 +71,16 @@ class TcpConnection:
 
     async def call(self, method: str, payload: bytes, *, timeout_s: float) -> bytes:
         """See `base.Connection.call`."""
-        future: asyncio.Future[_Result] = self._loop.create_future()
-        call = self._start(method, payload, lambda result: _resolve(future, result), timeout_s)
+        future: asyncio.Future[Result] = self._loop.create_future()
+        number = self._start(method, payload, future, timeout_s)
         try:
             result = await future
-        finally:
-            if call is not None:
-                self.forget(call)
-        if isinstance(result, TransportError):
-            raise result
-        return result
+        except BaseException:
+            self._calls.forget(number)
+            raise
+        if isinstance(result, bytes):
+            return result
+        raise result
 
     def call_nowait(self, method: str, payload: bytes, answer: Answer, *, timeout_s: float) -> None:
         """See `base.Connection.call_nowait`."""
@@ -126,14 +100,9 @@ class TcpConnection:
     def cast_nowait(self, method: str, payload: bytes) -> bool:
         """See `base.Connection.cast_nowait`. False, too, while the peer cannot be reached."""
         link = self._link
-        if (
-            link is not None
-            and method in self._methods
-            and len(payload) <= self._limits.payload_bytes_max
-            and link.send(CAST, 0, method, 0, payload)
-        ):
+        if link is not None and len(payload) <= self._payload_max and link.cast(method, payload):
             return True
-        # The longer way: it finds the cause, or learns the method.
+        # The longer way: it finds the cause.
         return self._cast(method, payload) is None
 
     def close(self) -> None:
@@ -143,9 +112,9 @@ class TcpConnection:
         self._stop()
         if self._link is not None:
             self._link.close("the connection was closed")
-        for call in list(self._calls.values()):
+        for number in list(self._calls.waiting):
             lost = ConnectionLost(f"the connection to {self._way.address} was closed")
-            self._scheduler.call_soon(call.end, lost)
+            self._scheduler.call_soon(self._calls.end, number, lost)
 
     def abort(self) -> None:
         """Send nothing more; leave the calls that wait to their deadlines. Idempotent."""
@@ -171,38 +140,31 @@ class TcpConnection:
         if self._link is None:
             raise ConnectError(f"nobody to talk to at {self.state}")
 
-    def forget(self, call: _Call) -> bool:
-        """End *call* without telling its caller; False if it has ended already."""
-        if self._calls.pop(call.number, None) is None:
-            return False
-        call.timer.cancel()
-        if self._waiting:
-            self._unqueue(call.number)
-        return True
-
     # Frames.
 
-    def _start(self, method: str, payload: bytes, answer: Answer, timeout_s: float) -> _Call | None:
+    def _start(self, method: str, payload: bytes, caller: Caller, timeout_s: float) -> int:
+        """Begin a call; its number, or 0 if it is refused."""
         if method not in self._methods:
             self._learn(method)
-        refusal = self._refusal(payload)
-        if refusal is not None:
-            self._scheduler.call_soon(answer, refusal)
-            return None
-        deadline_ns = self._scheduler.now_ns() + max(0, round(timeout_s * 1e9))
-        self._numbers = number = self._numbers + 1
-        call = _Call(self, number, answer, deadline_ns)
-        self._calls[number] = call
-        call.timer = self._scheduler.timer_at(deadline_ns, call.time_out, method, timeout_s)
+        calls = self._calls
+        if (
+            len(payload) > self._payload_max
+            or len(calls.waiting) >= self._limits.calls_max
+            or self._closed
+        ):
+            self._scheduler.call_soon(give, caller, self._refusal(payload))
+            return 0
+        lane = calls.lanes.get(timeout_s) or calls.lane(timeout_s)
+        number = calls.begin(method, caller, lane)
         if self._link is None:
             self._demand()
-            sent = self._queue(number, method, payload)
+            sent = self._backlog.add(number, method, payload)
         else:
-            sent = self._link.send(REQUEST, number, method, _milliseconds(timeout_s), payload)
+            sent = self._link.send(REQUEST, number, method, lane.timeout_ms, payload)
         if not sent:
             full = TransportError(f"the queue to {self.state} is full")
-            self._scheduler.call_soon(call.end, full)
-        return call
+            self._scheduler.call_soon(calls.end, number, full)
+        return number
 
     def _cast(self, method: str, payload: bytes) -> str | None:
         """Send a cast; the cause if it is lost."""
@@ -211,7 +173,7 @@ class TcpConnection:
         if len(payload) > self._limits.payload_bytes_max:
             return self._lose("too large")
         if self._link is not None:
-            if self._link.send(CAST, 0, method, 0, payload):
+            if self._link.cast(method, payload):
                 return None
             return self._lose("queue full")
         if self._closed:
@@ -219,37 +181,20 @@ class TcpConnection:
         self._demand()
         if self._attempt is None:
             return self._lose("not connected")
-        self._numbers += 1
-        return None if self._queue(self._numbers, method, payload) else self._lose("queue full")
+        number = self._calls.next_number()
+        return None if self._backlog.add(number, method, payload) else self._lose("queue full")
 
     def _lose(self, cause: str, count: int = 1) -> str:
         lost = self._counters.casts_lost
         lost[cause] = lost.get(cause, 0) + count
         return cause
 
-    def _queue(self, number: int, method: str, payload: bytes) -> bool:
-        limits, size = self._limits, len(payload)
-        if len(self._waiting) >= limits.calls_max:
-            return False
-        if self._waiting and self._waiting_bytes + size > limits.queue_bytes_max:
-            return False
-        self._waiting[number] = (method, payload)
-        self._waiting_bytes += size
-        return True
-
-    def _unqueue(self, number: int) -> None:
-        item = self._waiting.pop(number, None)
-        if item is not None:
-            self._waiting_bytes -= len(item[1])
-
-    def _refusal(self, payload: bytes) -> TransportError | None:
+    def _refusal(self, payload: bytes) -> TransportError:
         if self._closed:
             return ConnectionLost(f"the connection to {self._way.address} is closed")
-        if len(self._calls) >= self._limits.calls_max:
-            return TransportError(
-                f"{self._limits.calls_max} calls to {self._way.address} wait already"
-            )
-        return check_payload(payload, self._limits)
+        return check_payload(payload, self._limits) or TransportError(
+            f"{self._limits.calls_max} calls to {self._way.address} wait already"
+        )
 
     def _learn(self, method: str) -> None:
         check_method(method)
@@ -258,7 +203,7 @@ class TcpConnection:
 
     # The owner of a link.
 
-    def greeted(self, link: Link, hello: Hello) -> None:  # noqa: ARG002 - the shape of an owner
+    def greeted(self, link: Link, hello: Hello) -> Answers:  # noqa: ARG002 - the shape of an owner
         """See `LinkOwner.greeted`."""
         if self._greeting is not None and not self._greeting.done():
             self._greeting.set_result(None)
@@ -266,22 +211,7 @@ class TcpConnection:
             self._up_since = self._loop.time()
             self._link = link
             self._send_waiting(link)
-
-    def frames(self, link: Link, frames: list[WireFrame]) -> None:
-        """See `LinkOwner.frames`: answers."""
-        calls = self._calls
-        for kind, number, _, _, payload in frames:
-            if kind not in (REPLY, REFUSAL):
-                link.fail("kind", f"an answer cannot be of kind {kind}")
-                return
-            call = calls.get(number)
-            if call is None:
-                self._counters.late_answers += 1
-                continue
-            try:
-                call.end(payload if kind == REPLY else RemoteError.decode(payload))
-            except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
-                self._scheduler.call_soon(_escalate, bug)
+        return Answers(self._scheduler, self._calls, self._counters)
 
     def lost(self, link: Link, why: str) -> None:
         """See `LinkOwner.lost`."""
@@ -293,11 +223,8 @@ class TcpConnection:
         if self._loop.time() - self._up_since > self._limits.backoff_s_max:
             self._failures = 0
         self._back_off(why)
-        for call in list(self._calls.values()):
-            try:
-                call.end(ConnectionLost(f"{self.state} went away before it answered"))
-            except Exception as bug:  # noqa: BLE001 - as in frames
-                self._scheduler.call_soon(_escalate, bug)
+        state = self.state
+        self._calls.end_all(lambda: ConnectionLost(f"{state} went away before it answered"))
 
     # Connecting.
 
@@ -339,7 +266,7 @@ class TcpConnection:
             self._counters.attempts_failed += 1
             self._back_off(why)
             self._drop_casts()
-            if self._calls:
+            if self._calls.waiting:
                 self._demand()
 
     def _back_off(self, why: str) -> None:
@@ -351,25 +278,25 @@ class TcpConnection:
         self._retry_at = self._loop.time() + wait_s * (0.5 + self._dice.random() / 2)
 
     def _drop_casts(self) -> None:
-        casts = [number for number in self._waiting if number not in self._calls]
+        casts = [number for number in self._backlog.frames if number not in self._calls.waiting]
         for number in casts:
-            self._unqueue(number)
+            self._backlog.drop(number)
         if casts:
             self._lose("not connected", len(casts))
 
     def _send_waiting(self, link: Link) -> None:
-        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         now_ns = self._scheduler.now_ns()
-        for number, (method, payload) in waiting.items():
-            call = self._calls.get(number)
+        for number, (method, payload) in self._backlog.clear().items():
+            call = self._calls.waiting.get(number)
             if call is None:
-                if not link.send(CAST, 0, method, 0, payload):
+                if not link.cast(method, payload):
                     self._lose("queue full")
                 continue
-            left_s = (call.deadline_ns - now_ns) / 1e9
-            if not link.send(REQUEST, number, method, _milliseconds(left_s), payload):
+            _, deadline_ns, _, _ = call
+            left_ms = milliseconds(deadline_ns - now_ns)
+            if not link.send(REQUEST, number, method, left_ms, payload):
                 full = TransportError(f"the queue to {self.state} is full")
-                self._scheduler.call_soon(call.end, full)
+                self._scheduler.call_soon(self._calls.end, number, full)
 
     def _stop(self) -> None:
         self._closed = True
@@ -379,20 +306,4 @@ class TcpConnection:
         if self._attempt is not None:
             self._attempt.cancel()
         self._drop_casts()
-        self._waiting.clear()
-        self._waiting_bytes = 0
-
-
-def _milliseconds(timeout_s: float) -> int:
-    """At least one: a request whose deadline has not passed here has time left there."""
-    return max(1, round(timeout_s * 1000))
-
-
-def _resolve(future: "asyncio.Future[_Result]", result: _Result) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _escalate(bug: Exception) -> None:
-    """Raise out of the scheduler, where a bug stops the run."""
-    raise bug
+        self._backlog.clear()

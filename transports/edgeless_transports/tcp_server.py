@@ -10,7 +10,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ import anyio
 from edgeless_transports._tasks import HandlerTasks
 from edgeless_transports.base import CastReceiver, Handler, Incoming, Scheduler
 from edgeless_transports.errors import RemoteError
-from edgeless_transports.framing import CAST, REFUSAL, REPLY, REQUEST, Hello, WireFrame
+from edgeless_transports.framing import REFUSAL, REPLY, Hello, ProtocolError
 from edgeless_transports.link import Link, TcpCounters, TcpLimits, check_payload
 
 __all__ = ["TcpListener"]
@@ -45,23 +45,21 @@ class TcpListener:
         counters: TcpCounters,
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
-        self._scheduler = scheduler
+        self.scheduler: Final = scheduler
+        self.handler: Final = handler
+        self.on_cast: Final = self._cast_to_handler if on_cast is None else on_cast
+        self.limits: Final = limits
         self._listening = listening
-        self._handler = handler
-        self._on_cast = self._cast_to_handler if on_cast is None else on_cast
         self._scheme = scheme
         self._announced = announced
-        self._limits = limits
         self._counters = counters
         self._context = context
         self._open = True
         self._loop = asyncio.get_running_loop()
-        #: What each link's peer is called, from its hello on.
-        self._peers: dict[Link, str] = {}
         #: Accepted sockets by where they come from, those included that have said no hello.
         self._sources: dict[str, int] = {}
         self._sockets = 0
-        self._handlers: HandlerTasks[tuple[Link | None, int]] = HandlerTasks()
+        self.handlers: Final[HandlerTasks[tuple[Link | None, int]]] = HandlerTasks()
         #: The life of each accepted socket.
         self._welcomes: dict[asyncio.Task[None], Link] = {}
         self._accepting = self._loop.create_task(self._accept())
@@ -82,7 +80,7 @@ class TcpListener:
                 end_link(link)
                 if not link.made:
                     task.cancel()
-            self._handlers.cancel()
+            self.handlers.cancel()
 
     async def ended(self) -> None:
         """Return when nothing runs any more and all sockets are closed."""
@@ -90,7 +88,7 @@ class TcpListener:
             await asyncio.gather(self._accepting, return_exceptions=True)
             self._listening.close()
             await asyncio.gather(*self._welcomes, return_exceptions=True)
-        await self._handlers.ended()
+        await self.handlers.ended()
 
     # Accepting.
 
@@ -104,16 +102,16 @@ class TcpListener:
                 await anyio.sleep(_ACCEPT_PAUSE_S)
                 continue
             source = str(remote[0])
-            if self._sockets >= self._limits.connections_max:
+            if self._sockets >= self.limits.connections_max:
                 self._refuse_socket("too many connections")
                 accepted.close()
-            elif self._sources.get(source, 0) >= self._limits.connections_per_source_max:
+            elif self._sources.get(source, 0) >= self.limits.connections_per_source_max:
                 self._refuse_socket("too many connections of one source")
                 accepted.close()
             else:
                 self._sockets += 1
                 self._sources[source] = self._sources.get(source, 0) + 1
-                link = Link(self, self._announced, self._limits, self._counters, serves=True)
+                link = Link(self, self._announced, self.limits, self._counters, serves=True)
                 task = self._loop.create_task(self._welcome(accepted, link))
                 self._welcomes[task] = link
                 task.add_done_callback(partial(self._gone, source, accepted))
@@ -147,8 +145,8 @@ class TcpListener:
                 lambda: link,
                 accepted,
                 ssl=context,
-                ssl_handshake_timeout=self._limits.hello_timeout_s,
-                ssl_shutdown_timeout=self._limits.linger_s,
+                ssl_handshake_timeout=self.limits.hello_timeout_s,
+                ssl_shutdown_timeout=self.limits.linger_s,
             )
 
     def _refuse_socket(self, cause: str) -> None:
@@ -157,64 +155,47 @@ class TcpListener:
 
     # The owner of links.
 
-    def greeted(self, link: Link, hello: Hello) -> None:
+    def greeted(self, link: Link, hello: Hello) -> "_Served":
         """See `LinkOwner.greeted`."""
         self._counters.accepted += 1
-        self._peers[link] = hello.announced or f"{self._scheme}://{link.remote}"
+        peer = hello.announced or f"{self._scheme}://{link.remote}"
+        return _Served(self, link, peer)
 
-    def lost(self, link: Link, why: str) -> None:  # noqa: ARG002 - the shape of an owner
-        """See `LinkOwner.lost`."""
-        self._peers.pop(link, None)
-
-    def frames(self, link: Link, frames: list[WireFrame]) -> None:
-        """See `LinkOwner.frames`: requests and casts."""
-        peer = self._peers[link]
-        for kind, number, method, timeout_ms, payload in frames:
-            try:
-                if kind == CAST:
-                    self._on_cast(Incoming(method, payload, peer, None))
-                elif kind == REQUEST:
-                    deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
-                    self._serve(link, number, Incoming(method, payload, peer, deadline_ns))
-                else:
-                    link.fail("kind", f"a request cannot be of kind {kind}")
-                    return
-            except Exception as bug:  # noqa: BLE001 - asyncio would swallow it with the connection
-                self._scheduler.call_soon(_escalate, bug)
+    def lost(self, link: Link, why: str) -> None:
+        """See `LinkOwner.lost`: the welcome of its socket does what is to be done."""
 
     # Serving.
 
-    def _serve(self, link: Link, number: int, incoming: Incoming) -> None:
-        if len(self._handlers) >= self._limits.calls_max:
-            text = f"{self._limits.calls_max} requests are being served"
-            self._refuse(link, number, RemoteError("overloaded", text))
-            return
-        try:
-            result = self._handler(incoming)
-        except AssertionError:
-            raise  # A bug of ours: it stops the run.
-        except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
-            self._refuse(link, number, error)
-            return
+    def overload(self, link: Link, number: int) -> None:
+        """Refuse one request because too many are being served."""
+        text = f"{self.limits.calls_max} requests are being served"
+        self.refuse(link, number, RemoteError("overloaded", text))
+
+    def answer(self, link: Link, number: int, result: bytes | Awaitable[bytes]) -> None:
+        """Answer one request with what its handler returned, now or later."""
         if isinstance(result, bytes):
             self._reply(link, number, result)
         else:
-            self._handlers.start(result, (link, number), self._served)
+            self.handlers.start(result, (link, number), self._served)
+
+    def refuse(self, link: Link, number: int, error: Exception) -> None:
+        """Answer one request with an error."""
+        self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
 
     def _cast_to_handler(self, incoming: Incoming) -> None:
-        if len(self._handlers) >= self._limits.calls_max:
+        if len(self.handlers.running) >= self.limits.calls_max:
             lost = self._counters.casts_lost
             lost["overloaded"] = lost.get("overloaded", 0) + 1
             return
         try:
-            result = self._handler(incoming)
+            result = self.handler(incoming)
         except AssertionError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary, as in _serve
             self._cast_failed(error)
             return
         if not isinstance(result, bytes):
-            self._handlers.start(result, (None, 0), self._served)
+            self.handlers.start(result, (None, 0), self._served)
 
     def _served(self, task: "asyncio.Task[bytes]", served: tuple[Link | None, int]) -> None:
         """The task of a handler has ended."""
@@ -225,24 +206,21 @@ class TcpListener:
             else task.exception()
         )
         if isinstance(error, AssertionError):
-            self._scheduler.call_soon(_escalate, error)
+            self.scheduler.call_soon(_escalate, error)
         elif isinstance(error, Exception):
             if link is None:
                 self._cast_failed(error)
             else:
-                self._refuse(link, number, error)
+                self.refuse(link, number, error)
         elif error is None and link is not None:
             self._reply(link, number, task.result())
 
     def _reply(self, link: Link, number: int, payload: bytes) -> None:
-        too_large = check_payload(payload, self._limits)
+        too_large = check_payload(payload, self.limits)
         if too_large is None:
             self._answer(link, REPLY, number, payload)
         else:
-            self._refuse(link, number, RemoteError("too-large", str(too_large)))
-
-    def _refuse(self, link: Link, number: int, error: Exception) -> None:
-        self._answer(link, REFUSAL, number, RemoteError.of(error).encode())
+            self.refuse(link, number, RemoteError("too-large", str(too_large)))
 
     def _answer(self, link: Link, kind: int, number: int, payload: bytes) -> None:
         if link.send(kind, number, "", 0, payload):
@@ -253,6 +231,66 @@ class TcpListener:
     def _cast_failed(self, error: Exception) -> None:
         self._counters.casts_failed += 1
         _log.error("a handler failed for a cast", exc_info=error)
+
+
+class _Served:
+    """Takes what the peer of one link sends. See `framing.Receiver`."""
+
+    __slots__ = (
+        "_calls_max",
+        "_handler",
+        "_link",
+        "_listener",
+        "_payload_max",
+        "_running",
+        "_scheduler",
+        "cast",
+        "peer",
+    )
+
+    def __init__(self, listener: TcpListener, link: Link, peer: str) -> None:
+        self._listener = listener
+        self._link = link
+        self._scheduler = listener.scheduler
+        self._handler = listener.handler
+        self._running = listener.handlers.running
+        self._calls_max = listener.limits.calls_max
+        self._payload_max = listener.limits.payload_bytes_max
+        self.peer = peer
+        #: No method of ours that calls it: this is the event path.
+        self.cast = listener.on_cast
+
+    def cast_failed(self, error: Exception) -> None:
+        """See `framing.Receiver`."""
+        # Not raised here: asyncio would swallow it with the connection.
+        self._scheduler.call_soon(_escalate, error)
+
+    def request(self, call: int, method: str, timeout_ms: int, payload: bytes) -> None:
+        """See `framing.Receiver`."""
+        listener, link = self._listener, self._link
+        if len(self._running) >= self._calls_max:
+            listener.overload(link, call)
+            return
+        deadline_ns = self._scheduler.now_ns() + timeout_ms * 1_000_000
+        try:
+            result = self._handler(Incoming(method, payload, self.peer, deadline_ns))
+        except AssertionError as bug:
+            # Not raised here: asyncio would swallow it with the connection.
+            self._scheduler.call_soon(_escalate, bug)
+        except Exception as error:  # noqa: BLE001 - the boundary: a handler's failure is its caller's answer
+            listener.refuse(link, call, error)
+        else:
+            # The shortest way first: this is the event path.
+            if (
+                not isinstance(result, bytes)
+                or len(result) > self._payload_max
+                or not link.send(REPLY, call, "", 0, result)
+            ):
+                listener.answer(link, call, result)
+
+    def answer(self, kind: int, call: int, payload: bytes) -> None:  # noqa: ARG002 - as `Receiver` says
+        """See `framing.Receiver`."""
+        raise ProtocolError("kind", f"a request cannot be of kind {kind}")
 
 
 def _escalate(bug: Exception) -> None:

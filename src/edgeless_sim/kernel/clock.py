@@ -1,6 +1,6 @@
 """Time as the rest of the system sees it. Which loop runs decides whether it is real.
 
-This is the only module that may look at the wall clock.
+This is the only module that may look at the wall clock, but for the scheduler of the real worlds.
 """
 
 import asyncio

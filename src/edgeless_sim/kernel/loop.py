@@ -9,6 +9,7 @@ threads and no subprocesses in it. Nothing ready and no timer set is a `Deadlock
 
 import asyncio
 import contextvars
+import importlib
 import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
@@ -322,26 +323,37 @@ def run(
     pacer: Pacer | None = None,
     on_progress: Callable[[int], None] | None = None,
     started_ns: int | None = None,
+    make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
-    """Run ``main()`` to its end on a fresh loop: virtual for ``sim``, asyncio's for the others.
+    """Run ``main()`` to its end on a fresh loop: virtual for ``sim``, a real one for the others.
 
+    A real loop is what *make_loop* makes; by default uvloop's if that is installed, else asyncio's.
     *started_ns*, in real time, is the machine's monotonic clock when the run began, if that was in
     another process.
     Raises `DeadlockError` in sim if everything waits for ever. A kernel callback's exception ends
     the run and leaves bare, in either world.
     """
     if world != "sim":
-        with asyncio.Runner() as real:
+        with asyncio.Runner(loop_factory=make_loop or _real_loop) as real:
             return real.run(_until_bug(main, started_ns))
 
-    def make_loop() -> VirtualTimeLoop:
+    def virtual_loop() -> VirtualTimeLoop:
         loop = VirtualTimeLoop()
         loop.pacer = pacer
         loop.on_progress = on_progress
         return loop
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
+    with asyncio.Runner(loop_factory=virtual_loop) as runner:
         return runner.run(main())
+
+
+def _real_loop() -> asyncio.AbstractEventLoop:
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 async def _until_bug(main: Callable[[], Coroutine[Any, Any, T]], started_ns: int | None) -> T:

@@ -95,7 +95,9 @@ class PumpedScheduler(TimerQueue):
                 return
             self._alarm.cancel()
         self._alarm_ns = when_ns
-        self._alarm = self._loop.call_later(max(0, when_ns - self.now_ns()) / 1e9, self._ring)
+        # Whole milliseconds, as all loops wait: uvloop would round down, and wake up in vain.
+        delay_ms = max(0, -((self.now_ns() - when_ns) // 1_000_000))
+        self._alarm = self._loop.call_later(delay_ms / 1e3, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
