@@ -73,7 +73,7 @@ class ExpectationTable(Table):
     """What all expectations have."""
 
     at: Duration | None = None
-    """When it is judged, in ns of virtual time; None = at the end of the run."""
+    """When it is judged, in ns, as `StepTable.at`; None = at the end of the run."""
 
 
 class WorkflowRunning(ExpectationTable):
