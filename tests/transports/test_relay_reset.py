@@ -46,4 +46,3 @@ async def test_an_end_that_comes_right_after_a_reset_is_no_error() -> None:
         writer.close()
         await relay.close()
     assert complaints == []
-

@@ -163,7 +163,6 @@ class EventMultisets:
         return f"{self._names.workflow_of(number)}/{self._names.component_of(number)}"
 
 
-
 def _differences(one: ComponentMultiset, other: ComponentMultiset) -> Iterator[str]:
     for was, now in ((one.handled, other.handled), (one.logged, other.logged)):
         for item in sorted(was.keys() | now.keys()):
