@@ -1,9 +1,9 @@
 """What is checked before a change goes in: lint, types, tests, and the package as users get it.
 
-``nox`` runs everything but ``worlds`` on the current interpreter; ``nox -s tests`` runs the tests on
-every supported interpreter that is installed. In an environment that already has ``.[dev]``,
-``nox --no-venv --no-install`` makes no environments of its own. This is not where tools are
-configured: that is pyproject.toml.
+``nox`` runs everything on the current interpreter but ``worlds``, which takes minutes; ``nox -s
+tests`` runs the tests on every supported interpreter that is installed. In an environment that
+already has ``.[dev]``, ``nox --no-venv --no-install`` makes no environments of its own. This is not
+where tools are configured: that is pyproject.toml.
 """
 
 import sys

@@ -24,7 +24,7 @@ async def test_an_end_that_comes_right_after_a_reset_is_no_error() -> None:
         upstream, _ = await loop.sock_accept(listening)
         (connection,) = relay._connections
         writer.write_eof()
-        while not connection._forward._waiting:
+        while not connection._forward._waiting:  # noqa: ASYNC110 - a relay tells nobody
             await asyncio.sleep(0)
         due, _ = connection._forward._waiting[0]
 

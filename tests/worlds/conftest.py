@@ -18,7 +18,7 @@ from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
 ROOT: Final = Path(__file__).parents[2]
-#: Runs wait most of the time; their starts do not, and must leave room for those that are under way.
+#: Runs wait most of the time; their starts do not, and must not disturb those under way.
 RUNS_AT_A_TIME: Final = min(4, (os.cpu_count() or 1) + 1)
 TIMEOUT_S: Final = 180
 

@@ -18,8 +18,8 @@ from edgeless_sim.scenario.loader import SCENARIO_FILE, load_scenario
 from edgeless_sim.scenario.model import SEED_MAX, Scenario
 from edgeless_sim.scenario.runner import open_cluster
 from edgeless_sim.scenario.shipped import find_scenario
-from edgeless_sim.testing.plugin import world_of
 from edgeless_sim.testing.stash import seed_key, tail_key, world_key
+from edgeless_sim.testing.world import world_of
 
 __all__ = ["DEFAULT_TOPOLOGY", "cluster", "scenario", "topology", "virtual_time"]
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -43,6 +43,9 @@ class LoggedLine(NamedTuple):
     level: str
     target: str
     message: str
+
+
+_ItemT = TypeVar("_ItemT", HandledEvent, LoggedLine)
 
 
 @dataclass(slots=True)
@@ -164,7 +167,11 @@ class EventMultisets:
 
 
 def _differences(one: ComponentMultiset, other: ComponentMultiset) -> Iterator[str]:
-    for was, now in ((one.handled, other.handled), (one.logged, other.logged)):
-        for item in sorted(was.keys() | now.keys()):
-            if was[item] != now[item]:
-                yield f"{now[item]} instead of {was[item]} x {', '.join(map(str, item))}"
+    yield from _counts(one.handled, other.handled)
+    yield from _counts(one.logged, other.logged)
+
+
+def _counts(was: Counter[_ItemT], now: Counter[_ItemT]) -> Iterator[str]:
+    for item in sorted(was.keys() | now.keys()):
+        if was[item] != now[item]:
+            yield f"{now[item]} instead of {was[item]} x {', '.join(map(str, item))}"

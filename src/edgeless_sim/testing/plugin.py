@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from edgeless_sim.testing.stash import seed_key, tail_key, world_key
+from edgeless_sim.testing.world import SIM, world_of
 
 __all__ = [
     "cluster",
@@ -23,11 +24,9 @@ __all__ = [
     "pytest_pycollect_makeitem",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
-    "world_of",
 ]
 
 _FIXTURES: Final = ("cluster", "virtual_time")
-_SIM: Final = "sim"
 #: A test that waits for what never comes must end: a week of virtual time.
 _CEILING_S: Final = 7 * 24 * 3600
 #: The test that runs now: its parameters are not known yet when loop factories are asked for.
@@ -112,17 +111,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.config.stash[_current_key] = item
 
 
-def world_of(item: pytest.Item) -> str:
-    """The world of *item*'s cluster: its marker's, or else the option's. It may not exist."""
-    for marker in item.iter_markers("edgeless"):
-        if "world" in marker.kwargs:
-            return str(marker.kwargs["world"])
-    return str(item.config.getoption("--edgeless-world") or _SIM)
-
-
 def _make_loop(item: pytest.Item) -> asyncio.AbstractEventLoop:
     names = getattr(item, "fixturenames", ())
-    if world_of(item) != _SIM and "virtual_time" not in names:
+    if world_of(item) != SIM and "virtual_time" not in names:
         return asyncio.new_event_loop()
     from edgeless_sim.kernel.loop import VirtualTimeLoop
 
@@ -138,8 +129,8 @@ def pytest_runtest_makereport(
     seed = item.stash.get(seed_key, None)
     if report.failed and call.when != "teardown" and seed is not None:
         command = f"pytest {shlex.quote(item.nodeid)} --edgeless-seed {seed}"
-        world, where = item.stash.get(world_key, _SIM), ""
-        if world != _SIM:
+        world, where = item.stash.get(world_key, SIM), ""
+        if world != SIM:
             command, where = f"{command} --edgeless-world {world}", f"world {world}, "
         lines = [f"{where}seed {seed}; repeat it with: {command}"]
         tail = item.stash.get(tail_key, None)
