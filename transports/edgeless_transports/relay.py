@@ -85,7 +85,7 @@ class Relay:
             connection.changed()
 
     async def close(self) -> None:
-        """Listen no more and reset what is open. Idempotent."""
+        """Listen no more and end what is open. Idempotent."""
         if self._server is None:
             return
         self._server.close()
