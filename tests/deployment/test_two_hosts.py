@@ -5,17 +5,17 @@ of the loopback interface. What is started is what the export says: a script per
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pytest
 
+Start: TypeAlias = Callable[[Sequence[str], Path], None]
 ROOT: Final = Path(__file__).parents[2]
 ASK: Final = Path(__file__).with_name("ask.py")
 CHAIN: Final = ROOT / "scenarios" / "chain" / "workflow.json"
@@ -63,44 +63,21 @@ def hosts() -> Generator[Hosts]:
         yield _make_namespaces(stack) or Hosts(("127.0.0.1", "127.0.0.2"), ((), ()))
 
 
-def _started(stack: ExitStack, prefix: tuple[str, ...], script: Path) -> None:
-    """Run a start script until the test ends; everything of it goes with its process group."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    log = stack.enter_context((script.parent / "log").open("wb"))
-    process = subprocess.Popen(
-        [*prefix, "sh", str(script)],
-        stdout=log,
-        stderr=log,
-        env=environment,
-        start_new_session=True,
-    )
-
-    def stop() -> None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    stack.callback(stop)
-
-
 @pytest.mark.parametrize("scheme", ["http", "tcp"])
-def test_an_exported_cluster_runs_on_two_hosts(hosts: Hosts, scheme: str, tmp_path: Path) -> None:
+def test_an_exported_cluster_runs_on_two_hosts(
+    hosts: Hosts, scheme: str, start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "deployment"
     export = ("export", "chain", "--hosts", ",".join(hosts.addresses), "--to", str(folder))
     options = ("--scheme", scheme, "--first-port", str(FIRST_PORT))
     subprocess.run([sys.executable, "-m", "edgeless_sim", *export, *options], check=True)
-    with ExitStack() as stack:
-        for address, prefix in zip(hosts.addresses, hosts.prefixes, strict=True):
-            _started(stack, prefix, folder / address / "start.sh")
-        url = f"{scheme}://{hosts.addresses[0]}:{FIRST_PORT}"
-        ask = [*hosts.prefixes[1], sys.executable, str(ASK), url, str(CHAIN), "3", "3.5"]
-        done = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60)
-        logs = "\n".join(path.read_text() for path in folder.glob("*/log"))
-        assert done.returncode == 0, f"{done.stderr}\n{logs}"
+    for address, prefix in zip(hosts.addresses, hosts.prefixes, strict=True):
+        start([*prefix, "sh", str(folder / address / "start.sh")], folder / address / "log")
+    url = f"{scheme}://{hosts.addresses[0]}:{FIRST_PORT}"
+    ask = [*hosts.prefixes[1], sys.executable, str(ASK), url, str(CHAIN), "3", "3.5"]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60)
+    logs = "\n".join(path.read_text() for path in folder.glob("*/log"))
+    assert done.returncode == 0, f"{done.stderr}\n{logs}"
     assert set(json.loads(done.stdout)) == {"counter", "incr", "double", "log"}
     # Three nodes on two hosts in turn: what is counted on one is added and doubled on others.
     written = [path.read_text() for path in folder.glob("*/node-*/file-log/chain.log")]

@@ -1,0 +1,45 @@
+"""What the tests of deployments share: processes that end with the test."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+Start: TypeAlias = Callable[[Sequence[str], Path], None]
+STOP_S: Final = 15
+
+
+@pytest.fixture
+def start() -> Generator[Start]:
+    """``start(command, log)``: run it until the test ends; all of its group goes with it.
+
+    This version's commands are on its path, and so is ``python``.
+    """
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    with ExitStack() as stack:
+
+        def started(command: Sequence[str], log: Path) -> None:
+            output = stack.enter_context(log.open("wb"))
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
+            stack.callback(_stop, process)
+
+        yield started
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
