@@ -93,7 +93,7 @@ def test_json_has_the_numbers_of_the_run() -> None:
     summary = json.loads(invoke("run", "chain", "--format", "json").stdout)
     assert summary["version"] == 1
     assert summary["run"]["verdict"] == "passed"
-    assert summary["simulated_s"] >= 60
+    assert 6 <= summary["simulated_s"] < 7
     chain = {each["component"]: each for each in summary["components"]}
     assert set(chain) == {"counter", "double", "incr", "log"}
     assert 4_000_000 <= chain["incr"]["latency"]["p50_ns"] <= 6_000_000
