@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from edgeless_sim.errors import RejectedError, ResourceError
 from edgeless_sim.kernel.journal import Record
@@ -101,6 +102,19 @@ def test_the_table_has_what_people_ask() -> None:
     assert "time: 2.000 s simulated in 0.50 s (4 x, 2 events/s)" in lines
     assert "FAIL no_losses(): 1 lost (loss: 1)" in lines
     assert lines[-1] == f"digest {'ab' * 16}  edgeless-sim run x --seed 3"
+
+
+def test_the_table_of_a_real_run_calls_nothing_simulated() -> None:
+    reader = RunReader()
+    facts = structs.replace(FACTS, world="grpc", begun_ns=500_000_000, command="edgeless-sim")
+    *_, time, _, _, last = render(summarise(facts, reader), "table").splitlines()
+    assert time == (
+        "time: 2.000 s in the world grpc; the cluster was up at 0.500 s, from when the scenario's"
+        " times count"
+    )
+    assert (
+        last == f"digest {'ab' * 16}  edgeless-sim  (real time: every run has a digest of its own)"
+    )
 
 
 def test_json_has_stable_keys() -> None:
