@@ -244,9 +244,9 @@ class Capture:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-        if self._writer is None:
-            if self._made:
-                self.path.unlink(missing_ok=True)
+        failed_at_once = error is not None and not self._parts and not self._captured()
+        if self._writer is None or (self._made and failed_at_once):
+            self._drop()
             return
         self._writer.close()
         try:
@@ -296,6 +296,17 @@ class Capture:
         if self._recorder is not None:
             self._recorder.close()
 
+    def _captured(self) -> bool:
+        return self._writer is not None and self._writer.frames_total > 0
+
+    def _drop(self) -> None:
+        """Leave nothing behind where nothing was caught."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._made:
+            self.path.unlink(missing_ok=True)
+
     def _merge(self) -> None:
         assert self._header is not None
         # A component that never came up has written nothing.
@@ -318,7 +329,7 @@ class Capture:
         if not self.path.exists():
             return
         if not self.path.is_file():
-            raise RejectedError("the capture would replace no file", clipped(str(self.path)))
+            raise RejectedError("a capture is a file, and this is none", clipped(str(self.path)))
         if not is_capture(self.path):
             raise RejectedError("the file is no capture and is not replaced", str(self.path))
         if not self._force:
@@ -332,9 +343,7 @@ class Capture:
 
 def open_part(part: CapturePart, clock: LoopClock) -> Recorder:
     """What records in a component with a process of its own; raise `ResourceError`."""
-    header = CaptureHeader(
-        edgeless_sim_capture=VERSION, world=part.world, epoch_ns=clock.epoch_ns
-    )
+    header = CaptureHeader(edgeless_sim_capture=VERSION, world=part.world, epoch_ns=clock.epoch_ns)
     try:
         writer = CaptureWriter(Path(part.file), header, bytes_max=part.bytes_max)
     except OSError as cause:

@@ -168,7 +168,9 @@ class CaptureReader:
         self._paths = paths
         #: What is wrong with the files: complete when `lines` or `frames` has ended.
         self.notes: list[str] = []
-        self.header = [_checked_header(path) for path in paths][0]
+        headers = [_checked_header(path) for path in paths]
+        #: Of the first one.
+        self.header = headers[0]
 
     def frames(self) -> Iterator[CapturedFrame]:
         """All frames, in the order of sending. A line that is none is a note."""
@@ -231,7 +233,9 @@ def _checked_header(path: Path) -> CaptureHeader:
         raise SettingsError(clipped(f"{path}: cannot be read: {cause.strerror}")) from None
     if header is None:
         raise SettingsError(
-            clipped(f"{path}: no capture: line 1 is not what edgeless-sim wire --capture begins with")
+            clipped(
+                f"{path}: no capture: line 1 is not what edgeless-sim wire --capture begins with"
+            )
         )
     if header.edgeless_sim_capture != VERSION:
         found = header.edgeless_sim_capture

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio
+
 from edgeless_sim.cluster.capture import Capture, Recorder
 from edgeless_sim.cluster.endpoint import SCHEMES, Endpoint
 from edgeless_sim.cluster.lifeline import StopSignal
@@ -40,6 +42,8 @@ _NO_DEADLINE_S: Final = 3600.0
 #: Most senders that have a connection of their own; the one that was silent longest loses it.
 #: Fewer than a listener takes from one host.
 _SENDERS_MAX: Final = 48
+#: After which a caller whose deadline has passed here has given up for sure.
+_GRACE_S: Final = 1.0
 _EDGELESS: Final = ("http", "https")
 
 
@@ -226,6 +230,9 @@ async def _answer(end: "asyncio.Future[bytes | TransportError]") -> bytes:
         return outcome
     if isinstance(outcome, RemoteError):
         raise outcome
-    # Silence cannot be passed on to a caller that has time left.
-    code = "deadline_exceeded" if isinstance(outcome, CallTimeout) else "unavailable"
+    code = "unavailable"
+    if isinstance(outcome, CallTimeout):
+        # The caller's own deadline tells it: an answer that comes a hair earlier would be a refusal.
+        code = "deadline_exceeded"
+        await anyio.sleep(_GRACE_S)
     raise RemoteError(code, f"behind the relay: {outcome}")

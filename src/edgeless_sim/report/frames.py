@@ -14,13 +14,13 @@ from edgeless_sim.api.decoding import FrameDecoder, Said
 from edgeless_sim.cluster.addresses import node_name_of
 from edgeless_sim.cluster.capture_file import CapturedFrame, CaptureReader
 from edgeless_sim.errors import UnknownComponentError
-from edgeless_sim.model.names import suggestion
+from edgeless_sim.model.names import clipped, quoted, suggestion
 from edgeless_sim.report.histogram import Histogram
 from edgeless_sim.report.logs import printable
 from edgeless_sim.report.tables import aligned, duration
 from edgeless_sim.report.values import as_json, brief, size
 
-__all__ = ["FrameFilter", "MethodTotals", "frame_lines"]
+__all__ = ["FrameFilter", "frame_lines"]
 
 _REQUEST_CHARS: Final = 100
 _REPLY_CHARS: Final = 60
@@ -42,7 +42,7 @@ class FrameFilter:
 
     def takes(self, frame: CapturedFrame) -> bool:
         """Whether *frame* is shown."""
-        name = method_name(frame.method)
+        name = _method_name(frame.method)
         return (
             _matches(self.method.lower(), (name.lower(), *name.lower().split("/")))
             and _matches(self.source, _names(frame.source))
@@ -50,7 +50,7 @@ class FrameFilter:
         )
 
 
-class MethodTotals:
+class _Totals:
     """What there was of one method."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _Seen:
     names: set[str] = field(default_factory=set)
 
 
-def method_name(path: str) -> str:
+def _method_name(path: str) -> str:
     """``Service/Method`` of *path*, or *path* if it is none of EDGELESS's."""
     return path.removeprefix("/edgeless_api.").removeprefix("/")
 
@@ -92,7 +92,7 @@ def frame_lines(reader: CaptureReader, wanted: FrameFilter, form: str) -> Iterat
     """
     decoder = FrameDecoder(reader.header.epoch_ns)
     line_of = _LINES[form]
-    totals: dict[str, MethodTotals] = {}
+    totals: dict[str, _Totals] = {}
     seen = _Seen()
     for frame in reader.frames():
         if not wanted.takes(frame):
@@ -118,12 +118,12 @@ def _said(decoder: FrameDecoder, frame: CapturedFrame) -> _Shown:
     return _Shown(frame, request, answer)
 
 
-def _count(totals: dict[str, MethodTotals], shown: _Shown) -> None:
+def _count(totals: dict[str, _Totals], shown: _Shown) -> None:
     frame = shown.frame
-    name = method_name(frame.method)
+    name = _method_name(frame.method)
     if name not in totals and len(totals) >= _METHODS_MAX:
         name = _OTHERS
-    total = totals.setdefault(name, MethodTotals())
+    total = totals.setdefault(name, _Totals())
     total.frames += 1
     total.bytes += len(frame.request) + len(frame.reply or b"")
     total.refusals += shown.answer.refusal is not None
@@ -147,23 +147,28 @@ def _names(location: str) -> tuple[str, ...]:
 
 def _see(frame: CapturedFrame, seen: _Seen) -> None:
     if len(seen.methods) < _METHODS_MAX:
-        seen.methods.add(method_name(frame.method))
+        seen.methods.add(_method_name(frame.method))
     if len(seen.names) < _METHODS_MAX:
         seen.names.update((frame.source, frame.target))
 
 
 def _hint(wanted: FrameFilter, seen: _Seen) -> str:
-    methods, names = sorted(seen.methods), sorted(seen.names)
+    """What in *wanted* fits nothing, and what there is."""
+    if not seen.methods:
+        return "the capture is empty"
+    names = {name for location in seen.names for name in _names(location)}
+    methods = {part for name in seen.methods for part in (name, *name.split("/"))}
     hints = [
-        f"{option} {text!r}{suggestion(text, known)} (there are: {', '.join(known[:12])})"
-        for option, text, known in (
-            ("--method", wanted.method, methods),
-            ("--from", wanted.source, names),
-            ("--to", wanted.target, names),
+        f"{option} {quoted(text)}{suggestion(text, sorted(known))}"
+        f" (there are: {', '.join(sorted(listed)[:12])})"
+        for option, text, known, listed in (
+            ("--method", wanted.method, methods, seen.methods),
+            ("--from", wanted.source, names, seen.names),
+            ("--to", wanted.target, names, seen.names),
         )
-        if text and known
+        if not _matches(text.lower(), [name.lower() for name in known])
     ]
-    return "; ".join(hints) or "the capture is empty"
+    return clipped("; ".join(hints) or "each condition fits some frames, and no frame fits all")
 
 
 # -- one frame ----------------------------------------------------------------------------------
@@ -175,7 +180,7 @@ def _table_line(shown: _Shown) -> str:
     took = "" if frame.took_ns is None else f"  ({duration(frame.took_ns)})"
     answer = _answer_text(shown, _REPLY_CHARS)
     return (
-        f"{frame.ns / 1e9:11.6f}  {way:<26}  {printable(method_name(frame.method)):<31}"
+        f"{frame.ns / 1e9:11.6f}  {way:<26}  {printable(_method_name(frame.method)):<31}"
         f"  {_request_text(shown, _REQUEST_CHARS)}{f'  => {answer}' if answer else ''}{took}"
     )
 
@@ -183,7 +188,7 @@ def _table_line(shown: _Shown) -> str:
 def _request_text(shown: _Shown, chars_max: int) -> str:
     said = shown.request
     if said.fault:
-        return f"<{size(len(shown.frame.request))}, not read: {brief_fault(said.fault)}>"
+        return f"<{size(len(shown.frame.request))}, not read: {_fault(said.fault)}>"
     return brief(said.value, chars_max)
 
 
@@ -191,17 +196,18 @@ def _answer_text(shown: _Shown, chars_max: int) -> str:
     """How the frame ended; empty for a cast that was sent."""
     frame, said = shown.frame, shown.answer
     if frame.error:
-        return printable(frame.error) if frame.kind == "cast" else f"no answer: {frame.error}"
+        text = printable(frame.error)[: 4 * chars_max]
+        return text if frame.kind == "cast" else f"no answer: {text}"
     if frame.kind == "cast":
         return ""
     if said.refusal is not None:
         return f"refused: {printable(str(said.refusal))[: 4 * chars_max]}"
     if said.fault:
-        return f"<{size(len(frame.reply or b''))}, not read: {brief_fault(said.fault)}>"
+        return f"<{size(len(frame.reply or b''))}, not read: {_fault(said.fault)}>"
     return brief(said.value, chars_max)
 
 
-def brief_fault(fault: str) -> str:
+def _fault(fault: str) -> str:
     """Why bytes could not be read, on one line."""
     return printable(fault)[:_REQUEST_CHARS]
 
@@ -213,7 +219,7 @@ def _json_line(shown: _Shown) -> str:
         "from": frame.source,
         "to": frame.target,
         "kind": frame.kind,
-        "method": method_name(frame.method),
+        "method": _method_name(frame.method),
         "wire": frame.wire,
         "request_bytes": len(frame.request),
         **_json_part("request", request, frame.request),
@@ -255,7 +261,7 @@ def _plain_line(shown: _Shown) -> str:
         frame.source,
         frame.target,
         frame.kind,
-        method_name(frame.method),
+        _method_name(frame.method),
         outcome,
         str(len(frame.request)),
         str(len(frame.reply or b"")),
@@ -269,14 +275,14 @@ def _plain_line(shown: _Shown) -> str:
 # -- totals -------------------------------------------------------------------------------------
 
 
-def _table_totals(totals: dict[str, MethodTotals]) -> Iterator[str]:
+def _table_totals(totals: dict[str, _Totals]) -> Iterator[str]:
     head = ("method", "frames", "bytes", "refused", "no answer", "not read", "p50", "p99")
     rows = [(printable(name), *_row(total)) for name, total in sorted(totals.items())]
     yield ""
     yield from aligned(head, rows, right=range(1, 8))
 
 
-def _row(total: MethodTotals) -> tuple[str, ...]:
+def _row(total: _Totals) -> tuple[str, ...]:
     counts = (total.refusals, total.errors, total.undecodable)
     durations = total.durations
     times = [duration(durations.quantile_ns(share)) for share in (0.5, 0.99)]
@@ -288,7 +294,7 @@ def _row(total: MethodTotals) -> tuple[str, ...]:
     )
 
 
-def _plain_totals(totals: dict[str, MethodTotals]) -> Iterator[str]:
+def _plain_totals(totals: dict[str, _Totals]) -> Iterator[str]:
     for name, total in sorted(totals.items()):
         durations = total.durations
         facts = (
@@ -305,7 +311,7 @@ def _plain_totals(totals: dict[str, MethodTotals]) -> Iterator[str]:
         yield "\t".join(map(str, facts))
 
 
-def _no_totals(_totals: dict[str, MethodTotals]) -> Iterator[str]:
+def _no_totals(_totals: dict[str, _Totals]) -> Iterator[str]:
     yield from ()
 
 
@@ -314,7 +320,7 @@ _LINES: Final[dict[str, Callable[[_Shown], str]]] = {
     "json": _json_line,
     "plain": _plain_line,
 }
-_TOTALS: Final[dict[str, Callable[[dict[str, MethodTotals]], Iterator[str]]]] = {
+_TOTALS: Final[dict[str, Callable[[dict[str, _Totals]], Iterator[str]]]] = {
     "table": _table_totals,
     "json": _no_totals,
     "plain": _plain_totals,

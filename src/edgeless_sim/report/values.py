@@ -3,7 +3,7 @@
 In the short text ids are eight digits, binaries their size, and what has its default is left out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 from uuid import UUID
@@ -58,28 +58,16 @@ def as_json(value: Any) -> Any:
 def _any(value: Any, depth: int) -> str:
     if depth > _DEPTH_MAX:
         return "…"
-    match value:
-        case None:
-            return "-"
-        case Enum():
-            return str(value.value)
-        case UUID():
-            return str(value)[:_ID_DIGITS]
-        case InstanceId():
-            return _id(value)
-        case bytes():
-            return f"<{size(len(value))}>"
-        case str():
-            return _text(value)
-        case float():
-            return f"{value:g}"
-        case msgspec.Struct():
-            return _struct(value, depth)
-        case Mapping():
-            pairs = (f"{_any(key, depth)}: {_any(value[key], depth + 1)}" for key in value)
-            return f"{{{_some(pairs, len(value))}}}"
-        case tuple() | list():
-            return f"[{_some((_any(each, depth + 1) for each in value), len(value))}]"
+    for kind, shown in _LEAVES.items():
+        if isinstance(value, kind):
+            return shown(value)
+    if isinstance(value, msgspec.Struct):
+        return _struct(value, depth)
+    if isinstance(value, Mapping):
+        pairs = (f"{_any(key, depth)}: {_any(value[key], depth + 1)}" for key in value)
+        return f"{{{_some(pairs, len(value))}}}"
+    if isinstance(value, tuple | list):
+        return f"[{_some((_any(each, depth + 1) for each in value), len(value))}]"
     return str(value)
 
 
@@ -137,3 +125,15 @@ def _instance(key: bytes) -> InstanceId | str:
         return InstanceId.from_key(key)
     except ValueError:
         return key.hex()
+
+
+#: By type; the first that fits counts, and an enumeration may be a text, too.
+_LEAVES: Final[dict[type, Callable[[Any], str]]] = {
+    type(None): lambda _: "-",
+    Enum: lambda value: str(value.value),
+    UUID: lambda value: str(value)[:_ID_DIGITS],
+    InstanceId: _id,
+    bytes: lambda value: f"<{size(len(value))}>",
+    str: _text,
+    float: lambda value: f"{value:g}",
+}

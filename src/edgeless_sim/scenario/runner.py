@@ -71,8 +71,8 @@ def run_scenario(
 
     *readers* get all records of the journal, from the first. *on_progress* gets the cluster's time
     in ns now and then. *pacer* is for virtual time, *processes* for the real worlds: whether each
-    component gets a process of its own. *capture* gets all frames. Raises `SettingsError` for a world that does not exist, and
-    `SimulationError` if the simulated world stops making sense.
+    component gets a process of its own. *capture* gets all frames. Raises `SettingsError` for a
+    world that does not exist, and `SimulationError` if the simulated world stops making sense.
     """
     _check_world(scenario, world)
     experiment = _Experiment(
