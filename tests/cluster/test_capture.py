@@ -197,9 +197,7 @@ def test_a_recorded_connection_does_what_every_connection_must(
         recorder = Recorder(writer, network.scheduler.now_ns)
         numbers = count()
         recorded: Any = Recorded(client, recorder)
-        await check(
-            Subject(server, recorded, lambda: Address("memory", f"place/{next(numbers)}"))
-        )
+        await check(Subject(server, recorded, lambda: Address("memory", f"place/{next(numbers)}")))
         recorder.close()
 
     run(main, world="sim")

@@ -232,7 +232,7 @@ async def _answer(end: "asyncio.Future[bytes | TransportError]") -> bytes:
         raise outcome
     code = "unavailable"
     if isinstance(outcome, CallTimeout):
-        # The caller's own deadline tells it: an answer that comes a hair earlier would be a refusal.
+        # The caller's own deadline tells it; what comes a hair earlier would be a refusal.
         code = "deadline_exceeded"
         await anyio.sleep(_GRACE_S)
     raise RemoteError(code, f"behind the relay: {outcome}")
