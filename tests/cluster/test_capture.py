@@ -1,8 +1,6 @@
-"""Frames are caught where they are sent, kept as they happen, and read whatever became of the file;
-a relay passes them on as they are.
-"""
+"""Frames are caught where they are sent, kept at once, and read from what is left of a file."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -23,25 +21,18 @@ from edgeless_sim.cluster.capture_file import (
     CaptureWriter,
 )
 from edgeless_sim.cluster.cluster import open_topology
-from edgeless_sim.cluster.endpoint import Endpoint
-from edgeless_sim.cluster.frame_relay import FrameRelay, check_ends
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.errors import RejectedError, SettingsError, UnknownComponentError
 from edgeless_sim.kernel.loop import current_scheduler, run
-from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_transports import (
     Address,
     Incoming,
     MemoryNetwork,
     MemoryTransport,
     RemoteError,
-    Transport,
     TransportError,
-    conformance,
 )
 from edgeless_transports.conformance import CHECKS, Check, Subject
-from edgeless_transports.grpc import GrpcTransport
-from edgeless_transports.tcp import TcpTransport
 
 PING_PONG = Path(__file__).parents[2] / "scenarios" / "ping_pong" / "workflow.json"
 TWO_NODES = Topology((DomainTopology("edge", (NodeGroup(count=2),), strategy="RoundRobin"),))
@@ -276,110 +267,3 @@ def test_what_was_caught_is_in_the_file_at_once(tmp_path: Path) -> None:
 
     with Capture(path) as capture:
         run(lambda: main(capture))
-
-
-# -- the relay ----------------------------------------------------------------------------------
-
-UNCHANGED = (
-    conformance.calls_are_answered,
-    conformance.a_handlers_error_reaches_its_caller,
-    conformance.casts_keep_their_order,
-    conformance.concurrent_calls_do_not_mix,
-    conformance.deadlines_are_honoured,
-    conformance.payloads_arrive_unchanged,
-)
-
-
-@dataclass(frozen=True)
-class Relayed:
-    """A transport whose connections lead through a relay."""
-
-    transport: Any
-    path: Path
-
-    @asynccontextmanager
-    async def connect(self, address: Address) -> AsyncGenerator[Any]:
-        scheduler = current_scheduler()
-        recorder = Recorder(CaptureWriter(self.path, HEADER), scheduler.now_ns)
-        async with Supervisor.open() as supervisor:
-            relay = FrameRelay(scheduler, supervisor.spawn, str(address), recorder)
-            supervisor.on_stop("relay", relay.close)
-            url = await relay.listen(f"{address.scheme}://127.0.0.1:0")
-            async with self.transport.connect(Address.parse(url)) as connection:
-                yield connection
-        recorder.close()
-
-
-MAKERS: dict[str, Callable[..., Transport]] = {"tcp": TcpTransport, "http": GrpcTransport}
-
-
-@pytest.mark.parametrize("scheme", MAKERS)
-@pytest.mark.parametrize("check", UNCHANGED, ids=lambda check: check.__name__)
-def test_a_relay_passes_on_what_comes_as_it_comes(
-    check: Check, scheme: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "capture"
-
-    async def main() -> None:
-        transport = MAKERS[scheme](scheduler=current_scheduler())
-        relayed: Any = Relayed(transport, path)
-        await check(
-            Subject(transport, relayed, lambda: Address(scheme, "127.0.0.1:0"), timeout_s=20)
-        )
-
-    run(main, world="real")
-    reader = CaptureReader(path)
-    assert next(reader.frames()).target.startswith(f"{scheme}://")
-    assert reader.notes == []
-
-
-@pytest.mark.parametrize("scheme", MAKERS)
-def test_who_is_behind_a_relay_learns_where_the_senders_of_events_are(
-    scheme: str, tmp_path: Path
-) -> None:
-    peers: list[str] = []
-
-    async def main() -> None:
-        scheduler = current_scheduler()
-        recorder = Recorder(CaptureWriter(tmp_path / "capture", HEADER), scheduler.now_ns)
-        async with Supervisor.open() as supervisor:
-            node = Endpoint(scheduler, supervisor.spawn)
-            url = await node.listen(
-                f"{scheme}://127.0.0.1:0",
-                lambda incoming: incoming.payload,
-                lambda incoming: peers.append(incoming.peer),
-            )
-            relay = FrameRelay(scheduler, supervisor.spawn, url, recorder)
-            between = await relay.listen(f"{scheme}://127.0.0.1:0")
-            senders = [
-                Endpoint(scheduler, supervisor.spawn, announced=f"{scheme}://node-{name}:7001")
-                for name in "ab"
-            ]
-            for sender in senders:
-                await sender.connection(between).cast(HANDLE, b"event")
-            with anyio.fail_after(10):
-                while len(peers) < 2:  # noqa: ASYNC110 - receivers of casts cannot wait
-                    await anyio.sleep(0.005)
-            for endpoint in (*senders, node):
-                endpoint.crash()
-                await endpoint.ended()
-            await relay.close()
-        recorder.close()
-
-    run(main, world="real")
-    assert sorted(peers) == [f"{scheme}://node-a:7001", f"{scheme}://node-b:7001"]
-
-
-@pytest.mark.parametrize(
-    ("listen", "to", "reason"),
-    [
-        ("tcp://a:1", "http://b:1", "does not translate"),
-        ("tcp://a:1", "tcp://a:1", "to itself"),
-        ("coap://a:1", "tcp://a:1", "coap:// is none of"),
-        ("a:1", "tcp://a:1", "not an address"),
-        ("memory://a", "memory://b", "memory:// is none of"),
-    ],
-)
-def test_a_relay_that_cannot_be_is_refused(listen: str, to: str, reason: str) -> None:
-    with pytest.raises(SettingsError, match=reason):
-        check_ends(listen, to)

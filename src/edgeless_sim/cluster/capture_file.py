@@ -34,6 +34,10 @@ _HEADER_BYTES_MAX: Final = 4096
 #: Longest line: request and reply of 16 MiB each, as base64.
 _LINE_BYTES_MAX: Final = 64 << 20
 _NOTES_MAX: Final = 8
+_FILE_BITS: Final = 16
+_FILES_MAX: Final = (1 << _FILE_BITS) - 1
+_OFFSET_BITS: Final = 48
+_OFFSET_MAX: Final = (1 << _OFFSET_BITS) - 1
 #: What msgspec raises for bytes that are no such value.
 _NO_JSON: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
@@ -187,17 +191,19 @@ class CaptureReader:
         """The lines that are frames by their look, in the order of sending."""
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("rb")) for path in self._paths]
-            # As much as fits into memory for the largest capture: the frames themselves do not.
-            places: list[tuple[int, int, int, int]] = []
+            # Time, file and offset in one number each: the frames themselves do not fit in memory.
+            places: list[int] = []
             for number, (path, file) in enumerate(zip(self._paths, files, strict=True)):
-                places += [(ns, number, at, size) for ns, at, size in self._places(path, file)]
+                for ns, at in self._places(path, file):
+                    places.append((ns << _FILE_BITS | number) << _OFFSET_BITS | at)
             places.sort()
-            for _, number, at, size in places:
-                files[number].seek(at)
-                yield files[number].read(size)
+            for place in places:
+                file = files[place >> _OFFSET_BITS & _FILES_MAX]
+                file.seek(place & _OFFSET_MAX)
+                yield file.readline()
 
-    def _places(self, path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int]]:
-        """Time, offset and size of each frame in *file*."""
+    def _places(self, path: Path, file: BinaryIO) -> Iterator[tuple[int, int]]:
+        """Time and offset of each frame in *file*."""
         decode_when = msgspec.json.Decoder(_When).decode
         file.readline(_LINE_BYTES_MAX)
         number, at = 1, file.tell()
@@ -209,7 +215,7 @@ class CaptureReader:
                 self._note(f"{where}: it {reason}, and what follows is not read")
                 return
             try:
-                yield decode_when(line).ns, at, len(line)
+                yield decode_when(line).ns, at
             except _NO_JSON as cause:
                 self._note(_noted(line) or f"{where}: no frame: {cause}")
             at += len(line)
