@@ -1,9 +1,9 @@
 """What is checked before a change goes in: lint, types, tests, and the package as users get it.
 
-``nox`` runs everything on the current interpreter; ``nox -s tests`` runs the tests on every
-supported interpreter that is installed. In an environment that already has ``.[dev]``,
-``nox --no-venv --no-install`` makes no environments of its own. This is not where tools are
-configured: that is pyproject.toml.
+``nox`` runs everything on the current interpreter but ``worlds``, which takes minutes; ``nox -s
+tests`` runs the tests on every supported interpreter that is installed. In an environment that
+already has ``.[dev]``, ``nox --no-venv --no-install`` makes no environments of its own. This is not
+where tools are configured: that is pyproject.toml.
 """
 
 import sys
@@ -94,6 +94,13 @@ def tests(session: nox.Session) -> None:
     """The test suite; arguments after ``--`` go to pytest."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def worlds(session: nox.Session) -> None:
+    """What is slow because its time is real: every scenario over tcp and gRPC; some minutes."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session

@@ -4,7 +4,7 @@ from edgeless_sim import CallReturnKind, PythonFunction
 
 
 class Average(PythonFunction):
-    """Casts the mean to ``output``; asks ``oracle`` before each tenth one."""
+    """Casts the mean to ``output``; asks ``oracle`` before each third one."""
 
     #: One event takes between 1 and 3 ms.
     service = "u(1;3)"
@@ -17,7 +17,7 @@ class Average(PythonFunction):
         """Take a number. A handler that calls somebody is a generator."""
         self.count += 1
         self.total += int(message)
-        if self.count % 10 == 0:
+        if self.count % 3 == 0:
             answer = yield self.edgeless.call("oracle", f"may I pass {self.count}?")
             if answer.kind == CallReturnKind.REPLY:
                 self.edgeless.log(f"the oracle says {answer.payload}")

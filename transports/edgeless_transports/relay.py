@@ -246,8 +246,12 @@ class _End(asyncio.Protocol):
         self._told = True
         if self._heard:
             self.transport.close()
-        else:
+            return
+        try:
             self.transport.write_eof()
+        except OSError:
+            # The peer has reset it, and asyncio will find that out later.
+            self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""

@@ -98,7 +98,9 @@ def run(
     form: Annotated[
         str, typer.Option("--format", help="table, json or plain.", callback=_form)
     ] = "table",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the digest only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show the digest of the journal only.")
+    ] = False,
 ) -> None:
     """Run a scenario and say what came of it."""
     with reported(out):

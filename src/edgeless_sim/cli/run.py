@@ -69,7 +69,8 @@ def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
         if folder is not None:
             readers.append(LogReader(folder.log).read)
         quiet = options.quiet or options.logs
-        bar = stack.enter_context(progress(scenario.duration, wanted=not quiet))
+        real = options.world != SIM
+        bar = stack.enter_context(progress(scenario.duration, wanted=not quiet, real=real))
         outcome = run_scenario(
             scenario,
             world=options.world,
@@ -81,7 +82,8 @@ def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
             processes=not options.in_process,
             capture=capture,
         )
-        summary = summarise(_facts(outcome, wall_seconds() - begun_s), reader)
+        command = _command(outcome, in_process=options.in_process)
+        summary = summarise(_facts(outcome, wall_seconds() - begun_s, command), reader)
         if folder is not None:
             folder.finish(summary, outcome.files)
     _show(summary, options)
@@ -110,7 +112,7 @@ def require_code(scenario: Scenario) -> list[str]:
     return warnings
 
 
-def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
+def _facts(outcome: Outcome, wall_s: float, command: str) -> RunFacts:
     failure = outcome.failure
     return RunFacts(
         scenario=outcome.scenario,
@@ -120,7 +122,8 @@ def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
         digest=outcome.digest,
         ended_ns=outcome.ended_ns,
         wall_s=wall_s,
-        command=_command(outcome),
+        command=command,
+        begun_ns=outcome.begun_ns,
         failure=None if failure is None else f"{failure.step}: {failure.error}",
         expectations=[
             ExpectationSummary(each.expectation, each.holds, each.found, each.at_ns)
@@ -130,10 +133,12 @@ def _facts(outcome: Outcome, wall_s: float) -> RunFacts:
     )
 
 
-def _command(outcome: Outcome) -> str:
+def _command(outcome: Outcome, *, in_process: bool) -> str:
     words = ["edgeless-sim", "run", outcome.scenario, "--seed", str(outcome.seed)]
     if outcome.world != SIM:
         words += ["--world", outcome.world]
+    if in_process:
+        words.append("--in-process")
     return shlex.join(words)
 
 

@@ -226,7 +226,11 @@ class Cluster:
         self._host.check()
         if not all(handle.registered for handle in self.nodes.values()):
             return False
-        known = await self.controller.domains(DomainId(""))
+        try:
+            known = await self.controller.domains(DomainId(""))
+        except UnreachableError:
+            # A process of its own may listen later than the nodes do.
+            return False
         return all(
             name in known and known[name].num_nodes == handle.topology.nodes_total
             for name, handle in self.domains.items()

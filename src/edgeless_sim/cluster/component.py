@@ -4,6 +4,8 @@ With supervision it belongs to a cluster on this machine (`supervision`); withou
 deployment and obeys signals alone. Not here: its file (`settings`).
 """
 
+import logging
+import re
 import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -45,6 +47,9 @@ from edgeless_transports import Connection
 __all__ = ["run_component"]
 
 _FLUSH_NS: Final = 100_000_000
+
+# In EDGELESS's words: people and scripts look for them.
+_log = logging.getLogger(__name__)
 
 
 def run_component(
@@ -200,6 +205,11 @@ def _made(settings: ComponentSettings, around: _Surroundings) -> _Component:
             return _NodeProcess(settings, around)
 
 
+def _spelt(strategy: str) -> str:
+    """As EDGELESS's log has it: ``random``, ``round-robin``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", strategy).lower()
+
+
 class _ControllerProcess:
     def __init__(self, settings: ControllerComponent, around: _Surroundings) -> None:
         self._settings = settings
@@ -214,6 +224,7 @@ class _ControllerProcess:
     async def start(self) -> None:
         """See `_Component.start`."""
         controller = self._controller
+        _log.info("Starting Edgeless Controller at %s", self._settings.url)
         for url in dict.fromkeys((self._settings.url, self._settings.domain_url)):
             if url:
                 await self._endpoint.listen(url, controller.handler_for(url))
@@ -249,10 +260,14 @@ class _OrchestratorProcess:
 
     async def start(self) -> None:
         """See `_Component.start`."""
-        orchestrator = self._orchestrator
-        for url in dict.fromkeys((self._settings.url, self._settings.node_url)):
+        settings, orchestrator = self._settings, self._orchestrator
+        _log.info("Starting Edgeless Orchestrator at %s", settings.url)
+        _log.info("node keep-alive enabled every %g seconds", settings.keep_alive_s)
+        _log.info("Orchestration logic strategy: %s", _spelt(settings.strategy))
+        for url in dict.fromkeys((settings.url, settings.node_url)):
             if url:
                 await self._endpoint.listen(url, orchestrator.handler_for(url))
+                _log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
         await orchestrator.start()
 
     async def stop(self) -> None:
@@ -307,11 +322,24 @@ class _NodeProcess:
     async def start(self) -> None:
         """See `_Component.start`."""
         settings, node = self._settings, self._node
+        _log.info("Starting Edgeless Node")
         if settings.agent_url == settings.invocation_url:
             await self._endpoint.listen(settings.agent_url, node.handler, node.plane.receive)
         else:
             await self._endpoint.listen(settings.agent_url, node.handler)
             await self._endpoint.listen(settings.invocation_url, Dispatcher({}), node.plane.receive)
+        _log.info("Start InvocationAPI GRPC Server at %s", settings.invocation_url)
+        for provider_id, _ in settings.providers:
+            _log.info("Creating resource '%s'", provider_id)
+        _log.info("Starting Edgeless Runner")
+        _log.info("Starting Edgeless Agent")
+        _log.info("Start AgentAPI GRPC Server at %s", settings.agent_url)
+        _log.info(
+            "Registering this node '%s' on e-ORC %s, capabilities: %s",
+            settings.node_id,
+            settings.orchestrator_url,
+            settings.capabilities,
+        )
         node.start()
 
     async def stop(self) -> None:

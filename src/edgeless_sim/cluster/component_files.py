@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
     ControllerComponent,
@@ -31,7 +33,7 @@ from edgeless_sim.cluster.settings import (
 )
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.names import quoted
-from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.node.capabilities import detected_capabilities
 
 __all__ = ["FILES", "KINDS", "load_component", "write_component"]
 
@@ -132,6 +134,7 @@ def _node(path: Path) -> NodeComponent:
     }
     runtimes = tuple(sorted(kind for kind, wanted in enabled.items() if wanted))
     providers = file.resources.providers(socket.gethostname())
+    detected = msgspec.structs.replace(detected_capabilities(), runtimes=runtimes)
     return NodeComponent(
         node_id=general.node_id,
         agent_url=general.agent_url,
@@ -139,7 +142,7 @@ def _node(path: Path) -> NodeComponent:
         invocation_url=general.invocation_url,
         invocation_announced_url=general.invocation_url_announced,
         orchestrator_url=file.registration_url,
-        capabilities=file.user_node_capabilities.applied_to(NodeCapabilities(runtimes=runtimes)),
+        capabilities=file.user_node_capabilities.applied_to(detected),
         providers=tuple((each.provider_id, each.class_type) for each in providers),
         performance_samples=file.telemetry.performance_samples,
         call_timeout_s=ours.call_timeout_secs,

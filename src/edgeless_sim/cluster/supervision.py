@@ -140,4 +140,4 @@ class ComponentProcess:
         except OSError:
             text = ""
         lines = text.strip().splitlines()
-        return clipped(lines[-1]) if lines else "it said nothing"
+        return clipped(lines[-1].removeprefix("error: ")) if lines else "it said nothing"

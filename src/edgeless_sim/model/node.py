@@ -84,6 +84,13 @@ class NodeCapabilities(msgspec.Struct, frozen=True):
         _check_optional_name("model_name_gpu", self.model_name_gpu)
         return self
 
+    def __str__(self) -> str:
+        """In EDGELESS's words, as its logs have them; MHz are called BogoMIPS there."""
+        return (
+            f"{self.num_cpus} {self.model_name_cpu} CPU(s) at {self.clock_freq_cpu:g} BogoMIPS, "
+            f"{self.num_cores} core(s), {self.mem_size} MB memory"
+        )
+
     def csv_row(self) -> str:
         """The row that belongs to `CAPABILITIES_CSV_HEADER`."""
         return ",".join(_csv_cell(getattr(self, field)) for field in self.__struct_fields__)

@@ -95,10 +95,7 @@ class Node:
         served = ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
         wire = wires.serving(settings.agent_url or settings.url)
         self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), wire)
-        above = settings.orchestrator_url
-        self.subscriber = NodeSubscriber(
-            context, wires.calling(above), connect(above), self._describe, self._version
-        )
+        self.subscriber = self._make_subscriber(wires, connect)
 
     def start(self) -> None:
         """Register with the ε-ORC, and go on doing so."""
@@ -119,6 +116,17 @@ class Node:
     def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
         """Serve a control request."""
         return self._dispatcher(incoming)
+
+    def _make_subscriber(self, wires: Wires, connect: Callable[[str], _Port]) -> NodeSubscriber:
+        above = self.settings.orchestrator_url
+        return NodeSubscriber(
+            self.context,
+            wires.calling(above),
+            connect(above),
+            self._describe,
+            self._version,
+            (str(self.settings.node_id), above),
+        )
 
     def _changed(self) -> None:
         self.subscriber.prompt()

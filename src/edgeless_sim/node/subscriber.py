@@ -5,6 +5,7 @@ encoded request is kept and sent again as it is while nothing has changed, which
 ε-ORC recognise it without decoding.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,8 @@ _TIMEOUT_S: Final = 5.0
 #: deadline of a call, in which the ε-ORC would give the node up.
 _WAITING_MAX: Final = 8
 
+_log = logging.getLogger(__name__)
+
 
 class NodeSubscriber:
     """Tells the ε-ORC, again and again, who this node is and what it runs."""
@@ -37,6 +40,7 @@ class NodeSubscriber:
         port: RefreshPort,
         describe: Callable[[float], UpdateNodeRequest],
         version: Callable[[], object],
+        names: tuple[str, str] = ("", ""),
     ) -> None:
         """*describe* makes the request for a time to live in seconds; *version* changes with it."""
         self._context = context
@@ -54,6 +58,8 @@ class NodeSubscriber:
         self._stopped = False
         self.registered = False
         self.refusal = ""
+        #: For the log: what the node is called there, and where it registers.
+        self._name, self._above = names
 
     def start(self) -> None:
         """Register now."""
@@ -102,6 +108,8 @@ class NodeSubscriber:
             self.refusal = str(error)
             self._sent = None
             return
+        if not self.registered:
+            _log.info("this node '%s' registered to e-ORC '%s'", self._name, self._above)
         self.registered = True
         self.refusal = ""
         if reply.refresh_interval_s is not None and reply.refresh_interval_s != self._interval_s:

@@ -4,6 +4,7 @@ Not here: whether a registration is accepted and when it runs out (`register`), 
 about the differences found (`plan`).
 """
 
+import logging
 from dataclasses import replace as replaced
 
 from edgeless_sim.api.messages import InstanceInventory, UpdateNodeRequest
@@ -14,6 +15,8 @@ from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.view import NodeView
 
 __all__ = ["Membership"]
+
+_log = logging.getLogger(__name__)
 
 
 class Membership:
@@ -31,6 +34,28 @@ class Membership:
         node.reset_wanted = not own
         self._state.add_node(node)
         self._chronicle.node(view, "joined")
+        self._log_node(request)
+
+    def _log_node(self, request: UpdateNodeRequest) -> None:
+        """Tell the operator what has been added, in EDGELESS's words."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        for provider in request.resource_providers:
+            _log.info(
+                "new resource advertised by node %s: provider_id %s, class_type %s, outputs [%s]",
+                request.node_id,
+                provider.provider_id,
+                provider.class_type,
+                ",".join(provider.outputs),
+            )
+        _log.info(
+            "added function instance client: node_id %s, agent URL %s, invocation URL %s, "
+            "capabilities %s",
+            request.node_id,
+            request.agent_url,
+            request.invocation_url,
+            request.capabilities,
+        )
 
     def leave(self, node_id: NodeId, state: str, reason: str) -> None:
         """A node is gone, or has restarted: nothing that ran there runs."""

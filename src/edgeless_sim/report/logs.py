@@ -21,7 +21,7 @@ _UNPRINTABLE: Final = re.compile(
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """One entry. ``ns`` is virtual time."""
+    """One entry. ``ns`` counts from the beginning of the run."""
 
     ns: int
     node: str

@@ -1,6 +1,7 @@
 """The numbers of a run, with stable keys: what ``summary.json`` holds and tables show.
 
-Durations end in their unit. Keys are added, never renamed; a reader must skip those it does not
+Times are the cluster's: virtual in sim (hence ``simulated_s``), real in the other worlds. Durations
+end in their unit. Keys are added, never renamed; a reader must skip those it does not
 know. Wall-clock values are here for people: they differ from run to run and are in no digest.
 """
 
@@ -107,6 +108,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     wall_s: float
     command: str
     """Which repeats the run."""
+    begun_ns: int = 0
+    """Since when the times of the scenario count: in a real world, the cluster was up then."""
     failure: str | None = None
     expectations: list[ExpectationSummary] = []
     oddities: dict[str, int] = {}
@@ -120,7 +123,7 @@ class Summary(msgspec.Struct, frozen=True):
     records: int
     simulated_s: float
     speed_up: float
-    """Simulated time by wall-clock time."""
+    """Simulated time by wall-clock time; about 1 in a real world."""
     events_per_wall_s: float
     events: EventSummary
     components: list[ComponentSummary]

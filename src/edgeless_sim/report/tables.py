@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from edgeless_sim.cluster.worlds import SIM
 from edgeless_sim.report.summary import ComponentSummary, Summary
 
 __all__ = ["FORMATS", "aligned", "duration", "render"]
@@ -123,10 +124,19 @@ def _events(summary: Summary) -> Iterator[str]:
     for cause, count in summary.run.oddities.items():
         if cause not in events.lost_by_cause:
             yield f"  counted: {count} x {cause}"
-    wall = f"{summary.run.wall_s:.2f} s"
-    yield (
-        f"time: {summary.simulated_s:.3f} s simulated in {wall}"
-        f" ({summary.speed_up:.0f} x, {summary.events_per_wall_s:.0f} events/s)"
+    yield _time(summary)
+
+
+def _time(summary: Summary) -> str:
+    run = summary.run
+    if run.world == SIM:
+        return (
+            f"time: {summary.simulated_s:.3f} s simulated in {run.wall_s:.2f} s"
+            f" ({summary.speed_up:.0f} x, {summary.events_per_wall_s:.0f} events/s)"
+        )
+    return (
+        f"time: {summary.simulated_s:.3f} s in the world {run.world}; the cluster was up at"
+        f" {run.begun_ns / 1e9:.3f} s, from when the scenario's times count"
     )
 
 
@@ -137,7 +147,9 @@ def _expectations(summary: Summary) -> Iterator[str]:
     held = sum(each.holds for each in run.expectations)
     total = len(run.expectations)
     yield f"result: {run.verdict}, {held} of {total} expectations hold"
-    yield f"digest {run.digest}  {run.command}"
+    # In real time nothing repeats a run to the nanosecond.
+    alike = "" if run.world == SIM else "  (real time: every run has a digest of its own)"
+    yield f"digest {run.digest}  {run.command}{alike}"
 
 
 def _json(summary: Summary) -> str:
@@ -150,6 +162,7 @@ def _plain(summary: Summary) -> str:
     facts: list[tuple[str, ...]] = [
         ("run", "scenario", run.scenario),
         ("run", "seed", str(run.seed)),
+        ("run", "world", run.world),
         ("run", "verdict", run.verdict),
         ("run", "digest", run.digest),
         ("run", "records", str(summary.records)),

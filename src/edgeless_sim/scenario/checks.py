@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from edgeless_sim.cluster.topology import NODES_MAX
+from edgeless_sim.cluster.worlds import WORLDS
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
@@ -25,7 +26,6 @@ ScenarioFault = tuple[TomlPath, str]
 #: As many names are looked through for a suggestion.
 _SUGGESTED_FROM: Final = 500
 _RESERVED: Final = ("con", "client", "orc", "node", "bal")
-_WORLDS: Final = ("sim", "tcp", "grpc")
 _OF_NODES: Final = (do.CrashNode, do.StopNode, do.RestartNode)
 _OUTAGES: Final = (*_OF_NODES, do.CrashOrchestrator, do.RestartOrchestrator)
 
@@ -37,8 +37,8 @@ def scenario_faults(
     known = _Names(scenario, workflows)
     yield from _domain_faults(scenario)
     for place, world in enumerate(scenario.worlds):
-        if world not in _WORLDS:
-            yield ("worlds", place), _unknown("world", world, _WORLDS)
+        if world not in WORLDS:
+            yield ("worlds", place), _unknown("world", world, WORLDS)
     yield from _jitter_faults(("network",), scenario.network)
     for place, link in enumerate(scenario.network.link):
         yield from _jitter_faults(("network", "link", place), link)

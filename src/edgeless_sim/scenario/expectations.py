@@ -30,16 +30,18 @@ __all__ = [
     "is_cause",
 ]
 
-#: Why an event can be lost in a simulated cluster, as the journal has it.
+#: Why an event can be lost, as the journal has it.
 CAUSES: Final = (
     "a peer used our name",
     "a return that nobody waits for",
     "connection closed",
+    "connection lost",
     "duplicate",
     "duplicate or overtaken",
     "event too large",
     "loss",
     "network queue full",
+    "no answer in time",
     "no such instance",
     "no such peer",
     "nobody listens",
@@ -52,6 +54,7 @@ CAUSES: Final = (
     "the channel is not mapped",
     "the function has failed",
     "the instance was stopped",
+    "the node was stopped",
     "the resource did not start",
     "the sender has stopped",
 )
@@ -73,7 +76,7 @@ class ExpectationTable(Table):
     """What all expectations have."""
 
     at: Duration | None = None
-    """When it is judged, in ns of virtual time; None = at the end of the run."""
+    """When it is judged, in ns, as `StepTable.at`; None = at the end of the run."""
 
 
 class WorkflowRunning(ExpectationTable):

@@ -27,7 +27,11 @@ _NS_PER_S: Final = 1_000_000_000
 class StepPerformer:
     """Performs the steps of one scenario on one cluster."""
 
-    def __init__(self, scenario: Scenario, cluster: Cluster, observer: Observer) -> None:
+    def __init__(
+        self, scenario: Scenario, cluster: Cluster, observer: Observer, begun_ns: int = 0
+    ) -> None:
+        """*begun_ns* is the cluster's time from which those of the scenario count."""
+        self._begun_ns = begun_ns
         self._scenario = scenario
         self._cluster = cluster
         self._observer = observer
@@ -53,8 +57,8 @@ class StepPerformer:
         done()
 
     async def until(self, when_ns: int) -> None:
-        """Return at *when_ns* of virtual time, or at once if that has passed."""
-        now_ns = self._cluster.clock.now_ns()
+        """Return at *when_ns* of the scenario's time, or at once if that has passed."""
+        now_ns = self._cluster.clock.now_ns() - self._begun_ns
         if when_ns > now_ns:
             await self._cluster.clock.sleep((when_ns - now_ns) / _NS_PER_S)
 

@@ -47,7 +47,9 @@ def one_line(table: BaseModel) -> str:
 class Judge:
     """Judges expectations in one run."""
 
-    def __init__(self, cluster: Cluster, observer: Observer) -> None:
+    def __init__(self, cluster: Cluster, observer: Observer, begun_ns: int = 0) -> None:
+        """*begun_ns* is the cluster's time from which those of the scenario count."""
+        self._begun_ns = begun_ns
         self._cluster = cluster
         self._observer = observer
 
@@ -181,7 +183,7 @@ class Judge:
         return True, found
 
     def _all_running(self, expectation: expect.AllComponentsRunning) -> tuple[bool, str]:
-        missing, latest = [], expectation.after
+        missing, latest = [], 0
         for workflow, traces in self._observer.workflows(expectation.workflow):
             for name, trace in traces.items():
                 if not self._observer.runs(trace):
@@ -189,7 +191,7 @@ class Judge:
                 latest = max(latest, trace.started_ns)
         if missing:
             return False, f"not running: {', '.join(missing[:_SHOWN_MAX])}"
-        took = duration_text(latest - expectation.after)
+        took = duration_text(max(0, latest - self._begun_ns - expectation.after))
         return True, f"the last one was started {took} after {duration_text(expectation.after)}"
 
 

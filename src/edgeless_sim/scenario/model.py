@@ -100,7 +100,8 @@ class Network(_LinkTable):
 
 
 class Scenario(Table):
-    """One experiment as data. Times are ns of virtual time since the run began."""
+    """One experiment as data. Times are ns since the run began: in real time, since the
+    cluster was up."""
 
     name: Name
     description: str = ""

@@ -1,4 +1,7 @@
-"""What came of a run, as frozen values. Not here: tables and files (`edgeless_sim.report`)."""
+"""What came of a run, as frozen values. Not here: tables and files (`edgeless_sim.report`).
+
+Times are the cluster's, as in its journal: ns since the run began.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +33,6 @@ class Judgement:
     holds: bool
     found: str
     at_ns: int
-    """Virtual time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class StepFailure:
     step: str
     error: EdgelessError
     at_ns: int
-    """Virtual time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Outcome:
     records: int
     """Journal records, all of which are in the digest."""
     ended_ns: int
-    """Virtual time."""
+    begun_ns: int = 0
+    """Since when the times of the scenario count: in real time, the cluster was up then."""
     judgements: tuple[Judgement, ...] = ()
     failure: StepFailure | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Runs a scenario: brings its cluster up, performs its steps, judges its expectations.
 
-The clock is the cluster's; ``at`` counts from the beginning of the run, so that it is also the
-time that logs show. The journal is closed before teardown. Not here: tables and files of a run.
+The clock is the cluster's. In virtual time ``at`` counts from the beginning of the run, so that it
+is also the time that logs show; in real time, from when the cluster is up, which takes as long as
+the machine takes. The journal is closed before teardown. Not here: tables and files of a run.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ def run_scenario(
 ) -> Outcome:
     """Run *scenario* from beginning to end, on a loop of its own.
 
-    *readers* get all records of the journal, from the first. *on_progress* gets the cluster's time
+    *readers* get all records of the journal, from the first. *on_progress* gets the scenario's time
     in ns now and then. *pacer* is for virtual time, *processes* for the real worlds: whether each
     component gets a process of its own. *capture* gets all frames. Raises `SettingsError` for a
     world that does not exist, and `SimulationError` if the simulated world stops making sense.
@@ -132,6 +133,8 @@ class _Experiment:
         self._judgements: dict[int, Judgement] = {}
         self._pending: dict[int, Step] = dict(enumerate(scenario.steps))
         self._failure: StepFailure | None = None
+        #: The cluster's time from which those of the scenario count.
+        self._begun_ns = 0
         self.cluster: Cluster | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -154,13 +157,15 @@ class _Experiment:
             self.cluster = cluster
             self._beginning.hand_over(cluster.journal, self._readers)
             if self._world != SIM:
+                self._begun_ns = cluster.clock.now_ns()
                 self._report_progress()
             await self._play(cluster)
             return self._outcome(cluster)
 
     async def _play(self, cluster: Cluster) -> None:
-        judge = Judge(cluster, self._observer)
-        performer = StepPerformer(self._scenario, cluster, self._observer)
+        begun_ns = self._begun_ns
+        judge = Judge(cluster, self._observer, begun_ns)
+        performer = StepPerformer(self._scenario, cluster, self._observer, begun_ns)
         failed = anyio.Event()
         async with anyio.create_task_group() as group:
             for place, step in enumerate(self._scenario.steps):
@@ -169,7 +174,7 @@ class _Experiment:
                 when_ns = _judged_at(expectation)
                 if when_ns is not None:
                     group.start_soon(self._judge_at, place, expectation, when_ns, performer, judge)
-            left_ns = max(0, self._scenario.duration - cluster.clock.now_ns())
+            left_ns = max(0, begun_ns + self._scenario.duration - cluster.clock.now_ns())
             with anyio.move_on_after(left_ns / 1e9):
                 await failed.wait()
             if self._failure is None:
@@ -225,7 +230,7 @@ class _Experiment:
         cluster.journal.flush()
         now_ns = cluster.scheduler.now_ns()
         if self._on_progress is not None:
-            self._on_progress(now_ns)
+            self._on_progress(now_ns - self._begun_ns)
         cluster.scheduler.background_at(now_ns + _PROGRESS_NS, self._report_progress)
 
     def _outcome(self, cluster: Cluster) -> Outcome:
@@ -237,6 +242,7 @@ class _Experiment:
             verdict=self._verdict(judgements),
             digest=cluster.journal.digest(),
             records=cluster.journal.records_total,
+            begun_ns=self._begun_ns,
             ended_ns=cluster.clock.now_ns(),
             judgements=judgements,
             failure=self._failure,

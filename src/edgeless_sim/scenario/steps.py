@@ -44,7 +44,7 @@ class StepTable(Table):
     """What all steps have."""
 
     at: Duration
-    """Virtual time since the beginning of the run, in ns."""
+    """When, in ns since the run began; in real time, since the cluster was up."""
     may_fail: bool = False
     """Whether the run goes on when the step is refused."""
 

@@ -10,12 +10,16 @@ import pytest_asyncio
 
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
+from edgeless_sim.cluster.worlds import SIM, WORLDS
+from edgeless_sim.kernel.loop import current_scheduler
+from edgeless_sim.kernel.pump import PumpedScheduler
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.scenario.loader import SCENARIO_FILE, load_scenario
 from edgeless_sim.scenario.model import SEED_MAX, Scenario
 from edgeless_sim.scenario.runner import open_cluster
 from edgeless_sim.scenario.shipped import find_scenario
-from edgeless_sim.testing.stash import seed_key, tail_key
+from edgeless_sim.testing.stash import seed_key, tail_key, world_key
+from edgeless_sim.testing.world import world_of
 
 __all__ = ["DEFAULT_TOPOLOGY", "cluster", "scenario", "topology", "virtual_time"]
 
@@ -62,14 +66,24 @@ def scenario(request: pytest.FixtureRequest) -> Scenario | None:
 async def cluster(
     request: pytest.FixtureRequest, scenario: Scenario | None, topology: Topology
 ) -> AsyncGenerator[Cluster]:
-    """A running cluster, up and ready, in virtual time."""
+    """A running cluster, up and ready: in virtual time, or in this process over real sockets.
+
+    In real time a test fails at its end with the first bug that a callback of the kernel raised.
+    """
     seed = _marked(request).get("seed")
     if seed is None:
         seed = request.config.getoption("--edgeless-seed")
     if seed is None:
         seed = 0 if scenario is None else scenario.seed
-    world = request.config.getoption("--edgeless-world")
+    world = world_of(request.node)
+    if world != SIM and "virtual_time" in request.fixturenames:
+        pytest.fail(f"virtual_time: a cluster in the world {world} is in real time", pytrace=False)
     request.node.stash[seed_key] = seed
+    request.node.stash[world_key] = world
+    bugs: list[Exception] = []
+    scheduler = current_scheduler()
+    if isinstance(scheduler, PumpedScheduler):
+        scheduler.on_bug = bugs.append
     opened = (
         open_topology(topology, world=world, seed=seed)
         if scenario is None
@@ -81,25 +95,40 @@ async def cluster(
             encoder.encode(record).decode() for record in cluster.journal.tail()[-12:]
         ]
         yield cluster
+    if bugs:
+        raise bugs[0]
 
 
 def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the ``edgeless`` marker says; a marker that says something else fails the test."""
-    marker = request.node.get_closest_marker("edgeless")
-    if marker is None:
-        return {}
-    known = ("scenario", "seed")
-    reason = ""
-    if marker.args:
-        reason = "takes keywords only: edgeless(scenario=PATH, seed=N)"
-    for key, value in marker.kwargs.items():
-        if key not in known:
+    """What the ``edgeless`` markers say, the closest one first; what they must not say fails the
+    test."""
+    said: dict[str, Any] = {}
+    for marker in request.node.iter_markers("edgeless"):
+        reason = ""
+        if marker.args:
+            reason = "takes keywords only: edgeless(scenario=PATH, seed=N, world=WORLD)"
+        for key, value in marker.kwargs.items():
+            reason = reason or _marker_fault(key, value)
+            said.setdefault(key, value)
+        if reason:
+            pytest.fail(f"the marker edgeless: {reason}", pytrace=False)
+    return said
+
+
+def _marker_fault(key: str, value: object) -> str:
+    """Why the marker must not say that; empty if it may."""
+    match key:
+        case "scenario":
+            good = isinstance(value, str | Path)
+            return "" if good else f"'scenario' is a path or a name, not {quoted(repr(value))}"
+        case "seed":
+            good = type(value) is int and 0 <= value <= SEED_MAX
+            wanted = f"a whole number from 0 to {SEED_MAX}"
+            return "" if good else f"'seed' is {wanted}, not {quoted(repr(value))}"
+        case "world":
+            wanted = f"one of {', '.join(WORLDS)}"
+            return "" if value in WORLDS else f"'world' is {wanted}, not {quoted(repr(value))}"
+        case _:
+            known = ("scenario", "seed", "world")
             hint = suggestion(key, known) or f"; known: {', '.join(known)}"
-            reason = f"unknown keyword {quoted(key)}{hint}"
-        elif key == "scenario" and not isinstance(value, str | Path):
-            reason = f"'scenario' is a path or a name, not {quoted(repr(value))}"
-        elif key == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
-            reason = f"'seed' is a whole number from 0 to {SEED_MAX}, not {quoted(repr(value))}"
-    if reason:
-        pytest.fail(f"the marker edgeless: {reason}", pytrace=False)
-    return dict(marker.kwargs)
+            return f"unknown keyword {quoted(key)}{hint}"

@@ -1,4 +1,4 @@
-"""The pytest plugin: a whole cluster as a fixture, in virtual time.
+"""The pytest plugin: a whole cluster as a fixture, in virtual time or over real sockets.
 
 Loaded by pytest in every project where edgeless-sim is installed, so it imports nothing of the
 platform, changes nothing for tests that do not ask for a cluster, and works without
@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from edgeless_sim.testing.stash import seed_key, tail_key
+from edgeless_sim.testing.stash import seed_key, tail_key, world_key
+from edgeless_sim.testing.world import SIM, world_of
 
 __all__ = [
     "cluster",
@@ -22,12 +23,14 @@ __all__ = [
     "pytest_configure",
     "pytest_pycollect_makeitem",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
 ]
 
 _FIXTURES: Final = ("cluster", "virtual_time")
-_WORLDS: Final = ("sim",)
 #: A test that waits for what never comes must end: a week of virtual time.
 _CEILING_S: Final = 7 * 24 * 3600
+#: The test that runs now: its parameters are not known yet when loop factories are asked for.
+_current_key: Final = pytest.StashKey[pytest.Item]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,9 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("edgeless-sim")
     group.addoption(
         "--edgeless-world",
-        choices=_WORLDS,
-        default="sim",
-        help="world in which the cluster fixture runs (this version: sim only)",
+        default=None,
+        help="world in which the cluster fixture runs, unless a test's marker gives one: sim, tcp"
+        " or grpc (default: sim)",
     )
     group.addoption(
         "--edgeless-seed",
@@ -49,11 +52,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and the fixtures where pytest-asyncio is there to run them."""
+    """Register the marker, and the fixtures where pytest-asyncio is there to run them.
+
+    Raises `pytest.UsageError` for a world that does not exist.
+    """
     config.addinivalue_line(
         "markers",
-        "edgeless(scenario=PATH_OR_NAME, seed=N): what the cluster fixture starts, and its seed",
+        "edgeless(scenario=PATH_OR_NAME, seed=N, world=WORLD): what the cluster fixture starts, its"
+        " seed, and in which world",
     )
+    world = config.getoption("--edgeless-world")
+    if world is not None:
+        # Heavy, and therefore only for who asks.
+        from edgeless_sim.cluster.worlds import WORLDS
+
+        if world not in WORLDS:
+            raise pytest.UsageError(f"--edgeless-world: {world!r} is none of {', '.join(WORLDS)}")
     if config.pluginmanager.hasplugin("asyncio"):
         from edgeless_sim.testing import fixtures
 
@@ -83,13 +97,27 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
-    """Tests that ask for a cluster run on the virtual loop, all others as they always did."""
+    """Tests that ask for a cluster run on the loop of its world, all others as they always did."""
     names = getattr(item, "fixturenames", ())
     if set(_FIXTURES).isdisjoint(names):
         return {"asyncio": asyncio.new_event_loop}
+    config = item.config
+    return {"edgeless": lambda: _make_loop(config.stash.get(_current_key, item))}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Know whose loop is going to be made."""
+    item.config.stash[_current_key] = item
+
+
+def _make_loop(item: pytest.Item) -> asyncio.AbstractEventLoop:
+    names = getattr(item, "fixturenames", ())
+    if world_of(item) != SIM and "virtual_time" not in names:
+        return asyncio.new_event_loop()
     from edgeless_sim.kernel.loop import VirtualTimeLoop
 
-    return {"virtual": lambda: VirtualTimeLoop(ceiling_s=_CEILING_S)}
+    return VirtualTimeLoop(ceiling_s=_CEILING_S)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,7 +129,10 @@ def pytest_runtest_makereport(
     seed = item.stash.get(seed_key, None)
     if report.failed and call.when != "teardown" and seed is not None:
         command = f"pytest {shlex.quote(item.nodeid)} --edgeless-seed {seed}"
-        lines = [f"seed {seed}; repeat it with: {command}"]
+        world, where = item.stash.get(world_key, SIM), ""
+        if world != SIM:
+            command, where = f"{command} --edgeless-world {world}", f"world {world}, "
+        lines = [f"{where}seed {seed}; repeat it with: {command}"]
         tail = item.stash.get(tail_key, None)
         if tail is not None:
             lines += ["", "the journal's last records:", *tail()]

@@ -1,0 +1,108 @@
+"""The daemons ``edgeless_con_d``, ``edgeless_orc_d`` and ``edgeless_node_d`` (spec 9.1).
+
+Their options, and how they begin. What they do is a component's.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from edgeless_sim.cli.problems import reported
+
+__all__ = ["controller_main", "node_main", "orchestrator_main"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Daemon:
+    program: str
+    kind: str
+    file: str
+    purpose: str
+
+
+_CONTROLLER: Final = _Daemon(
+    "edgeless_con_d", "con", "controller.toml", "The controller (ε-CON) of a cluster."
+)
+_ORCHESTRATOR: Final = _Daemon(
+    "edgeless_orc_d", "orc", "orchestrator.toml", "The orchestrator (ε-ORC) of a domain."
+)
+_NODE: Final = _Daemon("edgeless_node_d", "node", "node.toml", "A node.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("edgeless-sim"))
+        raise typer.Exit
+
+
+def _log_format(value: str) -> str:
+    if value not in ("plain", "json"):
+        raise typer.BadParameter(f"{value!r} is none of plain, json")
+    return value
+
+
+def _app(daemon: _Daemon) -> Callable[[], None]:
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+
+    @app.command(name=daemon.program, help=f"{daemon.purpose} Runs until it is told to stop.")
+    def start(
+        config_file: Annotated[
+            Path, typer.Option("--config-file", "-c", help="Its settings.")
+        ] = Path(daemon.file),
+        template: Annotated[
+            Path | None,
+            typer.Option("--template", "-t", help="Write a file to begin with, and exit."),
+        ] = None,
+        log_format: Annotated[
+            str, typer.Option(help="plain or json.", callback=_log_format)
+        ] = "plain",
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", help="Show the version and exit.", callback=_version, is_eager=True
+            ),
+        ] = False,
+    ) -> None:
+        del version
+        _start(daemon, config_file, template, log_format)
+
+    return app
+
+
+def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format: str) -> None:
+    with reported(template):
+        if template is not None:
+            from edgeless_sim.cli.template import write_template
+
+            write_template(daemon.kind, template)
+            return
+        from edgeless_sim.cli.logs import set_up_logs
+        from edgeless_sim.cluster.component import run_component
+        from edgeless_sim.cluster.component_files import load_component
+        from edgeless_sim.report.console import ConsoleReader
+
+        set_up_logs(as_json=log_format == "json")
+        settings = load_component(daemon.kind, config_file)
+        told = logging.getLogger("edgeless_sim").getChild(daemon.kind)
+        run_component(settings, reader=ConsoleReader(told.info).read)
+
+
+def controller_main() -> None:
+    """Run ``edgeless_con_d``."""
+    _app(_CONTROLLER)()
+
+
+def orchestrator_main() -> None:
+    """Run ``edgeless_orc_d``."""
+    _app(_ORCHESTRATOR)()
+
+
+def node_main() -> None:
+    """Run ``edgeless_node_d``."""
+    _app(_NODE)()

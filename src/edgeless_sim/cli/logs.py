@@ -1,0 +1,87 @@
+"""What daemons say on standard error: lines for people, or JSON for machines.
+
+The level is that of ``RUST_LOG`` or ``EDGELESS_LOG``: ``error`` where neither is set, as with
+EDGELESS's programs.
+"""
+
+import logging
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from edgeless_sim.report.logs import printable
+
+__all__ = ["log_level", "set_up_logs"]
+
+_LEVELS: Final = {
+    "off": logging.CRITICAL + 10,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
+}
+_COLOURS: Final = {"ERROR": "31", "WARN": "33", "INFO": "32", "DEBUG": "34"}
+_NAMES: Final = {"WARNING": "WARN", "CRITICAL": "ERROR"}
+_PART: Final = re.compile(r"(?:[\w:]+=)?(\w+)")
+
+
+def log_level(text: str) -> int:
+    """The level in the words of ``RUST_LOG``, such as ``info`` or ``warn,edgeless_node=debug``.
+
+    A level for one module counts for all: the most talkative one wins. Words that are no level
+    are ignored, as EDGELESS's programs do.
+    """
+    found = [
+        _LEVELS[match[1].lower()]
+        for part in text.split(",")
+        if (match := _PART.fullmatch(part.strip())) and match[1].lower() in _LEVELS
+    ]
+    return min(found, default=logging.ERROR)
+
+
+def set_up_logs(*, as_json: bool) -> None:
+    """Write to standard error from now on."""
+    level = log_level(os.environ.get("EDGELESS_LOG") or os.environ.get("RUST_LOG") or "")
+    handler = logging.StreamHandler(sys.stderr)
+    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    handler.setFormatter(_Json() if as_json else _Lines(coloured=coloured))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("edgeless_sim").setLevel(level)
+    logging.getLogger("edgeless_transports").setLevel(level)
+
+
+class _Lines(logging.Formatter):
+    def __init__(self, *, coloured: bool) -> None:
+        super().__init__()
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``[2026-01-31T12:00:00Z INFO  edgeless_sim.node] text``; always one line."""
+        level = _NAMES.get(record.levelname, record.levelname)
+        shown = f"{level:<5}"
+        if self._coloured:
+            shown = f"\x1b[{_COLOURS.get(level, '0')}m{shown}\x1b[0m"
+        return f"[{_time(record)} {shown} {record.name}] {printable(record.getMessage())}"
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """One object per line: time, level, target, text."""
+        entry = {
+            "time": _time(record),
+            "level": _NAMES.get(record.levelname, record.levelname).lower(),
+            "target": record.name,
+            "text": record.getMessage(),
+        }
+        return msgspec.json.encode(entry).decode()
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
