@@ -14,6 +14,7 @@ from edgeless_sim.cluster.capture import Recorder
 from edgeless_sim.cluster.capture_file import VERSION, CaptureHeader, CaptureReader, CaptureWriter
 from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.frame_relay import FrameRelay, check_ends
+from edgeless_sim.cluster.settings.tls import load_tls
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.loop import current_scheduler, run
 from edgeless_sim.kernel.supervisor import Supervisor
@@ -147,6 +148,42 @@ def test_events_of_peers_that_are_not_ours_are_answered_by_nothing_and_keep_thei
     frames = list(CaptureReader(path).frames())
     assert [each.request for each in frames] == seen
     assert {each.kind for each in frames} == {"cast"}
+
+
+@pytest.mark.parametrize(("outside", "inside"), [("tls+tcp", "tcp"), ("https", "http")])
+def test_a_relay_with_a_certificate_is_secured_in_front_of_who_is_not(
+    outside: str, inside: str, tmp_path: Path
+) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    (tmp_path / "tls_config.toml").write_text(
+        '[server]\nserver_cert_path = "server.pem"\nserver_key_path = "server.pem"\n'
+        '[client]\nclient_ca_path = "ca.pem"\n'
+    )
+    tls = load_tls(tmp_path)
+
+    async def main() -> None:
+        scheduler = current_scheduler()
+        recorder = Recorder(CaptureWriter(tmp_path / "capture", HEADER), scheduler.now_ns)
+        async with Supervisor.open() as supervisor:
+            node = Endpoint(scheduler, supervisor.spawn)
+            url = await node.listen(f"{inside}://127.0.0.1:0", lambda incoming: incoming.payload)
+            relay = FrameRelay(scheduler, supervisor.spawn, url, recorder, tls=tls)
+            between = await relay.listen(f"{outside}://127.0.0.1:0")
+            client = Endpoint(scheduler, supervisor.spawn, tls=tls)
+            assert await client.connection(between).call("/a.B/C", b"x", timeout_s=10) == b"x"
+            for endpoint in (client, node):
+                endpoint.crash()
+                await endpoint.ended()
+            await relay.close()
+        recorder.close()
+
+    run(main, world="real")
+    (frame,) = CaptureReader(tmp_path / "capture").frames()
+    assert (frame.request, frame.reply) == (b"x", b"x")
 
 
 @pytest.mark.parametrize(
