@@ -11,7 +11,7 @@ import typer
 from edgeless_sim.cli.authoring import authoring
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "component", "export", "main", "run"]
+__all__ = ["app", "check", "component", "export", "main", "run", "wire"]
 
 app = typer.Typer(
     name="edgeless-sim",
@@ -168,6 +168,73 @@ def export(
         from edgeless_sim.cli.export import export_command
 
         export_command(scenario, hosts, to, scheme=scheme, first_port=first_port)
+
+
+def _form_or_none(value: str | None) -> str | None:
+    return None if value is None else _form(value)
+
+
+_Capture = Annotated[Path | None, typer.Option(help="Write frames to this file.")]
+_Show = Annotated[Path | None, typer.Option(help="Show the frames in this file.")]
+_Captured = Annotated[str | None, typer.Option(help="Capture a run of this scenario.")]
+_CapturedWorld = Annotated[str | None, typer.Option(help="sim (default), tcp or grpc.")]
+_Seed = Annotated[
+    int | None, typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1)
+]
+_Listen = Annotated[str | None, typer.Option(help="Capture what comes to this URL …")]
+_To = Annotated[
+    str | None, typer.Option(help="… and pass it on to that one; with --show: to whom.")
+]
+_Tls = Annotated[Path | None, typer.Option(help="Certificates of a relay: a tls_config.toml.")]
+_Force = Annotated[bool, typer.Option("--force", help="Replace an earlier capture.")]
+_Method = Annotated[
+    str | None, typer.Option(help="Show this method or service only; * and ? are wild.")
+]
+_From = Annotated[
+    str | None, typer.Option("--from", help="Show what this component sent only; * as above.")
+]
+_ShownForm = Annotated[
+    str | None, typer.Option("--format", help="table, json or plain.", callback=_form_or_none)
+]
+
+
+@app.command()
+def wire(
+    capture: _Capture = None,
+    show: _Show = None,
+    scenario: _Captured = None,
+    world: _CapturedWorld = None,
+    seed: _Seed = None,
+    in_process: _InProcess = False,
+    listen: _Listen = None,
+    to: _To = None,
+    tls: _Tls = None,
+    force: _Force = False,
+    method: _Method = None,
+    source: _From = None,
+    form: _ShownForm = None,
+) -> None:
+    """Capture what components send one another, or show a capture, decoded."""
+    with reported(capture):
+        from edgeless_sim.cli.wire import WireOptions, wire_command
+
+        wire_command(
+            WireOptions(
+                capture=capture,
+                show=show,
+                scenario=scenario,
+                world=world,
+                seed=seed,
+                in_process=in_process,
+                listen=listen,
+                to=to,
+                tls=tls,
+                force=force,
+                method=method,
+                source=source,
+                form=form,
+            )
+        )
 
 
 @app.command(hidden=True)

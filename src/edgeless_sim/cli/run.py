@@ -10,6 +10,7 @@ import typer
 
 from edgeless_sim.cli.problems import Exit, complain, exit_code
 from edgeless_sim.cli.progress import progress
+from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.worlds import REAL_WORLDS, SIM
 from edgeless_sim.errors import FunctionSpecError
 from edgeless_sim.kernel.clock import WallPacer, wall_seconds
@@ -47,8 +48,11 @@ class RunOptions:
     quiet: bool
 
 
-def run_command(options: RunOptions) -> None:
-    """Run it, show and keep the result; raise `typer.Exit` unless everything holds."""
+def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
+    """Run it, show and keep the result; raise `typer.Exit` unless everything holds.
+
+    *capture* gets all frames.
+    """
     _check_options(options)
     scenario = load_scenario(find_scenario(options.scenario), label=options.scenario)
     for warning in require_code(scenario):
@@ -76,6 +80,7 @@ def run_command(options: RunOptions) -> None:
             journal_sink=None if folder is None else folder.journal,
             readers=readers,
             processes=not options.in_process,
+            capture=capture,
         )
         command = _command(outcome, in_process=options.in_process)
         summary = summarise(_facts(outcome, wall_seconds() - begun_s, command), reader)

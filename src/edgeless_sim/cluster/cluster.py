@@ -24,6 +24,7 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER
 from edgeless_sim.cluster.bereavement import Bereavement
+from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.client import EventClient
 from edgeless_sim.cluster.deployment_plan import node_ids, nodes_of
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
@@ -245,10 +246,16 @@ class Cluster:
             f"{names}{more}. Is the network too lossy or too slow for registrations?"
         )
 
+    def conclude(self) -> None:
+        """Close the journal and the capture: nothing that follows is part of what happened."""
+        self.journal.close()
+        if self.network.recorder is not None:
+            self.network.recorder.close()
+
     async def close(self) -> None:
         """Stop everything; `open_topology` calls this."""
         # First: the order of teardown is not part of what happened (design, section 5).
-        self.journal.close()
+        self.conclude()
         for node in reversed(self.nodes.values()):
             node.close()
         for domain in reversed(self.domains.values()):
@@ -320,13 +327,15 @@ async def open_topology(
     journal_enabled: bool = True,
     processes: bool = False,
     in_path: bool = True,
+    capture: Capture | None = None,
 ) -> AsyncGenerator[Cluster]:
     """Bring a cluster up, yield it ready, stop it in reverse order of start.
 
     *world* is ``sim``, which must run on a `VirtualTimeLoop` (see `edgeless_sim.kernel.run`, or the
     pytest plugin), or ``tcp`` or ``grpc``: real sockets on loopback, in real time. There,
     *processes* gives each component a process of its own, and without *in_path* there can be no
-    faults of the network. Raises `SettingsError` for a world that does not exist.
+    faults of the network. *capture* gets all frames. Raises `SettingsError` for a world that does
+    not exist.
     """
     async with Supervisor.open() as supervisor:
         foundation = lay_foundation(
@@ -338,6 +347,7 @@ async def open_topology(
             journal_enabled=journal_enabled,
             processes=processes,
             in_path=in_path,
+            capture=capture,
         )
         cluster = Cluster(topology, foundation)
         supervisor.on_stop("cluster", cluster.close)

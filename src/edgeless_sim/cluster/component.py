@@ -14,6 +14,7 @@ from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.api.services import HANDLE
 from edgeless_sim.api.wire import EventError
 from edgeless_sim.api.wires import Role, Wires
+from edgeless_sim.cluster.capture import open_part
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
     ControllerComponent,
@@ -41,6 +42,7 @@ from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
+from edgeless_transports import Connection
 
 __all__ = ["run_component"]
 
@@ -82,12 +84,14 @@ def run_component(
                 supervisor.spawn,
             )
             stop = StopSignal()
-            component = _made(settings, _Surroundings(context, clock, settings, charter))
+            around = _Surroundings(context, clock, settings, charter)
+            component = _made(settings, around)
             lifeline = None
             if sink is not None:
                 lifeline = Lifeline(clock.scheduler, journal, sink, component.obey)
                 # Registered first, closed last: the journal has the stop hooks.
                 supervisor.on_stop("lifeline", lifeline.close)
+            supervisor.on_stop("capture", around.end_capture)
             supervisor.on_stop(settings.name, component.stop)
             await component.start()
             if lifeline is not None:
@@ -135,6 +139,21 @@ class _Surroundings:
             tls=settings.tls,
             on_cast_lost=self._cast_lost,
         )
+        part = None if charter is None else charter.capture
+        self._here = "" if part is None else part.here
+        self._recorder = None if part is None else open_part(part, clock)
+
+    def connect(self, url: str) -> Connection:
+        """A connection of the component; see `Endpoint.connection`."""
+        connection = self.endpoint.connection(url)
+        if self._recorder is None:
+            return connection
+        return self._recorder.wrapped(connection, self._here, url)
+
+    async def end_capture(self) -> None:
+        """Write down which calls wait, and no frame after that."""
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _cast_lost(self, method: str, payload: bytes, cause: str) -> None:
         if method != HANDLE:
@@ -198,7 +217,7 @@ class _ControllerProcess:
         self._controller = Controller(
             around.context,
             ControllerSettings(url=settings.url),
-            around.endpoint.connection,
+            around.connect,
             wires=around.wires,
         )
 
@@ -235,7 +254,7 @@ class _OrchestratorProcess:
                 strategy=settings.strategy,
                 keep_alive_s=settings.keep_alive_s,
             ),
-            around.endpoint.connection,
+            around.connect,
             wires=around.wires,
         )
 
@@ -292,7 +311,7 @@ class _NodeProcess:
                 call_timeout_s=settings.call_timeout_s,
                 real_time=True,
             ),
-            around.endpoint.connection,
+            around.connect,
             runtimes=self._runtimes,
             providers=self._providers(),
             states=FileStateStore(settings.state_folder),

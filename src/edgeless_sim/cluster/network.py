@@ -72,10 +72,9 @@ class NetworkHandle(Network):
         listener = transport.attach(Address.parse(url_of(location)), handler, on_cast=on_cast)
         return listener.crash
 
-    def connection(self, here: str, url: str) -> MemoryConnection:
-        """See `Network.connection`."""
-        location = url.partition("://")[2] or url
-        return MemoryConnection(self.memory, here, self.memory.place(location))
+    def location(self, url: str) -> str:
+        """See `Network.location`."""
+        return url.partition("://")[2] or url
 
     def wires(self, role: Role, home: NodeId | None = None) -> Wires:  # noqa: ARG002 - see `Network`
         """See `Network.wires`."""
@@ -84,6 +83,10 @@ class NetworkHandle(Network):
     def lost_by_cause(self) -> Counter[str]:
         """See `Network.lost_by_cause`."""
         return Counter(self.memory.counters.lost_by_cause)
+
+    def _connection(self, here: str, url: str) -> MemoryConnection:
+        """See `Network.connection`."""
+        return MemoryConnection(self.memory, here, self.memory.place(self.location(url)))
 
     # -- faults ---------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
+from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.component_files import KINDS, write_component
 from edgeless_sim.cluster.component_settings import ComponentSettings
 from edgeless_sim.cluster.deployment_plan import (
@@ -52,6 +53,7 @@ class ProcessHost(ComponentHost):
         clock: LoopClock,
         spawn: Spawn,
         seed: int,
+        capture: Capture | None = None,
     ) -> None:
         total = 1 + len(topology.domains) + topology.nodes_total
         if total > PROCESSES_MAX:
@@ -65,6 +67,7 @@ class ProcessHost(ComponentHost):
         self.clock = clock
         self.seed = seed
         self._spawn = spawn
+        self._capture = capture
         self._lives = count(1)
         self._folder = TemporaryDirectory(prefix="edgeless-sim-")
         self._processes: list[ComponentProcess] = []
@@ -98,7 +101,11 @@ class ProcessHost(ComponentHost):
         scheduler = self.clock.scheduler
         assert isinstance(scheduler, PumpedScheduler), "processes live in real time"
         charter = Charter(
-            scheduler.started_ns, life << _SERIAL_BITS, life, self.network.routes(location)
+            scheduler.started_ns,
+            life << _SERIAL_BITS,
+            life,
+            self.network.routes(location),
+            None if self._capture is None else self._capture.part(location, self.network.names()),
         )
         await process.start(charter, self._spawn)
         self._processes.append(process)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edgeless_sim.cluster.capture import CapturePart
 from edgeless_sim.errors import UnreachableError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.merge import JournalSource, MergedJournal
@@ -39,6 +40,8 @@ class Charter(msgspec.Struct, frozen=True):
     """Grows with each start of the same component."""
     routes: dict[str, str] = {}
     """Where somebody at a URL is really to be found: the relays of the cluster's network."""
+    capture: CapturePart | None = None
+    """Where to write what it sends; None = nowhere."""
 
 
 class Cordon(msgspec.Struct, frozen=True):

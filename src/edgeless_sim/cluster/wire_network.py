@@ -114,6 +114,10 @@ class WireNetwork(Network):
             if source == here
         }
 
+    def names(self) -> dict[str, str]:
+        """All locations by their URLs."""
+        return dict(self._locations)
+
     # -- listening and connecting ---------------------------------------------------------------
 
     async def attach(
@@ -124,9 +128,9 @@ class WireNetwork(Network):
         await endpoint.listen(self.url(location), handler, on_cast)
         return endpoint.crash
 
-    def connection(self, here: str, url: str) -> Any:
-        """See `Network.connection`; ValueError for a text that is no URL."""
-        return self._endpoint(here).connection(url)
+    def location(self, url: str) -> str:
+        """See `Network.location`."""
+        return self._locations.get(url, url)
 
     def lost_by_cause(self) -> Counter[str]:
         """See `Network.lost_by_cause`. What dies with a connection is not known here."""
@@ -140,6 +144,10 @@ class WireNetwork(Network):
             await endpoint.ended()
         for relay, _ in self._relays.values():
             await relay.close()
+
+    def _connection(self, here: str, url: str) -> Any:
+        """See `Network.connection`; ValueError for a text that is no URL."""
+        return self._endpoint(here).connection(url)
 
     def _endpoint(self, location: str) -> Endpoint:
         endpoint = self._endpoints.get(location)

@@ -6,6 +6,7 @@ The actors do not know which it is.
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.local_host import LocalHost
 from edgeless_sim.cluster.network import NetworkHandle
@@ -52,6 +53,7 @@ def lay_foundation(
     journal_enabled: bool,
     processes: bool,
     in_path: bool,
+    capture: Capture | None = None,
 ) -> Foundation:
     """What *world* gives to a cluster; see `edgeless_sim.cluster.cluster.open_topology`."""
     if world not in WORLDS:
@@ -71,6 +73,8 @@ def lay_foundation(
     host: ComponentHost
     if world == SIM:
         network = NetworkHandle(clock.scheduler, journal, dice, topology.links)
+        if capture is not None:
+            network.recorder = capture.begin(world, clock, network.location)
         host = LocalHost(topology, network, make_context, real_time=False)
         return Foundation(world, clock, entropy, journal, network, host, VirtualSettling())
     # Sockets are loaded where there are any.
@@ -80,10 +84,12 @@ def lay_foundation(
         world, clock, supervisor.spawn, journal, dice, topology.links, in_path=in_path
     )
     wires.assign(locations_of(topology))
+    if capture is not None:
+        network.recorder = capture.begin(world, clock, network.location)
     if isinstance(journal, MergedJournal):
         from edgeless_sim.cluster.process_host import ProcessHost
 
-        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed)
+        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed, capture)
     else:
         host = LocalHost(topology, network, make_context, real_time=True)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)

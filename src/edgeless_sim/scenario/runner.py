@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 
 import anyio
 
+from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.cluster.worlds import SIM, WORLDS
@@ -65,13 +66,14 @@ def run_scenario(
     journal_sink: BinaryIO | None = None,
     readers: Sequence[JournalReader] = (),
     processes: bool = True,
+    capture: Capture | None = None,
 ) -> Outcome:
     """Run *scenario* from beginning to end, on a loop of its own.
 
     *readers* get all records of the journal, from the first. *on_progress* gets the scenario's time
     in ns now and then. *pacer* is for virtual time, *processes* for the real worlds: whether each
-    component gets a process of its own. Raises `SettingsError` for a world that does not exist, and
-    `SimulationError` if the simulated world stops making sense.
+    component gets a process of its own. *capture* gets all frames. Raises `SettingsError` for a
+    world that does not exist, and `SimulationError` if the simulated world stops making sense.
     """
     _check_world(scenario, world)
     experiment = _Experiment(
@@ -82,6 +84,7 @@ def run_scenario(
         readers,
         processes=processes and world != SIM,
         on_progress=on_progress,
+        capture=capture,
     )
     return run(
         experiment.perform,
@@ -114,6 +117,7 @@ class _Experiment:
         *,
         processes: bool,
         on_progress: Callable[[int], None] | None,
+        capture: Capture | None,
     ) -> None:
         self._scenario = scenario
         self._world = world
@@ -123,6 +127,7 @@ class _Experiment:
         )
         self._readers = (self._observer.read, *readers)
         self._processes = processes
+        self._capture = capture
         self._on_progress = on_progress
         self._beginning = Beginning(journal_sink)
         self._judgements: dict[int, Judgement] = {}
@@ -147,6 +152,7 @@ class _Experiment:
             journal_sink=self._beginning,
             processes=self._processes,
             in_path=_needs_relays(self._scenario),
+            capture=self._capture,
         ) as cluster:
             self.cluster = cluster
             self._beginning.hand_over(cluster.journal, self._readers)
@@ -178,7 +184,7 @@ class _Experiment:
                     self._judgements[place] = await judge.judge(expectation)
             await cluster.caught_up()
             # Before anything is cancelled: the order of that is not part of what happened.
-            cluster.journal.close()
+            cluster.conclude()
             group.cancel_scope.cancel()
 
     async def _step(
