@@ -220,7 +220,7 @@ def test_the_inventory_of_what_was_not_patched_yet_fits_the_wire(play: Any) -> N
     # EDGELESS's own ε-ORC starts first and patches later, if there are outputs at all.
     async def story(rig: Any) -> None:
         node = rig.node()
-        await rig.start(node, "Relay", None)
+        await node.agent.start_function(rig.request(node, "Relay", None))
         assert [entry.generation for entry in node.agent.inventory()] == [0]
 
     play(story)
