@@ -13,8 +13,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID, uuid5
@@ -30,6 +31,7 @@ FUNCTIONS: Final = Path(__file__).resolve().parents[2] / "functions"
 PATIENCE_S: Final = 20.0
 REFRESH_S: Final = 1
 _POLL_S: Final = 0.1
+_SILENCE_S: Final = 1.0
 _NODES: Final = UUID("5f0d5b6e-6c86-4d38-a9a7-d0bd0e6f2f66")
 
 Side: TypeAlias = Literal["ours", "theirs"]
@@ -81,7 +83,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "RUST_LOG": "info"},
+                env={**os.environ, "RUST_LOG": "info", "RUST_BACKTRACE": "0"},
             )
         await until(self._listens, f"{self.kind} of {self.side} listening")
         return self
@@ -109,7 +111,7 @@ class Deployment:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
-        self._folder = folder
+        self.folder = folder
         self._started: list[Program] = []
         self._urls: dict[str, str] = {}
         self.redis_url = ""
@@ -213,7 +215,7 @@ class Deployment:
 
     async def cli(self, *words: str) -> str:
         """What the reference's `edgeless_cli` prints, both streams."""
-        folder = self._folder / "cli"
+        folder = self.folder / "cli"
         if not folder.exists():
             folder.mkdir()
             (folder / "cli.toml").write_bytes(
@@ -223,6 +225,7 @@ class Deployment:
             self._programs / "edgeless_cli",
             *words,
             cwd=folder,
+            env={**os.environ, "RUST_BACKTRACE": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -244,9 +247,26 @@ class Deployment:
         A function is its ``kind`` in our library, its ``outputs``, and ``annotations``; a resource
         its ``class_type``, ``outputs`` and ``configurations``.
         """
-        file = self._folder / f"workflow-{len(list(self._folder.glob('workflow-*')))}.json"
+        file = self.folder / f"workflow-{len(list(self.folder.glob('workflow-*')))}.json"
         file.write_text(json.dumps(workflow_document(functions, resources)), "utf-8")
         return (await self.cli("workflow", "start", str(file))).strip()
+
+    async def until(self, condition: Callable[[], Any], what: str = "the condition") -> Any:
+        """The first result of *condition* that is true; awaits it if it can be."""
+        return await until(condition, what)
+
+    async def silence(self, count: Callable[[], int]) -> None:
+        """Return when *count* stays the same for a second."""
+        before = -1
+
+        def changed() -> bool:
+            nonlocal before
+            before, last = count(), before
+            return before != last
+
+        async with asyncio.timeout(PATIENCE_S):
+            while changed():
+                await asyncio.sleep(_SILENCE_S)
 
     async def close(self) -> None:
         """End everything."""
@@ -263,7 +283,7 @@ class Deployment:
     async def _run(
         self, side: Side, kind: str, place: str, table: dict[str, Any], url: str
     ) -> Program:
-        home = self._folder / place
+        home = self.folder / place
         home.mkdir()
         file = home / f"{_OUR_KINDS[kind]}.toml"
         file.write_bytes(tomli_w.dumps(table).encode())
@@ -330,10 +350,23 @@ def programs() -> Path:
     return folder
 
 
+@asynccontextmanager
+async def _opened(programs: Path, folder: Path) -> AsyncGenerator[Deployment]:
+    deployment = Deployment(programs, folder)
+    try:
+        yield deployment
+    finally:
+        await deployment.close()
+
+
 @pytest.fixture
 async def deployment(programs: Path, tmp_path: Path) -> AsyncGenerator[Deployment]:
     """Nothing yet; what a test starts in it ends with it."""
-    async with AsyncExitStack() as stack:
-        deployment = Deployment(programs, tmp_path)
-        stack.push_async_callback(deployment.close)
+    async with _opened(programs, tmp_path) as deployment:
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def open_deployment(programs: Path) -> Callable[[Path], AbstractAsyncContextManager[Deployment]]:
+    """As `deployment`, for fixtures of a wider scope: give it a folder."""
+    return partial(_opened, programs)
