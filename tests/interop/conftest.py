@@ -112,6 +112,7 @@ class Deployment:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
         self.folder = folder
+        self.functions = FUNCTIONS
         self._started: list[Program] = []
         self._urls: dict[str, str] = {}
         self.redis_url = ""
