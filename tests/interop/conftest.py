@@ -29,7 +29,9 @@ VARIABLE: Final = "EDGELESS_REFERENCE_PROGRAMS"
 FUNCTIONS: Final = Path(__file__).resolve().parents[2] / "functions"
 #: So long may anything take that happens within seconds; the machine may be loaded.
 PATIENCE_S: Final = 20.0
-REFRESH_S: Final = 1
+#: The reference's default. Half of it is too little for its debug build on two busy cores.
+REFRESH_S: Final = 2
+CALL_TIMEOUT_S: Final = 4
 _POLL_S: Final = 0.1
 _SILENCE_S: Final = 1.0
 _NODES: Final = UUID("5f0d5b6e-6c86-4d38-a9a7-d0bd0e6f2f66")
@@ -165,9 +167,18 @@ class Deployment:
         return await self._run(side, "orc", f"orc-{domain}", table, url)
 
     async def node(
-        self, side: Side, name: str = "", domain: str = "domain", *, samples: bool = False
+        self,
+        side: Side,
+        name: str = "",
+        domain: str = "domain",
+        *,
+        samples: bool = False,
+        resources: Mapping[str, str] | None = None,
     ) -> Program:
-        """A node, labelled with its name and its side; it can run compiled functions and log."""
+        """A node, labelled with its name and its side; it can run compiled functions and log.
+
+        *resources* are further keys of that table.
+        """
         name = name or f"node-{side}"
         agent, invocation = self.url(f"{name}/agent"), self.url(f"{name}/events")
         table: dict[str, Any] = {
@@ -181,7 +192,7 @@ class Deployment:
             },
             "telemetry": {"metrics_url": "", "performance_samples": samples},
             "wasm_runtime": {"enabled": True},
-            "resources": {"file_log_provider": f"file-log-{name}"},
+            "resources": {"file_log_provider": f"file-log-{name}", **(resources or {})},
             "user_node_capabilities": {
                 "num_cpus": 2,
                 "num_cores": 2,
@@ -193,6 +204,8 @@ class Deployment:
         if side == "theirs":
             table["general"]["subscription_refresh_interval_sec"] = REFRESH_S
             table["resources"]["prepend_hostname"] = False
+        else:
+            table["edgeless_sim"] = {"call_timeout_secs": CALL_TIMEOUT_S}
         program = await self._run(side, "node", name, table, agent)
         program.details = {"id": table["general"]["node_id"], "name": name}
         return program

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tests.interop.conftest import Deployment, Program, Side
 
 CLASS: Final = "probe"
-_TTL_S: Final = 5
+_TTL_S: Final = 10
 _ANSWER_S: Final = 10.0
 _REPLIES: Final = (pb.CALL_RET, pb.CALL_NO_RET, pb.ERR)
 
@@ -56,13 +57,15 @@ class Probe:
         """Cast to what *output* is mapped to."""
         await self._send(self.outputs[output], pb.CAST, 0, text)
 
-    async def call(self, output: str, text: str) -> tuple[str, str]:
-        """Call it; the type and the text of the answer."""
+    async def call(
+        self, output: str, text: str, timeout_s: float = _ANSWER_S
+    ) -> tuple[str, str]:
+        """Call it; the type and the text of the answer. Raises TimeoutError."""
         self._stream += 1
         answer = asyncio.get_running_loop().create_future()
         self._waiting[self._stream] = answer
         await self._send(self.outputs[output], pb.CALL, self._stream, text)
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(timeout_s):
             event = await answer
         return pb.EventType.Name(event.msg.event_type), event.msg.payload
 
@@ -100,7 +103,9 @@ class Probe:
     async def handle(self, event: pb.Event) -> Message:
         """`FunctionInvocation.Handle`."""
         if event.msg.event_type in _REPLIES:
-            self._waiting.pop(event.stream_id).set_result(event)
+            waiting = self._waiting.pop(event.stream_id)
+            if not waiting.done():
+                waiting.set_result(event)
             return Empty()
         self.events.append(event)
         if event.msg.event_type == pb.CALL and self.answer is not None:
@@ -232,13 +237,46 @@ class Mixed:
 
     deployment: Deployment
     probe: Probe
-    messenger: Program
+    nodes: dict[Side, Program]
     workflow: str
 
 
 def _combination(orc: Side, relay: Side, messenger: Side) -> Any:
     name = f"orc-{orc}-relay-{relay}-messenger-{messenger}"
     return pytest.param((orc, relay, messenger), id=name)
+
+
+@asynccontextmanager
+async def open_mixed(
+    deployment: Deployment, orc: Side, relay: Side, messenger: Side
+) -> AsyncGenerator[Mixed]:
+    """See `Mixed`."""
+    await deployment.controller("ours")
+    _, *nodes = await deployment.domain(orc, "ours", "theirs")
+    async with open_probe(deployment.url("domain/nodes")) as probe:
+        await deployment.registered("domain", 3)
+        workflow = await deployment.start_workflow(
+            {
+                "relay": _function("relay", relay, {"out": "messenger"}),
+                "messenger": _function("messaging_test", messenger, {"test": "probe"}),
+                "there": _function("relay", relay, {"out": "back"}),
+                "back": _function("relay", messenger, {"out": "probe"}),
+            },
+            {
+                "probe": {
+                    "class_type": CLASS,
+                    "outputs": {key: key for key in ("relay", "messenger", "there")},
+                }
+            },
+        )
+        async with asyncio.timeout(_ANSWER_S):
+            while len(probe.outputs) < 3 or len(probe.peers) < 2:
+                await asyncio.sleep(0.05)
+        yield Mixed(deployment, probe, {node.side: node for node in nodes}, workflow)
+
+
+def _function(kind: str, side: Side, outputs: dict[str, str]) -> dict[str, Any]:
+    return {"kind": kind, "outputs": outputs, "annotations": {"label_match_all": side}}
 
 
 @pytest_asyncio.fixture(
@@ -252,36 +290,21 @@ def _combination(orc: Side, relay: Side, messenger: Side) -> Any:
     ],
 )
 async def mixed(
-    request: pytest.FixtureRequest, open_deployment: Callable[[Path], Any],
+    request: pytest.FixtureRequest,
+    open_deployment: Callable[[Path], AbstractAsyncContextManager[Deployment]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Mixed]:
-    """See `Mixed`."""
-    orc, relay, messenger = request.param
-    async with open_deployment(tmp_path_factory.mktemp("mixed")) as deployment:
-        await deployment.controller("ours")
-        _, *nodes = await deployment.domain(orc, "ours", "theirs")
-        async with open_probe(deployment.url("domain/nodes")) as probe:
-            await deployment.registered("domain", 3)
-            workflow = await deployment.start_workflow(
-                {
-                    "relay": _function("relay", relay, {"out": "messenger"}),
-                    "messenger": _function("messaging_test", messenger, {"test": "probe"}),
-                    "there": _function("relay", relay, {"out": "back"}),
-                    "back": _function("relay", messenger, {"out": "probe"}),
-                },
-                {
-                    "probe": {
-                        "class_type": CLASS,
-                        "outputs": {key: key for key in ("relay", "messenger", "there")},
-                    }
-                },
-            )
-            async with asyncio.timeout(_ANSWER_S):
-                while len(probe.outputs) < 3 or len(probe.peers) < 2:
-                    await asyncio.sleep(0.05)
-            hosts = {node.side: node for node in nodes}
-            yield Mixed(deployment, probe, hosts[messenger], workflow)
+    """See `Mixed`; its orchestrator, relay and messenger are on either side."""
+    async with (
+        open_deployment(tmp_path_factory.mktemp("mixed")) as deployment,
+        open_mixed(deployment, *request.param) as mixed,
+    ):
+        yield mixed
 
 
-def _function(kind: str, side: Side, outputs: dict[str, str]) -> dict[str, Any]:
-    return {"kind": kind, "outputs": outputs, "annotations": {"label_match_all": side}}
+@pytest.fixture
+def open_a_mixed(
+    deployment: Deployment,
+) -> Callable[[Side, Side, Side], AbstractAsyncContextManager[Mixed]]:
+    """As `mixed`, for one test alone."""
+    return partial(open_mixed, deployment)
