@@ -34,6 +34,7 @@ REFRESH_S: Final = 2
 CALL_TIMEOUT_S: Final = 4
 _POLL_S: Final = 0.1
 _SILENCE_S: Final = 1.0
+_PORTS: Final = 24
 _NODES: Final = UUID("5f0d5b6e-6c86-4d38-a9a7-d0bd0e6f2f66")
 
 Side: TypeAlias = Literal["ours", "theirs"]
@@ -78,6 +79,11 @@ class Program:
 
     async def start(self) -> Program:
         """Start it and wait until it listens."""
+        self._spawn()
+        await until(self._listens, f"{self.kind} of {self.side} listening")
+        return self
+
+    def _spawn(self) -> None:
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -87,8 +93,6 @@ class Program:
                 stderr=log,
                 env={**os.environ, "RUST_LOG": "info", "RUST_BACKTRACE": "0"},
             )
-        await until(self._listens, f"{self.kind} of {self.side} listening")
-        return self
 
     def kill(self) -> None:
         """End it without a warning."""
@@ -117,13 +121,15 @@ class Deployment:
         self.functions = FUNCTIONS
         self._started: list[Program] = []
         self._urls: dict[str, str] = {}
+        # At once, so that they differ.
+        self._ports = free_ports(_PORTS)
         self.redis_url = ""
         """Where ε-ORCs of theirs mirror what they know; empty = nowhere."""
 
     def url(self, name: str) -> str:
         """The URL of that name; the same one each time."""
         if name not in self._urls:
-            self._urls[name] = f"http://{LOOPBACK}:{free_ports(1)[0]}"
+            self._urls[name] = f"http://{LOOPBACK}:{self._ports.pop()}"
         return self._urls[name]
 
     async def controller(self, side: Side) -> Program:
@@ -271,16 +277,13 @@ class Deployment:
 
     async def silence(self, count: Callable[[], int]) -> None:
         """Return when *count* stays the same for a second."""
-        before = -1
 
-        def changed() -> bool:
-            nonlocal before
-            before, last = count(), before
-            return before != last
+        async def silent() -> bool:
+            before = count()
+            await asyncio.sleep(_SILENCE_S)
+            return count() == before
 
-        async with asyncio.timeout(PATIENCE_S):
-            while changed():
-                await asyncio.sleep(_SILENCE_S)
+        await until(silent, "silence")
 
     async def close(self) -> None:
         """End everything."""
@@ -324,8 +327,7 @@ def workflow_document(
                     "function_type": found.get("function_type", "RUST_WASM"),
                     "version": "0.1",
                     "code": str(
-                        found.get("code")
-                        or FUNCTIONS / found["kind"] / f"{found['kind']}.wasm"
+                        found.get("code") or FUNCTIONS / found["kind"] / f"{found['kind']}.wasm"
                     ),
                     "outputs": list(found.get("outputs", {})),
                 },

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,12 @@ class Mirror:
     async def ask(self, *words: str) -> list[str]:
         """The lines of the answer that are not empty."""
         process = await asyncio.create_subprocess_exec(
-            "redis-cli", "-p", str(self.port), *words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            "redis-cli",
+            "-p",
+            str(self.port),
+            *words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         printed, _ = await process.communicate()
         return [line for line in printed.decode().splitlines() if line]
@@ -68,17 +74,18 @@ async def mirror(tmp_path: Path, deployment: Deployment) -> AsyncGenerator[Mirro
         pytest.skip("no redis-server")
     (port,) = free_ports(1)
     words = ["--port", str(port), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(
-        ["redis-server", *words], cwd=tmp_path, stdout=subprocess.DEVNULL
-    ) as server:
-        mirror = Mirror(port)
-        deployment.redis_url = f"redis://{LOOPBACK}:{port}"
-        try:
-            await deployment.until(lambda: ponged(mirror), "Redis")
-            yield mirror
-        finally:
-            await deployment.close()
-            server.terminate()
+    server = await asyncio.create_subprocess_exec(
+        "redis-server", *words, cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    mirror = Mirror(port)
+    deployment.redis_url = f"redis://{LOOPBACK}:{port}"
+    try:
+        await deployment.until(lambda: ponged(mirror), "Redis")
+        yield mirror
+    finally:
+        await deployment.close()
+        server.terminate()
+        await server.wait()
 
 
 async def ponged(mirror: Mirror) -> bool:
@@ -114,10 +121,7 @@ async def test_our_node_is_mirrored_as_theirs_is(deployment: Deployment, mirror:
     nodes = await started(deployment)
     for node in nodes:
         name = node.details["id"]
-
-        async def told() -> list[str]:
-            return await mirror.ask("ZRANGE", f"node:health:{name}", "0", "-1")
-
+        told = partial(mirror.ask, "ZRANGE", f"node:health:{name}", "0", "-1")
         healths = await deployment.until(told, f"the health of {node.side}")
         (capabilities,) = await mirror.ask("GET", f"node:capabilities:{name}")
 

@@ -126,9 +126,7 @@ async def test_what_cannot_run_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("con", SIDES)
-async def test_an_unknown_workflow_is_said_to_be_unknown(
-    deployment: Deployment, con: Side
-) -> None:
+async def test_an_unknown_workflow_is_said_to_be_unknown(deployment: Deployment, con: Side) -> None:
     await deployment.controller(con)
 
     stopped = await deployment.cli("workflow", "stop", UNKNOWN)

@@ -43,6 +43,7 @@ class Probe:
         """The casts and calls that arrived."""
         self.peers: dict[str, str] = {}
         self.resets = 0
+        self.stops = 0
         self.outputs: dict[str, pb.InstanceId] = {}
         self.answer: tuple[Any, str] | None = None
         """Type and text of what calls to the probe get; None = nothing ever."""
@@ -57,9 +58,7 @@ class Probe:
         """Cast to what *output* is mapped to."""
         await self._send(self.outputs[output], pb.CAST, 0, text)
 
-    async def call(
-        self, output: str, text: str, timeout_s: float = _ANSWER_S
-    ) -> tuple[str, str]:
+    async def call(self, output: str, text: str, timeout_s: float = _ANSWER_S) -> tuple[str, str]:
         """Call it; the type and the text of the answer. Raises TimeoutError."""
         self._stream += 1
         answer = asyncio.get_running_loop().create_future()
@@ -82,16 +81,14 @@ class Probe:
             created=pb.EventTimestamp(secs=int(time.time())),
             metadata=pb.EventSerializedMetadata(trace_id=bytes(16), span_id=bytes(8)),
         )
-        await self._ask(
-            self.peers[target.node_id], "FunctionInvocation/Handle", event, Empty
-        )
+        await self._ask(self.peers[target.node_id], "FunctionInvocation/Handle", event, Empty)
 
     async def _ask(self, url: str, method: str, request: Message, reply: type[Message]) -> Any:
         channel = self._channels.get(url)
         if channel is None:
             channel = grpc.aio.insecure_channel(url.removeprefix("http://"))
             self._channels[url] = channel
-        ask = channel.unary_unary(
+        ask: Any = channel.unary_unary(
             f"/edgeless_api.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=reply.FromString,
@@ -128,6 +125,7 @@ class Probe:
     async def stop(self, _: pb.InstanceIdVariant) -> Message:
         """`ResourceConfiguration.Stop`."""
         self.outputs = {}
+        self.stops += 1
         return Empty()
 
     async def update_peers(self, request: pb.UpdatePeersRequest) -> Message:
@@ -175,10 +173,10 @@ class Probe:
             await channel.close()
 
 
-def _service(name: str, **methods: tuple[Callable[[Any], Awaitable[Message]], type[Message]]) -> Any:
-    def handler(
-        method: Callable[[Any], Awaitable[Message]], request: type[Message]
-    ) -> grpc.RpcMethodHandler:
+def _service(
+    name: str, **methods: tuple[Callable[[Any], Awaitable[Message]], type[Message]]
+) -> Any:
+    def handler(method: Callable[[Any], Awaitable[Message]], request: type[Message]) -> Any:
         async def serve(message: Any, _: object) -> Message:
             return await method(message)
 
@@ -269,9 +267,7 @@ async def open_mixed(
                 }
             },
         )
-        async with asyncio.timeout(_ANSWER_S):
-            while len(probe.outputs) < 3 or len(probe.peers) < 2:
-                await asyncio.sleep(0.05)
+        await deployment.until(lambda: len(probe.outputs) == 3 and len(probe.peers) >= 2)
         yield Mixed(deployment, probe, {node.side: node for node in nodes}, workflow)
 
 
