@@ -216,6 +216,16 @@ def test_a_node_hosts_a_bounded_number_of_instances(
     play(story)
 
 
+def test_the_inventory_of_what_was_not_patched_yet_fits_the_wire(play: Any) -> None:
+    # EDGELESS's own ε-ORC starts first and patches later, if there are outputs at all.
+    async def story(rig: Any) -> None:
+        node = rig.node()
+        await node.agent.start_function(rig.request(node, "Relay", None))
+        assert [entry.generation for entry in node.agent.inventory()] == [0]
+
+    play(story)
+
+
 def test_the_inventory_omits_what_is_stopping_and_keeps_the_order_of_start(play: Any) -> None:
     async def story(rig: Any) -> None:
         node = rig.node()

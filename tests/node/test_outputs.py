@@ -94,3 +94,20 @@ def test_samples_are_collected_until_they_are_taken_and_bounded(play: Any) -> No
         assert (entry.target, entry.msg) == ("target", "m")
 
     play(story)
+
+
+def test_samples_and_log_entries_say_when_in_calendar_time(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        telemetry = Telemetry(rig.clock, performance_samples=True)
+        pid = await rig.start(rig.node(), "Relay")
+        await rig.after(2.5)
+        telemetry.report(TelemetryKind.COMPLETED, pid, 1)
+        telemetry.report(TelemetryKind.LOG, pid, "m", "info target")
+        taken = telemetry.take()
+        (sample,) = taken.function_execution_times[pid.function_id]
+        (entry,) = taken.function_log_entries[pid.function_id]
+        # A simulation begins with 2026.
+        assert (sample.timestamp_sec, sample.timestamp_ns) == (1_767_225_602, 500_000_000)
+        assert (entry.timestamp_sec, entry.timestamp_ns) == (1_767_225_602, 500_000_000)
+
+    play(story)

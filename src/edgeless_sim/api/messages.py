@@ -147,7 +147,7 @@ class UpdateDomainResponse(msgspec.Struct, frozen=True):
 
 
 class InstanceInventory(msgspec.Struct, frozen=True):
-    """One instance that a node hosts. ``generation`` is that of the last patch it took."""
+    """One instance that a node hosts. ``generation`` is that of the last patch; 0 before any."""
 
     instance_id: InstanceId
     generation: int

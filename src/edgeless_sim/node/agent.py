@@ -215,7 +215,7 @@ class Agent:
         functions = [
             InstanceInventory(
                 pid,
-                hosted.handle.generation,
+                max(0, hosted.handle.generation),
                 _STATES.get(hosted.phase, InstanceState.RUNNING),
                 hosted.reason[:300],
             )
@@ -223,7 +223,7 @@ class Agent:
             if not hosted.stopping
         ]
         resources = [
-            InstanceInventory(pid, hosted.handle.generation, InstanceState.RUNNING)
+            InstanceInventory(pid, max(0, hosted.handle.generation), InstanceState.RUNNING)
             for pid, hosted in self.resources.items()
         ]
         return (*functions, *resources)

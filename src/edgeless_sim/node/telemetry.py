@@ -5,6 +5,7 @@ next refresh takes them.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +19,8 @@ __all__ = ["SAMPLES_MAX", "ExitStatus", "Telemetry", "TelemetryEvent", "Telemetr
 
 #: Most samples, and most log entries, kept between two refreshes.
 SAMPLES_MAX: Final = 10_000
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _NOTHING: Final = NodePerformanceSamples()
 
 
@@ -56,6 +59,8 @@ class Telemetry:
 
     def __init__(self, clock: Clock, *, performance_samples: bool = False) -> None:
         self._clock = clock
+        #: Calendar time at `now_ns` = 0, in ns: samples say when, not how long after the start.
+        self._epoch_ns = (clock.utc() - _UNIX_EPOCH) // _MICROSECOND * 1000 - clock.now_ns()
         self._sampling = performance_samples
         self._observers: list[Callable[[TelemetryEvent], None]] = []
         self._samples: dict[TelemetryKind, dict[FunctionId, list[Sample]]] = {}
@@ -100,8 +105,8 @@ class Telemetry:
 
     def _collect(self, event: TelemetryEvent) -> None:
         self._count += 1
-        now_ns = self._clock.now_ns()
-        seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
+        when_ns = self._epoch_ns + self._clock.now_ns()
+        seconds, nanoseconds = divmod(when_ns, 1_000_000_000)
         key = event.pid.function_id
         if event.kind is TelemetryKind.LOG:
             target = event.tag.partition(" ")[2]
