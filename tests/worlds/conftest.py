@@ -13,9 +13,9 @@ from typing import Final
 import pytest
 
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
-from edgeless_sim.cluster.worlds import REAL_WORLDS, WORLDS
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
+from edgeless_sim.model.worlds import REAL_WORLDS, WORLDS
 
 ROOT: Final = Path(__file__).parents[2]
 #: Runs wait most of the time; their starts do not, and must not disturb those under way.

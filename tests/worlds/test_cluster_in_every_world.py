@@ -8,11 +8,11 @@ import asyncio
 import pytest
 
 from edgeless_sim.cluster.cluster import Cluster
-from edgeless_sim.cluster.worlds import SIM
 from edgeless_sim.errors import RejectedError, UnknownComponentError
 from edgeless_sim.kernel.loop import VirtualTimeLoop
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.worlds import SIM
 from edgeless_sim.testing.checkers import cluster_violations, residue
 from edgeless_sim.testing.journal_checker import JournalChecker
 

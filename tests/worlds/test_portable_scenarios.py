@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from edgeless_sim.cluster.worlds import REAL_WORLDS, WORLDS
+from edgeless_sim.model.worlds import REAL_WORLDS, WORLDS
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.loader import load_scenario
 from edgeless_sim.scenario.model import Scenario

@@ -11,10 +11,10 @@ import typer
 from edgeless_sim.cli.problems import Exit, complain, exit_code
 from edgeless_sim.cli.progress import progress
 from edgeless_sim.cluster.capture import Capture
-from edgeless_sim.cluster.worlds import REAL_WORLDS, SIM
 from edgeless_sim.errors import FunctionSpecError
 from edgeless_sim.kernel.clock import WallPacer, wall_seconds
 from edgeless_sim.kernel.journal import JournalReader
+from edgeless_sim.model.worlds import REAL_WORLDS, SIM
 from edgeless_sim.report.folder import RunFolder
 from edgeless_sim.report.logs import LogEntry, LogReader, log_line
 from edgeless_sim.report.reader import RunReader

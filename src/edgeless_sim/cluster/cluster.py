@@ -33,7 +33,7 @@ from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import Settling
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.cluster.ways import ways_of
-from edgeless_sim.cluster.worlds import SIM, Foundation, lay_foundation
+from edgeless_sim.cluster.worlds import Foundation, lay_foundation
 from edgeless_sim.errors import (
     SimulationError,
     UnknownComponentError,
@@ -43,6 +43,7 @@ from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.worlds import SIM
 
 __all__ = ["Cluster", "open_topology"]
 

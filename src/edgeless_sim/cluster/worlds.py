@@ -4,7 +4,7 @@ The actors do not know which it is.
 """
 
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.hosts import ComponentHost
@@ -22,12 +22,9 @@ from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.loop import current_scheduler
 from edgeless_sim.kernel.merge import MergedJournal
 from edgeless_sim.kernel.supervisor import Supervisor
+from edgeless_sim.model.worlds import SIM, WORLDS
 
-__all__ = ["REAL_WORLDS", "SIM", "WORLDS", "Foundation", "lay_foundation"]
-
-SIM: Final = "sim"
-REAL_WORLDS: Final = ("tcp", "grpc")
-WORLDS: Final = (SIM, *REAL_WORLDS)
+__all__ = ["Foundation", "lay_foundation"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from edgeless_sim.cluster.worlds import SIM
+from edgeless_sim.model.worlds import SIM
 from edgeless_sim.report.summary import ComponentSummary, Summary
 
 __all__ = ["FORMATS", "aligned", "duration", "render"]

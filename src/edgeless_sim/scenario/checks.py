@@ -9,10 +9,10 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from edgeless_sim.cluster.topology import NODES_MAX
-from edgeless_sim.cluster.worlds import WORLDS
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.worlds import WORLDS
 from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario import steps as do

@@ -17,10 +17,10 @@ import anyio
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import LinkTopology
-from edgeless_sim.cluster.worlds import SIM, WORLDS
 from edgeless_sim.errors import EdgelessError, ScenarioError, SettingsError, SimulationError
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import Pacer, run
+from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.scenario.beginning import Beginning
 from edgeless_sim.scenario.expectations import AllComponentsRunning, EventsWithin, Expectation
 from edgeless_sim.scenario.faults import StepPerformer

@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
-from edgeless_sim.cluster.worlds import SIM, WORLDS
 from edgeless_sim.kernel.loop import current_scheduler
 from edgeless_sim.kernel.pump import PumpedScheduler
 from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.scenario.loader import SCENARIO_FILE, load_scenario
 from edgeless_sim.scenario.model import SEED_MAX, Scenario
 from edgeless_sim.scenario.runner import open_cluster

@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     world = config.getoption("--edgeless-world")
     if world is not None:
         # Heavy, and therefore only for who asks.
-        from edgeless_sim.cluster.worlds import WORLDS
+        from edgeless_sim.model.worlds import WORLDS
 
         if world not in WORLDS:
             raise pytest.UsageError(f"--edgeless-world: {world!r} is none of {', '.join(WORLDS)}")
