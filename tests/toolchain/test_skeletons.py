@@ -1,5 +1,7 @@
 """What is new is complete: it checks, builds and runs as it is, and nothing old is touched."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,17 @@ def test_a_function_needs_nothing_outside_of_its_folder(language: str, tmp_path:
             text = file.read_text()
             assert "../" not in text
             assert "@name@" not in text.lower()
+
+
+def test_a_new_function_in_python_passes_the_test_that_comes_with_it(tmp_path: Path) -> None:
+    new_function(tmp_path / "mine", "python")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "mine"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["9a", "a-b", "A", "x" * 64, "..", "a b"])

@@ -39,7 +39,14 @@ from edgeless_sim.runtimes.python_function import (
     PythonFunction,
 )
 
-__all__ = ["CallError", "Edgeless", "PythonFunction", "PythonInstance", "PythonRuntime"]
+__all__ = [
+    "CallError",
+    "Edgeless",
+    "PythonFunction",
+    "PythonInstance",
+    "PythonRuntime",
+    "instance_of",
+]
 
 _FILE_BYTES_MAX: Final = 1 << 20
 _MODULES_MAX: Final = 256
@@ -188,22 +195,7 @@ class PythonRuntime:
                 f"not {quoted(request.code.code or '')}"
             )
         module = self._module(self._found(file_name))
-        filename = str(module.__file__)
-        made = _class_of(module, class_name)
-        try:
-            service = parse_distribution(made.service)
-        except (TypeError, ValueError) as cause:
-            raise BadCodeError(clipped(f"{class_name}.service: {cause}")) from None
-        try:
-            function = made()
-        except BaseException as fault:  # noqa: BLE001 - see `_theirs`
-            _theirs(fault)
-            raise BadCodeError(_described(fault, filename)) from None
-        # The function's own draws must not change how long its events take.
-        service_dice = Random(dice.getrandbits(128))  # noqa: S311 - repeatable, not secret
-        function.edgeless = Edgeless(pid.key, class_name)
-        function.dice = dice
-        return PythonInstance(function, filename, service, service_dice)
+        return instance_of(_class_of(module, class_name), pid, dice, filename=str(module.__file__))
 
     def close(self) -> None:
         """See `FunctionRuntime.close`."""
@@ -236,6 +228,26 @@ class PythonRuntime:
                 _forget(self._modules.pop(next(iter(self._modules))))
             module = self._modules[name] = _executed(name, path, source)
         return module
+
+
+def instance_of(
+    made: type[PythonFunction], pid: InstanceId, dice: Random, *, filename: str
+) -> PythonInstance:
+    """An instance of the class *made* in *filename*; raise `BadCodeError` if there is none."""
+    try:
+        service = parse_distribution(made.service)
+    except (TypeError, ValueError) as cause:
+        raise BadCodeError(clipped(f"{made.__name__}.service: {cause}")) from None
+    try:
+        function = made()
+    except BaseException as fault:  # noqa: BLE001 - see `_theirs`
+        _theirs(fault)
+        raise BadCodeError(_described(fault, filename)) from None
+    # The function's own draws must not change how long its events take.
+    service_dice = Random(dice.getrandbits(128))  # noqa: S311 - repeatable, not secret
+    function.edgeless = Edgeless(pid.key, made.__name__)
+    function.dice = dice
+    return PythonInstance(function, filename, service, service_dice)
 
 
 def _theirs(fault: BaseException) -> None:

@@ -91,7 +91,10 @@ def _function_files(name: str, language: str) -> _Files:
             **_crate(),
         },
         "wat": lambda: {f"{name}.wat": sources.WAT_SOURCE},
-        "python": lambda: {f"{name}.py": named(sources.PYTHON_SOURCE)},
+        "python": lambda: {
+            f"{name}.py": named(sources.PYTHON_SOURCE),
+            f"test_{name}.py": named(sources.PYTHON_TEST),
+        },
     }
     if language == "python":
         description = _description(name, "PYTHON", f"{name}.py:{type_name}", ("output",))

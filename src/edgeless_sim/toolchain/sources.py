@@ -10,6 +10,7 @@ __all__ = [
     "C_SOURCE",
     "GUIDE_NOOP",
     "PYTHON_SOURCE",
+    "PYTHON_TEST",
     "RUST_SOURCE",
     "WAT_SOURCE",
 ]
@@ -97,7 +98,7 @@ from edgeless_sim import PythonFunction
 
 
 class @Name@(PythonFunction):
-    """An echo. Override what you need; a handler that calls somebody is a generator."""
+    """An echo. Override what you need; one that calls somebody is ``async``."""
 
     #: How long one event takes in a simulation, in ms.
     service = "c(1)"
@@ -117,6 +118,24 @@ class @Name@(PythonFunction):
     def handle_stop(self):
         """End."""
         self.edgeless.log("stopped")
+'''
+
+PYTHON_TEST: Final = '''\
+"""Tests of the function by itself: python -m pytest"""
+
+from @name@ import @Name@
+
+from edgeless_sim.runtimes.base import Cast
+from edgeless_sim.testing.function import FunctionAlone
+
+
+def test_a_message_is_cast_on_with_a_greeting():
+    function = FunctionAlone(@Name@)
+    assert function.cast("world") == [Cast("output", "hello, world")]
+
+
+def test_a_call_is_answered_with_it():
+    assert FunctionAlone(@Name@).call("you").payload == "hello, you"
 '''
 
 WAT_SOURCE: Final = """\
