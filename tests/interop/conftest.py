@@ -122,7 +122,7 @@ class Deployment:
         self._started: list[Program] = []
         self._urls: dict[str, str] = {}
         # At once, so that they differ.
-        self._ports = free_ports(_PORTS)
+        self._ports = list(free_ports(_PORTS))
         self.redis_url = ""
         """Where ε-ORCs of theirs mirror what they know; empty = nowhere."""
 

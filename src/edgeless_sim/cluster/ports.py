@@ -1,37 +1,53 @@
-"""Free ports on the loopback interface.
+"""Ports of a cluster's own on the loopback interface.
 
-A port is chosen by binding to it and letting go. Somebody else may take it in between; whoever
-listens there next then says so. To make that rare, ports are chosen where no operating system
-takes those of outgoing connections from, and not in a row.
+A port is chosen by binding to it. On Linux the socket stays bound, without listening, for as long
+as the cluster lives: nobody else is given the port, neither to listen nor for an outgoing
+connection, and a component may listen there, again and again, because both sides say SO_REUSEADDR.
+Elsewhere it is let go, and who listens there next says whether somebody else was quicker.
 """
 
-import secrets
 import socket
+import sys
 from typing import Final
 
 from edgeless_sim.errors import SettingsError
 
-__all__ = ["LOOPBACK", "free_ports"]
+__all__ = ["LOOPBACK", "ReservedPorts", "free_ports"]
 
 LOOPBACK: Final = "127.0.0.1"
-#: Below 32,768 and 49,152, where Linux and the others begin to number outgoing connections.
-_PORTS: Final = range(20_000, 32_768)
+_CAN_HOLD: Final = sys.platform == "linux"
 
 
-def free_ports(number: int, host: str = LOOPBACK) -> list[int]:
-    """So many different ports on which nobody listens; raise `SettingsError` if there are not."""
-    candidates = list(_PORTS)
-    secrets.SystemRandom().shuffle(candidates)
-    found: list[int] = []
-    for port in candidates:
-        if len(found) == number:
-            return found
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
-            # As listeners do: what a connection of an earlier run has left is no hindrance.
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                one.bind((host, port))
-            except OSError:
-                continue
-        found.append(port)
-    raise SettingsError(f"no {number} free ports on {host}")
+class ReservedPorts:
+    """*number* different ports on which nobody listens; raise `SettingsError` if there are not."""
+
+    def __init__(self, number: int, host: str = LOOPBACK) -> None:
+        self._held: list[socket.socket] = []
+        try:
+            for _ in range(number):
+                one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                self._held.append(one)
+                one.bind((host, 0))
+            self.ports: Final = tuple(int(one.getsockname()[1]) for one in self._held)
+            for one in self._held:
+                # Not before: two clusters that say so could be given the same port.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        except OSError as error:
+            self.close()
+            raise SettingsError(f"no {number} free ports on {host}: {error}") from None
+        if not _CAN_HOLD:
+            self.close()
+
+    def close(self) -> None:
+        """Let them go. Idempotent."""
+        for one in self._held:
+            one.close()
+        self._held.clear()
+
+
+def free_ports(number: int, host: str = LOOPBACK) -> tuple[int, ...]:
+    """So many ports for programs that take no port which somebody else is bound to; somebody may
+    be quicker than they are. Raise `SettingsError` as `ReservedPorts`."""
+    reserved = ReservedPorts(number, host)
+    reserved.close()
+    return reserved.ports

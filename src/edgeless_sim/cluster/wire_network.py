@@ -19,7 +19,7 @@ from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.faults import Match, Member, link_between
 from edgeless_sim.cluster.network_base import Crash, Network
-from edgeless_sim.cluster.ports import LOOPBACK, free_ports
+from edgeless_sim.cluster.ports import LOOPBACK, ReservedPorts
 from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import LoopClock
@@ -66,6 +66,7 @@ class WireNetwork(Network):
         self._in_path = in_path
         self._lost: Counter[str] = Counter()
         self._wire = self.wires(Role.CLIENT).calling(f"{self._scheme}://")
+        self._reserved: ReservedPorts | None = None
         self._ports: dict[str, int] = {}
         self._locations: dict[str, str] = {}
         self._endpoints: dict[str, Endpoint] = {}
@@ -76,7 +77,8 @@ class WireNetwork(Network):
 
     def assign(self, locations: Sequence[str]) -> None:
         """Choose a port for each of *locations*; raise `SettingsError` if there are not so many."""
-        for location, port in zip(locations, free_ports(len(locations)), strict=True):
+        self._reserved = ReservedPorts(len(locations))
+        for location, port in zip(locations, self._reserved.ports, strict=True):
             self._ports[location] = port
             self._locations[self.url(location)] = location
 
@@ -144,6 +146,8 @@ class WireNetwork(Network):
             await endpoint.ended()
         for relay, _ in self._relays.values():
             await relay.close()
+        if self._reserved is not None:
+            self._reserved.close()
 
     def _connection(self, here: str, url: str) -> Any:
         """See `Network.connection`; ValueError for a text that is no URL."""
