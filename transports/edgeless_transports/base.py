@@ -108,6 +108,18 @@ class Scheduler(Protocol):
         """As `call_at`, with a handle to cancel it."""
         ...
 
+    def background_at(self, when_ns: int, callback: Callable[..., None], *args: Any) -> Timer:
+        """As `timer_at`, for housekeeping: nobody waits for it to be over."""
+        ...
+
+    def hold(self) -> None:
+        """Until `release`, something is under way that no timer shows. They add up."""
+        ...
+
+    def release(self) -> None:
+        """End one `hold`."""
+        ...
+
 
 class Connection(Protocol):
     """A connected client end. Safe for many concurrent calls; frames keep the order of sending.

@@ -114,9 +114,12 @@ class Calls:
         """A new call; it waits from now on. Returns its number."""
         deadline_ns = self._scheduler.now_ns() + lane.timeout_ns
         self._numbers = number = self._numbers + 1
+        if not self.waiting:
+            # Calls are work under way; their timers, which outlive them, are not.
+            self._scheduler.hold()
         self.waiting[number] = lane.calls[number] = (caller, deadline_ns, lane, method)
         if lane.timer is None:
-            lane.timer = self._scheduler.timer_at(deadline_ns, self._time_out, lane)
+            lane.timer = self._scheduler.background_at(deadline_ns, self._time_out, lane)
         return number
 
     def forget(self, number: int) -> Caller | None:
@@ -124,6 +127,8 @@ class Calls:
         call = self.waiting.pop(number, None)
         if call is None:
             return None
+        if not self.waiting:
+            self._scheduler.release()
         caller, _, lane, _ = call
         del lane.calls[number]
         if not lane.calls and not self.tidying:
@@ -144,7 +149,7 @@ class Calls:
     def tidy_soon(self) -> None:
         """Cancel the timers of lanes without calls in a moment: the next call may come at once."""
         self.tidying = True
-        self._scheduler.call_at(self._scheduler.now_ns() + _TIDY_NS, self._tidy)
+        self._scheduler.background_at(self._scheduler.now_ns() + _TIDY_NS, self._tidy)
 
     def _tidy(self) -> None:
         self.tidying = False
@@ -177,7 +182,7 @@ class Calls:
             if lane.timer is not None:
                 lane.timer.cancel()
             _, deadline_ns, _, _ = next(iter(lane.calls.values()))
-            lane.timer = self._scheduler.timer_at(deadline_ns, self._time_out, lane)
+            lane.timer = self._scheduler.background_at(deadline_ns, self._time_out, lane)
 
 
 class Answers:
@@ -199,6 +204,8 @@ class Answers:
         if waiting is None:
             self._counters.late_answers += 1
             return
+        if not self._waiting:
+            self._scheduler.release()
         caller, _, lane, _ = waiting
         del lane.calls[call]
         if not lane.calls and not self._calls.tidying:
