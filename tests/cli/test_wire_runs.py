@@ -60,12 +60,14 @@ def brief(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def begin() -> Generator[Begin]:
+def begin(tmp_path: Path) -> Generator[Begin]:
     """Begin ``edgeless-sim run ARGUMENTS``; whatever runs at the end of the test is killed."""
+    place = tmp_path / "temporary"
+    place.mkdir()
     begun: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str, custom: Path | None = None) -> "subprocess.Popen[str]":
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(place)}
         if custom is not None:
             known = environment.get("PYTHONPATH")
             environment["PYTHONPATH"] = os.pathsep.join([str(custom), *([known] if known else [])])
@@ -147,8 +149,8 @@ def test_a_component_that_cannot_start_ends_the_run_with_its_own_words(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("world", ["tcp", "grpc"])
-def test_an_interrupt_ends_a_real_run_with_130_and_leaves_no_process(
-    world: str, begin: Begin
+def test_an_interrupt_ends_a_real_run_with_130_and_leaves_nothing(
+    world: str, begin: Begin, tmp_path: Path
 ) -> None:
     run = begin("ping_pong", "--world", world, "--logs")
     wait_for_a_function(run)
@@ -158,6 +160,7 @@ def test_an_interrupt_ends_a_real_run_with_130_and_leaves_no_process(
     _, complaint = run.communicate(timeout=60)
     assert (run.returncode, complaint) == (130, "interrupted\n")
     assert [number for number in started if Path(f"/proc/{number}").exists()] == []
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
