@@ -81,7 +81,7 @@ class TcpCounters:
     #: Sockets that were accepted and turned away, and accepts that failed, by cause.
     refused: dict[str, int] = field(default_factory=dict)
     #: Connections that ended because of the peer, by `ProtocolError.reason`, or ``silent``,
-    #: ``slow hello``, ``does not read``.
+    #: ``slow hello``, ``does not read``, ``cut off`` (in the middle of a frame).
     ended: dict[str, int] = field(default_factory=dict)
 
 
@@ -171,8 +171,7 @@ class Link(asyncio.Protocol):
     def fail(self, reason: str, why: str) -> None:
         """End because of the peer, and count it by *reason*."""
         if not self._lost:
-            ended = self._counters.ended
-            ended[reason] = ended.get(reason, 0) + 1
+            self._count(reason)
             self._part(why)
             self._owner.lost(self, why)
 
@@ -237,6 +236,8 @@ class Link(asyncio.Protocol):
             self.closed.set_result(None)
         if not self._lost:
             self._lost = True
+            if self._reader.unfinished:
+                self._count("cut off")
             self._owner.lost(self, "the connection was closed" if error is None else str(error))
 
     # The rest.
@@ -263,6 +264,10 @@ class Link(asyncio.Protocol):
                 rest.append(frame)
         if rest:
             self._owner.frames(self, rest)
+
+    def _count(self, reason: str) -> None:
+        ended = self._counters.ended
+        ended[reason] = ended.get(reason, 0) + 1
 
     def _leave(self, why: str) -> None:
         if not self._lost:
