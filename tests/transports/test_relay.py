@@ -1,196 +1,177 @@
-"""What bytes meet between two sockets: nothing, time, a narrow pipe, loss, a cut; on each way."""
+"""A relay in the path: what bytes meet there, and what it makes of the ends of connections."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Final
+from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from edgeless_transports.relay import WAITING_BYTES_MAX, Conditions, Relay
+from edgeless_sim.kernel.loop import run
+from edgeless_transports.relay import Conditions
 
-MS: Final = 1_000_000
-FREE: Final = Conditions()
-CUT: Final = Conditions(blocked=True)
-#: Long enough that nothing is still on its way on a machine which is busy.
-QUIET_S: Final = 0.1
-TIMEOUT_S: Final = 10
-
-
-class Upstream:
-    """Who is behind the relay: remembers what came; answers each line with the same."""
-
-    def __init__(self) -> None:
-        self.received = bytearray()
-        self.ended = asyncio.Event()
-        self.reading = asyncio.Event()
-        self.reading.set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        try:
-            while True:
-                await self.reading.wait()
-                data = await reader.read(1 << 16)
-                if not data:
-                    break
-                self.received += data
-                writer.write(data)
-                await writer.drain()
-            self.ended.set()
-            writer.write(b"bye")
-        except ConnectionError:
-            self.ended.set()
-        finally:
-            writer.close()
+FREE = Conditions()
+BLOCKED = Conditions(blocked=True)
+MS = 1_000_000
 
 
-@pytest.fixture
-async def upstream() -> Upstream:
-    return Upstream()
+def real_time(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *main* on a real loop, twenty seconds at most."""
+
+    async def bounded() -> None:
+        with anyio.fail_after(20):
+            await main()
+
+    run(bounded, world="real")
 
 
-@pytest.fixture
-async def relay(upstream: Upstream) -> AsyncIterator[Relay]:
-    async with await asyncio.start_server(upstream.serve, "127.0.0.1", 0) as server:
-        found = Relay("127.0.0.1", server.sockets[0].getsockname()[1], Random(1))
-        yield found
-        await found.close()
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - polls what has no event
+        await anyio.sleep(0.002)
 
 
-@asynccontextmanager
-async def connected(
-    relay: Relay,
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """To the relay, which listens from now on."""
-    port = await relay.start()
-    async with asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        yield reader, writer
-        writer.close()
+CONDITIONS = st.builds(
+    Conditions,
+    blocked=st.booleans(),
+    latency_ns=st.integers(0, 5 * MS),
+    jitter_ns=st.integers(0, 5 * MS),
+    bandwidth_bytes_per_s=st.none() | st.integers(1_000_000, 100_000_000),
+)
 
 
-async def elapsed_of_echo(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
-) -> float:
-    """Seconds until what was sent has come back."""
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    writer.write(data)
-    assert await reader.readexactly(len(data)) == data
-    return loop.time() - begin
-
-
-async def test_bytes_and_ends_pass_both_ways_and_are_counted(
-    relay: Relay, upstream: Upstream
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(CONDITIONS, CONDITIONS), max_size=8),
+    st.lists(st.integers(0, 40_000), max_size=12),
+    st.integers(0, 2**32),
+)
+def test_bytes_arrive_unchanged_and_in_order_whatever_becomes_of_the_conditions(
+    rig: Any, changes: list[tuple[Conditions, Conditions]], sizes: list[int], seed: int
 ) -> None:
-    async with connected(relay) as (reader, writer):
-        await elapsed_of_echo(reader, writer, b"there and back")
-        writer.write_eof()
-        assert await reader.read() == b"bye"
-    assert upstream.received == b"there and back"
-    assert (relay.accepted, relay.bytes_forward, relay.bytes_backward) == (1, 14, 17)
+    dice = Random(seed)
+    pieces = [dice.randbytes(size) for size in sizes]
+    whole = b"".join(pieces)
+
+    async def send(ends: Any) -> None:
+        for piece in pieces:
+            ends.write(piece)
+            await anyio.sleep(dice.random() * 0.002)
+        ends.end()
+
+    async def receive(ends: Any, found: list[bytes]) -> None:
+        found.append(await ends.rest())
+
+    async def main() -> None:
+        found: list[bytes] = []
+        async with rig.through() as (relay, client, server), anyio.create_task_group() as group:
+            for ends in (client, server):
+                group.start_soon(send, ends)
+                group.start_soon(receive, ends, found)
+            for forward, backward in changes:
+                relay.set(forward, backward)
+                await anyio.sleep(dice.random() * 0.005)
+            relay.set(FREE, FREE)
+        assert found == [whole, whole]
+        assert (relay.forward.bytes_passed, relay.backward.bytes_passed) == (len(whole),) * 2
+
+    real_time(main)
 
 
-async def test_latency_is_that_of_both_ways_and_changes_for_open_connections(relay: Relay) -> None:
-    async with connected(relay) as (reader, writer):
-        relay.set(Conditions(latency_ns=60 * MS), Conditions(latency_ns=90 * MS))
-        assert await elapsed_of_echo(reader, writer, b"slow") >= 0.15
-        relay.set(FREE, FREE)
-        assert await elapsed_of_echo(reader, writer, b"fast") < 0.15
+def test_lost_packets_come_later_and_in_order(rig: Any) -> None:
+    async def main() -> None:
+        async with rig.through() as (relay, client, server):
+            relay.set(Conditions(loss=0.3), FREE)
+            for number in range(20):
+                client.write(bytes([number]))
+                await anyio.sleep(0.001)
+            assert await server.read(20) == bytes(range(20))
+
+    real_time(main)
 
 
-async def test_a_jitter_delays_but_never_reorders(relay: Relay, upstream: Upstream) -> None:
-    async with connected(relay) as (reader, writer):
-        relay.set(Conditions(latency_ns=5 * MS, jitter_ns=5 * MS), FREE)
-        sent = b""
-        for number in range(50):
-            chunk = b"%d;" % number
-            writer.write(chunk)
-            sent += chunk
-            await asyncio.sleep(0.001)
-        await reader.readexactly(len(sent))
-    assert upstream.received == sent
+@pytest.mark.parametrize("forward", [True, False])
+def test_latency_is_of_one_way_and_not_per_piece(rig: Any, forward: bool) -> None:
+    slow = Conditions(latency_ns=60 * MS, jitter_ns=10 * MS)
+
+    async def main() -> None:
+        async with rig.through() as (relay, client, server):
+            relay.set(slow if forward else FREE, FREE if forward else slow)
+            sender, receiver = (client, server) if forward else (server, client)
+            began = anyio.current_time()
+            for _ in range(100):
+                sender.write(b"x")
+                await anyio.sleep(0.001)
+            await receiver.read(100)
+            # One after the other they would take six seconds.
+            assert 0.05 <= anyio.current_time() - began < 4
+
+    real_time(main)
 
 
-async def test_a_narrow_pipe_takes_as_long_as_its_bytes_do(relay: Relay) -> None:
-    async with connected(relay) as (reader, writer):
-        relay.set(Conditions(bandwidth_bytes_per_s=100_000), FREE)
-        assert await elapsed_of_echo(reader, writer, bytes(20_000)) >= 0.2
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_bandwidth_is_that_of_all_connections_together(rig: Any, connections: int) -> None:
+    async def main() -> None:
+        size = 600_000 // connections
+
+        async def transfer(port: int, upstream: Any) -> None:
+            async with rig.connected(port) as client:
+                client.write(bytes(size))
+                server = await upstream.next()
+                await server.read(size)
+
+        async with rig.listening() as upstream, rig.relayed(upstream.port) as (relay, port):
+            relay.set(Conditions(bandwidth_bytes_per_s=1_000_000), FREE)
+            began = anyio.current_time()
+            async with anyio.create_task_group() as group:
+                for _ in range(connections):
+                    group.start_soon(transfer, port, upstream)
+            assert anyio.current_time() - began >= 0.55
+
+    real_time(main)
 
 
-async def test_what_is_lost_comes_as_late_as_its_retransmission(relay: Relay) -> None:
-    async with connected(relay) as (reader, writer):
-        relay.set(Conditions(loss=1.0), FREE)
-        writer.write(b"lost")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.read(1), 0.3)
+def test_a_narrow_way_passes_bytes_on_bit_by_bit(rig: Any) -> None:
+    async def main() -> None:
+        async with rig.through() as (relay, client, server):
+            relay.set(Conditions(bandwidth_bytes_per_s=200_000), FREE)
+            client.write(bytes(800_000))
+            began = anyio.current_time()
+            await server.read(2_000)
+            # The whole takes four seconds.
+            assert anyio.current_time() - began < 3
+
+    real_time(main)
 
 
-async def test_a_cut_holds_bytes_back_in_its_direction_alone_until_it_heals(
-    relay: Relay, upstream: Upstream
-) -> None:
-    async with connected(relay) as (reader, writer):
-        await elapsed_of_echo(reader, writer, b"1")
-        relay.set(FREE, CUT)
-        writer.write(b"2")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.read(1), QUIET_S)
-        assert upstream.received == b"12"
-        relay.set(CUT, FREE)
-        assert await reader.readexactly(1) == b"2"
-        writer.write(b"3")
-        await asyncio.sleep(QUIET_S)
-        assert upstream.received == b"12"
-        relay.set(FREE, FREE)
-        assert await reader.readexactly(1) == b"3"
+def test_what_one_way_holds_back_does_not_hold_the_other(rig: Any) -> None:
+    async def main() -> None:
+        async with rig.through() as (relay, client, server):
+            relay.set(BLOCKED, FREE)
+            client.write(b"held back")
+            for _ in range(5):
+                server.write(b"pass")
+                assert await client.read(4) == b"pass"
+            assert relay.forward.bytes_passed == 0
+            relay.set(FREE, FREE)
+            assert await server.read(9) == b"held back"
+
+    real_time(main)
 
 
-async def test_whoever_connects_during_a_cut_is_served_when_it_heals(
-    relay: Relay, upstream: Upstream
-) -> None:
-    relay.set(CUT, CUT)
-    async with connected(relay) as (reader, writer):
-        writer.write(b"early")
-        await asyncio.sleep(QUIET_S)
-        assert upstream.received == b""
-        relay.set(FREE, FREE)
-        assert await reader.readexactly(5) == b"early"
+def test_what_both_ways_hold_back_arrives_after_healing(rig: Any) -> None:
+    async def main() -> None:
+        async with rig.through() as (relay, client, server):
+            relay.set(BLOCKED, BLOCKED)
+            for number in range(50):
+                client.write(bytes([number]))
+                server.write(bytes([number]))
+                await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.05)
+            assert relay.forward.bytes_passed == relay.backward.bytes_passed == 0
+            relay.set(FREE, FREE)
+            assert await server.read(50) == await client.read(50) == bytes(range(50))
 
-
-async def test_without_anybody_upstream_the_connection_ends() -> None:
-    nobody = Relay("127.0.0.1", await unused_port(), Random(1))
-    async with connected(nobody) as (reader, _):
-        assert await reader.read() == b""
-    await nobody.close()
-    assert nobody.open == 0
-
-
-async def unused_port() -> int:
-    """One at which nobody listens."""
-    async with await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0) as server:
-        return int(server.sockets[0].getsockname()[1])
-
-
-async def test_a_sender_is_held_up_rather_than_kept_without_bound(relay: Relay) -> None:
-    size = 64 * WAITING_BYTES_MAX
-    async with connected(relay) as (_, writer):
-        relay.set(CUT, FREE)
-        writer.write(bytes(size))
-        await asyncio.sleep(QUIET_S)
-        (connection,) = relay._connections
-        # One read of asyncio more than the bound, never what the sender has.
-        assert connection._forward._waiting_bytes <= WAITING_BYTES_MAX + (1 << 18)
-        assert writer.transport.get_write_buffer_size() > size // 2
-        writer.transport.abort()
-
-
-async def test_closing_ends_what_is_open_and_frees_the_port(relay: Relay) -> None:
-    async with connected(relay) as (reader, writer):
-        await elapsed_of_echo(reader, writer, b"here")
-        assert relay.open == 1
-        await relay.close()
-        await relay.close()
-        assert await reader.read() == b""
-    assert relay.open == 0
+    real_time(main)

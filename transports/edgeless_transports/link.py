@@ -81,7 +81,7 @@ class TcpCounters:
     #: Sockets that were accepted and turned away, and accepts that failed, by cause.
     refused: dict[str, int] = field(default_factory=dict)
     #: Connections that ended because of the peer, by `ProtocolError.reason`, or ``silent``,
-    #: ``slow hello``, ``does not read``.
+    #: ``slow hello``, ``does not read``, ``cut off`` (in the middle of a frame).
     ended: dict[str, int] = field(default_factory=dict)
 
 
@@ -154,8 +154,7 @@ class Link(asyncio.Protocol):
     def fail(self, reason: str, why: str) -> None:
         """End because of the peer, and count it by *reason*."""
         if not self._lost:
-            ended = self._counters.ended
-            ended[reason] = ended.get(reason, 0) + 1
+            self._count(reason)
             self._part(why)
             self._owner.lost(self, why)
 
@@ -217,6 +216,8 @@ class Link(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
         if not self._lost:
+            if self._reader.unfinished:
+                self._count("cut off")
             self._end()
             self._owner.lost(self, "the connection was closed" if error is None else str(error))
 
@@ -235,6 +236,10 @@ class Link(asyncio.Protocol):
             why = payload[:_GOODBYE_CHARS_MAX].decode("utf-8", "replace")
             self._leave(f"the peer said goodbye: {why}")
             raise ProtocolError("goodbye", "nothing follows a goodbye")
+
+    def _count(self, reason: str) -> None:
+        ended = self._counters.ended
+        ended[reason] = ended.get(reason, 0) + 1
 
     def _leave(self, why: str) -> None:
         if not self._lost:

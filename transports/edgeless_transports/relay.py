@@ -8,42 +8,21 @@ flows on when it heals. Real time only; housekeeping uses the loop's timers.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
 from random import Random
 from typing import Final, cast
 
+from edgeless_transports._conditions import Conditions, Direction
 from edgeless_transports.base import Address
 from edgeless_transports.sockets import bind
 
-__all__ = ["Conditions", "Relay"]
+__all__ = ["CONNECTIONS_MAX", "WAITING_BYTES_MAX", "Conditions", "Relay"]
 
 #: Bytes of one direction of one connection that may wait; then the sender is not read any more.
 WAITING_BYTES_MAX: Final = 1 << 20
-#: TCP's least retransmission time-out; it doubles while the retransmission is lost, too.
-_RETRANSMISSION_S: Final = 0.2
-_RETRANSMISSIONS_MAX: Final = 10
+#: Connections of one relay, those included that wait for it to be opened; more are turned away.
+CONNECTIONS_MAX: Final = 1024
 _CONNECT_TIMEOUT_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What the bytes of one direction meet."""
-
-    blocked: bool = False
-    latency_ns: int = 0
-    #: Plus or minus; never makes a latency negative.
-    jitter_ns: int = 0
-    #: Probability that a chunk, as it was read from the socket, is lost and has to come again.
-    loss: float = 0.0
-    bandwidth_bytes_per_s: int | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether bytes pass as they come."""
-        return self == _FREE
-
-
-_FREE: Final = Conditions()
 
 
 class Relay:
@@ -55,20 +34,27 @@ class Relay:
 
     def __init__(self, upstream_host: str, upstream_port: int, dice: Random) -> None:
         self._upstream = (upstream_host, upstream_port)
-        self._dice = dice
-        self.forward = _FREE
-        self.backward = _FREE
+        self.forward: Final = Direction(dice)
+        self.backward: Final = Direction(dice)
         self._server: asyncio.Server | None = None
         self._connections: dict[_Connection, None] = {}
-        #: Connections so far, and bytes that were passed on each way.
+        #: Sockets that are not closed yet, attempts under way, and who waits for their end.
+        self._sockets = 0
+        self._attempts: dict[asyncio.Task[None], None] = {}
+        self._closed: asyncio.Future[None] | None = None
+        #: Connections so far, and those beyond `CONNECTIONS_MAX`.
         self.accepted = 0
-        self.bytes_forward = 0
-        self.bytes_backward = 0
+        self.refused = 0
 
     @property
     def open(self) -> int:
         """How many connections there are."""
         return len(self._connections)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether either direction is."""
+        return self.forward.conditions.blocked or self.backward.conditions.blocked
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; return the port that was bound. Raise `AddressError` if it is taken."""
@@ -80,56 +66,56 @@ class Relay:
     def set(self, forward: Conditions, backward: Conditions) -> None:
         """Change what bytes meet, for open connections, too. Those on their way keep their order
         and, unless they are blocked, their time."""
-        self.forward, self.backward = forward, backward
+        self.forward.change(forward)
+        self.backward.change(backward)
         for connection in list(self._connections):
             connection.changed()
 
     async def close(self) -> None:
-        """Listen no more and end what is open. Idempotent."""
-        if self._server is None:
+        """Listen no more, reset what is open, return when all sockets are closed. Idempotent."""
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server.close()
+        server.close()
         for connection in list(self._connections):
             connection.abort()
-        await self._server.wait_closed()
-        self._server = None
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+        while self._sockets:
+            self._closed = asyncio.get_running_loop().create_future()
+            await self._closed
+        await server.wait_closed()
 
-    def conditions(self, *, forward: bool) -> Conditions:
-        """Of one direction."""
-        return self.forward if forward else self.backward
+    # What connections tell.
 
-    def count(self, size: int, *, forward: bool) -> None:
-        """Bytes were passed on."""
-        if forward:
-            self.bytes_forward += size
-        else:
-            self.bytes_backward += size
+    def attempt(self, connection: "_Connection") -> "asyncio.Task[None]":
+        """Start connecting upstream."""
+        task = asyncio.get_running_loop().create_task(connection.connect())
+        self._attempts[task] = None
+        task.add_done_callback(lambda task: self._attempts.pop(task))
+        return task
 
-    def delay_s(self, size: int, conditions: Conditions) -> float:
-        """How long a chunk takes, apart from waiting for those before it."""
-        latency_ns = conditions.latency_ns
-        if conditions.jitter_ns:
-            latency_ns += self._dice.randint(-conditions.jitter_ns, conditions.jitter_ns)
-        delay_s = max(0, latency_ns) / 1e9
-        if conditions.loss:
-            wait_s = _RETRANSMISSION_S
-            for _ in range(_RETRANSMISSIONS_MAX):
-                if self._dice.random() >= conditions.loss:
-                    break
-                delay_s += wait_s
-                wait_s *= 2
-        if conditions.bandwidth_bytes_per_s:
-            delay_s += size / conditions.bandwidth_bytes_per_s
-        return delay_s
+    def socket_opened(self) -> None:
+        """One more."""
+        self._sockets += 1
+
+    def socket_closed(self) -> None:
+        """One less."""
+        self._sockets -= 1
+        if not self._sockets and self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
 
     def forget(self, connection: "_Connection") -> None:
         """A connection has ended."""
         self._connections.pop(connection, None)
 
     def _welcome(self) -> "_End":
-        self.accepted += 1
         connection = _Connection(self, self._upstream)
-        self._connections[connection] = None
+        if self._server is None or len(self._connections) >= CONNECTIONS_MAX:
+            self.refused += 1
+            connection.abort()
+        else:
+            self.accepted += 1
+            self._connections[connection] = None
         return connection.client
 
 
@@ -137,12 +123,12 @@ class _Connection:
     """One connection on both sides of a relay."""
 
     def __init__(self, relay: Relay, upstream: tuple[str, int]) -> None:
-        self._relay = relay
+        self.relay = relay
         self._address = upstream
         self.client = _End(self)
         self.upstream = _End(self)
-        self._forward = _Way(relay, self.client, self.upstream, forward=True)
-        self._backward = _Way(relay, self.upstream, self.client, forward=False)
+        self._forward = _Way(relay.forward, self.client, self.upstream)
+        self._backward = _Way(relay.backward, self.upstream, self.client)
         self._attempt: asyncio.Task[None] | None = None
         self._ended = False
 
@@ -150,7 +136,9 @@ class _Connection:
 
     def made(self, end: "_End") -> None:
         """A socket is there."""
-        if end is self.client:
+        if self._ended:
+            end.transport.abort()
+        elif end is self.client:
             end.transport.pause_reading()
             self.changed()
 
@@ -176,11 +164,9 @@ class _Connection:
 
     def changed(self) -> None:
         """The conditions have changed, or the connection is new."""
-        blocked = self._relay.forward.blocked or self._relay.backward.blocked
         if self.upstream.state is None:
-            if not blocked and self._attempt is None and not self._ended:
-                loop = asyncio.get_running_loop()
-                self._attempt = loop.create_task(self._connect())
+            if not self.relay.blocked and self._attempt is None and not self._ended:
+                self._attempt = self.relay.attempt(self)
             return
         self._forward.pump()
         self._backward.pump()
@@ -188,7 +174,7 @@ class _Connection:
     def abort(self) -> None:
         """End both sides at once."""
         self._ended = True
-        self._relay.forget(self)
+        self.relay.forget(self)
         if self._attempt is not None:
             self._attempt.cancel()
         for way in (self._forward, self._backward):
@@ -202,7 +188,8 @@ class _Connection:
         if self.client.closed and self.upstream.closed:
             self.abort()
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Connect upstream and let the client speak; never raises."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
@@ -212,10 +199,10 @@ class _Connection:
             return
         finally:
             self._attempt = None
-        if self._ended:
-            self.upstream.transport.abort()
-        elif not self.client.closed:
+        if not self._ended and not self.client.closed:
             self.client.transport.resume_reading()
+            # A loop that read before it heard of the pause left something.
+            self._forward.pump()
 
     def _way_from(self, end: "_End") -> "_Way":
         return self._forward if end is self.client else self._backward
@@ -247,15 +234,14 @@ class _End(asyncio.Protocol):
         if self._heard:
             self.transport.close()
             return
-        try:
+        # The peer may have reset it, and the loop will find that out later.
+        with suppress(OSError):
             self.transport.write_eof()
-        except OSError:
-            # The peer has reset it, and asyncio will find that out later.
-            self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         self.state = cast(asyncio.Transport, transport)
+        self._connection.relay.socket_opened()
         self._connection.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -272,6 +258,7 @@ class _End(asyncio.Protocol):
         """See asyncio."""
         self.closed = True
         self._connection.lost(self, exc)
+        self._connection.relay.socket_closed()
 
     def pause_writing(self) -> None:
         """See asyncio."""
@@ -293,15 +280,14 @@ _Item = bytes | _Reset | None
 class _Way:
     """One direction of one connection: what waits, in the order in which it came."""
 
-    def __init__(self, relay: Relay, source: _End, sink: _End, *, forward: bool) -> None:
-        self._relay = relay
+    def __init__(self, direction: Direction, source: _End, sink: _End) -> None:
+        self._direction = direction
         self._source = source
         self._sink = sink
-        self._forward = forward
         #: (loop time at which it may go on, bytes, None for the end, or a reset)
         self._waiting: deque[tuple[float, _Item]] = deque()
         self._waiting_bytes = 0
-        self._due = 0.0
+        self._due_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._held = False
         self._paused = False
@@ -311,14 +297,14 @@ class _Way:
         """Something came from the source."""
         if self._ended:
             return
-        self._ended = not isinstance(item, bytes)
-        conditions = self._relay.conditions(forward=self._forward)
-        size = len(item) if isinstance(item, bytes) else 0
-        now = asyncio.get_running_loop().time()
-        # Never before what came earlier, whatever has become of the conditions since.
-        self._due = max(self._due, now + self._relay.delay_s(size, conditions))
-        self._waiting.append((self._due, item))
-        self._waiting_bytes += size
+        now_s = asyncio.get_running_loop().time()
+        if isinstance(item, bytes):
+            for piece in self._direction.pieces(item):
+                self._queue(self._direction.due_s(len(piece), now_s), piece)
+            self._waiting_bytes += len(item)
+        else:
+            self._ended = True
+            self._queue(self._direction.due_s(0, now_s), item)
         if self._waiting_bytes > WAITING_BYTES_MAX and not self._paused:
             self._paused = True
             if not self._source.closed:
@@ -341,13 +327,13 @@ class _Way:
         """Pass on what is due."""
         self._stop_timer()
         loop = asyncio.get_running_loop()
-        blocked = self._relay.conditions(forward=self._forward).blocked
+        blocked = self._direction.conditions.blocked
         if self._sink.state is None:
             return
         while self._waiting and not (self._held or blocked):
-            due, item = self._waiting[0]
-            if due > loop.time():
-                self._timer = loop.call_at(due, self.pump)
+            due_s, item = self._waiting[0]
+            if due_s > loop.time():
+                self._timer = loop.call_at(due_s, self.pump)
                 break
             self._waiting.popleft()
             self._pass_on(item)
@@ -359,10 +345,15 @@ class _Way:
             if not self._source.closed:
                 self._source.transport.resume_reading()
 
+    def _queue(self, due_s: float, item: _Item) -> None:
+        # Never before what came earlier, whatever has become of the conditions since.
+        self._due_s = max(self._due_s, due_s)
+        self._waiting.append((self._due_s, item))
+
     def _pass_on(self, item: _Item) -> None:
         if isinstance(item, bytes):
             self._waiting_bytes -= len(item)
-            self._relay.count(len(item), forward=self._forward)
+            self._direction.bytes_passed += len(item)
         if self._sink.closed:
             return
         if isinstance(item, bytes):
