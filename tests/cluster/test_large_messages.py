@@ -1,4 +1,4 @@
-"""Functions of megabytes go through a real cluster, and what is too large is refused at its sender."""
+"""Functions of megabytes go through a real cluster; what is too large is refused at its sender."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -83,18 +83,20 @@ def test_a_function_that_some_message_on_its_way_cannot_carry_is_refused_whole(
 ) -> None:
     # The messages between client, ε-CON, ε-ORC and node enclose the code in different ways.
     async def main(cluster: Cluster) -> None:
-        outcomes = []
+        outcomes: list[bool] = []
+        refusals: list[str] = []
         for short in range(0, 600, 40):
             name = f"short-by-{short}"
             try:
                 await cluster.start_workflow(of_size(compiled, 16 * MIB - short), name=name)
             except RejectedError as refusal:
-                assert "too large" in str(refusal)
+                refusals.append(str(refusal))
                 outcomes.append(False)
             else:
                 assert await answers(cluster, name)
                 outcomes.append(True)
                 await cluster.stop_workflow(name)
+        assert all("message too large" in refusal for refusal in refusals), refusals
         assert outcomes == sorted(outcomes)
         assert not outcomes[0]
         assert outcomes[-1]
