@@ -17,7 +17,7 @@ from edgeless_transports._grpc_terms import (
     CAST_KEY,
     Limits,
     announced_in,
-    channel_options,
+    listener_options,
     method_of,
     status_of,
     status_text,
@@ -86,7 +86,7 @@ class GrpcListener:
         self._tasks: HandlerTasks[asyncio.Future[bytes] | None] = HandlerTasks()
         self._server = aio.server(
             handlers=(_AllMethods(self._behaviour),),
-            options=channel_options(limits),
+            options=listener_options(limits),
             maximum_concurrent_rpcs=limits.frames_max,
         )
 

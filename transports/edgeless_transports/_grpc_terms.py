@@ -34,6 +34,7 @@ __all__ = [
     "announced_in",
     "channel_options",
     "failure_of",
+    "listener_options",
     "method_of",
     "path_of",
     "status_of",
@@ -73,6 +74,11 @@ class Limits:
     connect_timeout_s: float = 5.0
     cast_timeout_s: float = 5.0
     """How long a cast may take to be taken, until it counts as lost."""
+    hello_timeout_s: float = 5.0
+    """From a listener's accepting a socket to the first HTTP/2 frame on it."""
+    idle_s: float = 10.0
+    """A peer of a listener that was silent for so long is asked, and given up after `dead_s`."""
+    dead_s: float = 30.0
 
 
 def channel_options(limits: Limits) -> Sequence[Option]:
@@ -92,6 +98,21 @@ def channel_options(limits: Limits) -> Sequence[Option]:
         ("grpc.enable_http_proxy", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+    )
+
+
+def listener_options(limits: Limits) -> Sequence[Option]:
+    """Options of the serving end: when a socket that says nothing is closed."""
+    answer_ms = round(max(1, limits.dead_s - limits.idle_s) * 1000)
+    return (
+        *channel_options(limits),
+        ("grpc.server_handshake_timeout_ms", round(limits.hello_timeout_s * 1000)),
+        ("grpc.keepalive_time_ms", round(limits.idle_s * 1000)),
+        # Both: the first is for peers that send something else, the second for silent ones.
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
     )
 
 
