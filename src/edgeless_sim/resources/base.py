@@ -6,7 +6,7 @@ Not here: which providers there are (`catalog`) and which of them a node offers 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, Final, NoReturn, Protocol
 
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import Clock
@@ -18,7 +18,16 @@ from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.files import FileStore
 
-__all__ = ["EventSink", "ResourceHost", "ResourceProvider", "ResourceSettings"]
+__all__ = [
+    "PAYLOAD_BYTES_MAX",
+    "EventSink",
+    "ResourceHost",
+    "ResourceProvider",
+    "ResourceSettings",
+]
+
+#: Longest payload of an event that a resource makes: what functions may send, too.
+PAYLOAD_BYTES_MAX: Final = 1 << 20
 
 
 class EventSink(Protocol):
@@ -51,7 +60,7 @@ class ResourceSettings:
     call_timeout_s: float = 30.0
 
 
-_SETTINGS = ResourceSettings()
+_SETTINGS: Final = ResourceSettings()
 
 
 def _unheard(pid: InstanceId, message: str) -> None:

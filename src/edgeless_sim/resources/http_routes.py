@@ -52,6 +52,8 @@ class Route:
     sink: EventSink
     patched: bool = False
     """Whether `NEW_REQUEST` is mapped; nothing is sent before."""
+    open: int = 0
+    """Requests that wait for the function."""
 
     def takes(self, method: str, host: Host, workflow: str | None) -> bool:
         """Whether a request is for this instance; *workflow* is what its query names."""
@@ -147,8 +149,8 @@ def parse_host(text: str) -> Host | None:
         port = int(port_text)
         if port > _PORT_MAX:
             return None
-    name = _comparable(name)
-    return None if name is None else Host(name, port)
+    comparable = _comparable(name)
+    return None if comparable is None else Host(comparable, port)
 
 
 def _comparable(name: str) -> str | None:
