@@ -121,7 +121,7 @@ class HttpEgressProvider:
 
     async def open(self) -> None:
         """See `ResourceProvider.open`."""
-        self._session = aiohttp.ClientSession(
+        session = self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=_IDLE_CONNECTIONS_MAX,
                 resolver=_CheckedResolver(self._policy),
@@ -134,15 +134,14 @@ class HttpEgressProvider:
             auto_decompress=False,
             trust_env=False,
         )
+        self._tasks.begin(lambda: _keep(session))
 
     def close(self) -> None:
         """See `ResourceProvider.close`."""
+        for instance in self._instances.values():
+            instance.gone = True
+            instance.waiting.clear()
         self._tasks.close()
-        session, self._session = self._session, None
-        if session is not None:
-            # What there is to wait for are the goodbyes of TLS, which nobody needs.
-            session.connector.close()  # type: ignore[union-attr]  # it was made with one
-            session.detach()
 
     async def start(
         self,
@@ -260,6 +259,15 @@ class HttpEgressProvider:
             fault = self._policy.fault(url.host or "", address, url.port or 0)
             if fault is not None:
                 raise ResourceError(fault)
+
+
+async def _keep(session: aiohttp.ClientSession) -> None:
+    """Close *session*, which takes a few turns, when the provider's tasks are ended."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await session.close()
 
 
 def _url(request: HttpRequest) -> URL:

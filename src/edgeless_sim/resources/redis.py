@@ -64,6 +64,8 @@ class _Instance:
     key: str | None
     prefix: str
     waiting: deque[tuple[Event, _Answer]] = field(default_factory=deque)
+    #: Set when something waits.
+    wake: anyio.Event = field(default_factory=anyio.Event)
     worker: anyio.CancelScope | None = None
     #: Before this time nothing is attempted; the next pause after a failure.
     closed_until_ns: int = 0
@@ -83,6 +85,7 @@ class RedisProvider:
             provider_id, self.class_type, self.outputs
         )
         self._host = host
+        self._timeout_s = min(TIMEOUT_S, host.settings.call_timeout_s)
         self._tasks = ProviderTasks(host.spawn, f"{host.node_name}/{provider_id}")
         self._instances: dict[InstanceKey, _Instance] = {}
 
@@ -113,15 +116,17 @@ class RedisProvider:
             raise RejectedError(
                 REJECTED_SUMMARY, f"the provider has {_INSTANCES_MAX} instances, the most it can"
             )
-        client = _client(_place(url))
+        client = _client(_place(url), self._timeout_s)
         try:
-            with self._host.clock.fail_after(2 * TIMEOUT_S):
+            with self._host.clock.fail_after(2 * self._timeout_s):
                 await client.ping()
         except Exception as cause:
+            # The boundary: a stranger may answer anything.
             await client.aclose()
             raise RejectedError(REJECTED_SUMMARY, _described(cause)) from cause
         except BaseException:
-            client.connection_pool.reset()
+            with anyio.CancelScope(shield=True):
+                await client.aclose()
             raise
         by_workflow = "add-workflow-id" in configuration
         instance = _Instance(
@@ -132,6 +137,7 @@ class RedisProvider:
         )
         await self.stop(pid)
         self._instances[pid.key] = instance
+        instance.worker = self._tasks.begin(lambda: self._work(instance))
 
     def handle(self, event: Event, answer: _Answer) -> None:
         """See `ResourceProvider.handle`."""
@@ -145,8 +151,7 @@ class RedisProvider:
             answer(ERR)
         else:
             instance.waiting.append((event, answer))
-            if instance.worker is None:
-                instance.worker = self._tasks.begin(lambda: self._work(instance))
+            instance.wake.set()
 
     async def patch(self, request: PatchRequest) -> None:
         """See `ResourceProvider.patch`; there are no outputs."""
@@ -156,36 +161,37 @@ class RedisProvider:
         instance = self._instances.pop(pid.key, None)
         if instance is not None:
             _refuse(instance)
-            if instance.worker is not None:
-                instance.worker.cancel()
-            else:
-                await instance.client.aclose()
+            assert instance.worker is not None, "it was begun with the instance"
+            instance.worker.cancel()
 
     # -- the worker -----------------------------------------------------------------------------
 
     async def _work(self, instance: _Instance) -> None:
-        """Deal with what waits, one after the other; end when nothing does."""
+        """Deal with what waits, one after the other, until it is cancelled."""
         try:
-            while instance.waiting:
-                event, answer = instance.waiting.popleft()
-                result = ERR
-                try:
-                    result = await self._attempt(instance, event)
-                finally:
-                    answer(result)
+            while True:
+                await instance.wake.wait()
+                instance.wake = anyio.Event()
+                while instance.waiting:
+                    event, answer = instance.waiting.popleft()
+                    result = ERR
+                    try:
+                        result = await self._attempt(instance, event)
+                    finally:
+                        answer(result)
         finally:
-            instance.worker = None
-            if self._instances.get(instance.pid.key) is not instance:
-                # Stopped, or configured anew: nobody else will.
-                instance.client.connection_pool.reset()
+            with anyio.CancelScope(shield=True):
+                await instance.client.aclose()
 
     async def _attempt(self, instance: _Instance, event: Event) -> CallReturn:
         try:
-            with self._host.clock.fail_after(2 * TIMEOUT_S):
+            with self._host.clock.fail_after(2 * self._timeout_s):
                 result = await self._perform(instance, event)
         except (RedisConnectionError, RedisTimeoutError, OSError) as cause:
             # OSError: TimeoutError is one. The others that wait would fail as slowly.
             self._failed(instance, cause)
+            # A connection that failed half way would give the next one the answer of the last.
+            await instance.client.connection_pool.disconnect()
             return ERR
         except ResourceError as cause:
             self._warn(instance, str(cause))
@@ -220,8 +226,6 @@ class RedisProvider:
         now_ns = self._host.scheduler.now_ns()
         instance.closed_until_ns = now_ns + instance.pause_ns
         instance.pause_ns = min(2 * instance.pause_ns, PAUSE_MAX_NS)
-        # A connection that failed half way would give the next one the answer of the last.
-        instance.client.connection_pool.reset()
         self._warn(instance, _described(cause))
         _refuse(instance)
 
@@ -266,7 +270,7 @@ def _place(url: str) -> _Place:
     )
 
 
-def _client(place: _Place) -> Redis:
+def _client(place: _Place, timeout_s: float) -> Redis:
     return Redis(
         host=place.host,
         port=place.port,
@@ -274,8 +278,8 @@ def _client(place: _Place) -> Redis:
         username=place.username,
         password=place.password,
         ssl=place.tls,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         max_connections=1,
         # One more attempt at once: the server may have restarted since the last event.
         retry=Retry(NoBackoff(), 1),
