@@ -26,8 +26,11 @@ class Window:
     class_type: ClassVar[str] = "window"
     version: ClassVar[str] = "1"
     outputs: ClassVar[tuple[str, ...]] = ("out",)
+    real_time_only: ClassVar[bool] = False
 
     def __init__(self) -> None:
+        self.opened = False
+        self.closed = False
         self.specification = ResourceProviderSpecification("w", "window", ("out",))
         self.events: list[Event] = []
         self.answers: list[Callable[[CallReturn], None]] = []
@@ -36,6 +39,12 @@ class Window:
         self.patches: list[int] = []
         self.refuses = False
         self.opens: asyncio.Event | None = None
+
+    async def open(self) -> None:
+        self.opened = True
+
+    def close(self) -> None:
+        self.closed = True
 
     async def start(
         self, pid: InstanceId, specification: ResourceInstanceSpecification, sink: EventSink

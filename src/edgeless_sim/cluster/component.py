@@ -35,10 +35,10 @@ from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.ids import DomainId, NodeId
 from edgeless_sim.node.node import Node, NodeSettings
+from edgeless_sim.node.providers import make_providers
 from edgeless_sim.node.state_store import FileStateStore
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
-from edgeless_sim.resources.base import ResourceHost, ResourceProvider
-from edgeless_sim.resources.catalog import create_provider
+from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
@@ -323,6 +323,7 @@ class _NodeProcess:
         """See `_Component.start`."""
         settings, node = self._settings, self._node
         _log.info("Starting Edgeless Node")
+        await node.open()
         if settings.agent_url == settings.invocation_url:
             await self._endpoint.listen(settings.agent_url, node.handler, node.plane.receive)
         else:
@@ -361,8 +362,11 @@ class _NodeProcess:
         if not settings.providers:
             return {}
         self._files = SandboxedFiles(settings.files_folder)
-        host = ResourceHost(settings.name, context.clock, context.scheduler, self._files)
-        return {
-            provider_id: create_provider(class_type, provider_id, host)
-            for provider_id, class_type in settings.providers
-        }
+        return make_providers(
+            dict(settings.providers),
+            context,
+            self._files,
+            ResourceSettings(
+                settings.http_ingress_url, settings.http_egress_allow, settings.call_timeout_s
+            ),
+        )

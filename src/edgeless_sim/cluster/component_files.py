@@ -151,6 +151,8 @@ def _node(path: Path) -> NodeComponent:
         module_cache=ours.module_cache,
         state_folder=ours.state_folder,
         files_folder=ours.files_folder,
+        http_ingress_url=file.resources.http_ingress_url or "",
+        http_egress_allow=file.resources.http_egress_allow,
         name=file.name,
         seed=ours.seed,
     )
@@ -233,6 +235,10 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
         },
         "modelled_runtime": {"enabled": "MODELLED" in runtimes},
         "resources": {
+            "http_ingress_url": settings.http_ingress_url,
+            "http_egress_allow": settings.http_egress_allow,
+        }
+        | {
             f"{class_type.replace('-', '_')}_provider": provider_id
             for provider_id, class_type in settings.providers
         },

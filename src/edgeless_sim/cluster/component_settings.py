@@ -81,6 +81,10 @@ class NodeComponent:
     module_cache: Path | None = None
     state_folder: Path = _STATES
     files_folder: Path = _FILES
+    http_ingress_url: str = ""
+    """Where http-ingress takes requests; needed if it is among `providers`."""
+    http_egress_allow: tuple[str, ...] = ()
+    """Private addresses that http-egress may send to."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None

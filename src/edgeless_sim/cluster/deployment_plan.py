@@ -84,6 +84,8 @@ def node_component(
         orchestrator_url=url_of(orchestrator_location(domain)),
         capabilities=group.capabilities(),
         providers=tuple((f"{name}/{class_type}", class_type) for class_type in group.providers),
+        http_ingress_url=group.http_ingress_url,
+        http_egress_allow=group.http_egress_allow,
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
         fuel_per_event=topology.fuel_per_event,

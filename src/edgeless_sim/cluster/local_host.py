@@ -17,10 +17,11 @@ from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.model.ids import DomainId, NodeId
 from edgeless_sim.node.node import Node, NodeSettings
+from edgeless_sim.node.providers import make_providers
 from edgeless_sim.node.state_store import MemoryStateStore
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
-from edgeless_sim.resources.base import ResourceHost, ResourceProvider
-from edgeless_sim.resources.catalog import create_provider
+from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
+from edgeless_sim.resources.catalog import check_simulated
 from edgeless_sim.resources.files import VirtualFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
@@ -235,6 +236,7 @@ class _LocalNode(NodeHandle):
             nonce=dice.getrandbits(63),
             wires=network.wires(Role.NODE, self.node_id),
         )
+        await node.open()
         self._node = node
         self._crash_listener = await network.attach(
             self._location, node.handler, node.plane.receive
@@ -285,10 +287,16 @@ class _LocalNode(NodeHandle):
     def _providers(self) -> dict[str, ResourceProvider]:
         if self._files is None:
             return {}
-        context = self._context
-        host = ResourceHost(self.name, context.clock, context.scheduler, self._files)
-        made: dict[str, ResourceProvider] = {}
-        for class_type in self._group.providers:
-            provider_id = f"{self.name}/{class_type}"
-            made[provider_id] = create_provider(class_type, provider_id, host)
-        return made
+        group = self._group
+        if not self._around.real_time:
+            check_simulated(group.providers)
+        return make_providers(
+            {f"{self.name}/{class_type}": class_type for class_type in group.providers},
+            self._context,
+            self._files,
+            ResourceSettings(
+                group.http_ingress_url,
+                group.http_egress_allow,
+                self._around.topology.call_timeout_s,
+            ),
+        )

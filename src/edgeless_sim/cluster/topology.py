@@ -29,6 +29,10 @@ class NodeGroup:
     runtimes: tuple[str, ...] = ("RUST_WASM", "PYTHON", "MODELLED")
     #: Classes of resources that each node offers, one provider per class.
     providers: tuple[str, ...] = ()
+    #: Where http-ingress takes requests, in real time; port 0 is a free one.
+    http_ingress_url: str = "http://127.0.0.1:0"
+    #: Private addresses that http-egress may send to, in real time.
+    http_egress_allow: tuple[str, ...] = ()
     tee: bool = False
     tpm: bool = False
 

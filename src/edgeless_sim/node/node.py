@@ -97,6 +97,15 @@ class Node:
         self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), wire)
         self.subscriber = self._make_subscriber(wires, connect)
 
+    async def open(self) -> None:
+        """Open the resource providers, before `start`; raise `SettingsError` if one cannot."""
+        try:
+            for provider in self._providers.values():
+                await provider.open()
+        except BaseException:
+            self._close_providers()
+            raise
+
     def start(self) -> None:
         """Register with the ε-ORC, and go on doing so."""
         self.subscriber.start()
@@ -112,6 +121,11 @@ class Node:
         self.processor.crash()
         self.plane.calls.forget_all()
         self.agent.crash(cause)
+        self._close_providers()
+
+    def _close_providers(self) -> None:
+        for provider in self._providers.values():
+            provider.close()
 
     def handler(self, incoming: Request) -> bytes | Awaitable[bytes]:
         """Serve a control request."""

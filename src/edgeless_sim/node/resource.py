@@ -14,11 +14,13 @@ from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.telemetry import TelemetryKind
 from edgeless_sim.resources.base import ResourceProvider
 
-__all__ = ["OPEN_BYTES_MAX", "OPEN_EVENTS_MAX", "HostedResource"]
+__all__ = ["CALLS_MAX", "OPEN_BYTES_MAX", "OPEN_EVENTS_MAX", "HostedResource"]
 
 #: Events that the provider has not answered yet: the resource's queue.
 OPEN_EVENTS_MAX: Final = 1024
 OPEN_BYTES_MAX: Final = 16 << 20
+#: Calls that a resource may have open: it speaks for many clients, and is no guest.
+CALLS_MAX: Final = 1024
 
 
 class HostedResource:
@@ -55,7 +57,9 @@ class HostedResource:
         self._tickets = 0
         #: Deadlines of the provider's own calls.
         self._deadlines: dict[int, Timer] = {}
-        self.handle = DataplaneHandle(pid.key, context.plane, context.actor.journal)
+        self.handle = DataplaneHandle(
+            pid.key, context.plane, context.actor.journal, calls_max=CALLS_MAX
+        )
 
     async def start(self) -> None:
         """Raise `RejectedError` if the provider does not accept the configuration, or if the
@@ -87,7 +91,7 @@ class HostedResource:
         self.gone = True
         for event in self._open.values():
             self._context.plane.drop(event, cause)
-        self._open.clear()
+        self._release_open()
         for deadline in self._deadlines.values():
             deadline.cancel()
         self._deadlines.clear()
@@ -112,6 +116,8 @@ class HostedResource:
             context.telemetry.report(TelemetryKind.TRANSFER, self.pid, waited_ns)
         self._tickets += 1
         self._open[self._tickets] = event
+        # The world may take its time; nothing is settled until it has answered.
+        context.actor.scheduler.hold()
         self._open_bytes += size
         self.provider.handle(event, self._answerer(self._tickets))
 
@@ -122,6 +128,7 @@ class HostedResource:
             event = self._open.pop(ticket, None)
             if event is not None:
                 self._open_bytes -= _size(event)
+                self._context.actor.scheduler.release()
                 self._answered(event, result, begun_ns)
 
         return answer
@@ -199,9 +206,15 @@ class HostedResource:
         self.gone = True
         for event in self._open.values():
             self._context.plane.refuse(event, cause)
-        self._open.clear()
+        self._release_open()
         self.handle.abort_calls()
         self.handle.detach("the sender has stopped")
+
+    def _release_open(self) -> None:
+        for _ in self._open:
+            self._context.actor.scheduler.release()
+        self._open.clear()
+        self._open_bytes = 0
 
 
 def _size(event: Event) -> int:

@@ -3,11 +3,14 @@
 Not here: which providers there are (`catalog`) and which of them a node offers (its settings).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, ClassVar, Final, NoReturn, Protocol
 
+from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import Clock
+from edgeless_sim.kernel.entropy import Entropy
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.model.compat import STRICT, Compatibility
 from edgeless_sim.model.event import CallReturn, Event, PatchRequest
@@ -15,7 +18,16 @@ from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.files import FileStore
 
-__all__ = ["EventSink", "ResourceHost", "ResourceProvider"]
+__all__ = [
+    "PAYLOAD_BYTES_MAX",
+    "EventSink",
+    "ResourceHost",
+    "ResourceProvider",
+    "ResourceSettings",
+]
+
+#: Longest payload of an event that a resource makes: what functions may send, too.
+PAYLOAD_BYTES_MAX: Final = 1 << 20
 
 
 class EventSink(Protocol):
@@ -36,13 +48,37 @@ class EventSink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ResourceSettings:
+    """What a node is told about its providers; each takes what concerns it."""
+
+    #: Where http-ingress listens; with port 0 at a free one.
+    http_ingress_url: str = ""
+    #: Private addresses that http-egress may send to; see `egress_policy`.
+    http_egress_allow: tuple[str, ...] = ()
+    #: When calls end with Err on this node.
+    call_timeout_s: float = 30.0
+
+
+_SETTINGS: Final = ResourceSettings()
+
+
 def _unheard(pid: InstanceId, message: str) -> None:
     """Nobody listens."""
 
 
+def _no_tasks(coroutine: Coroutine[Any, Any, None], name: str) -> NoReturn:
+    coroutine.close()
+    raise AssertionError(f"no tasks on this host: {name}")
+
+
+def _fixed_dice() -> Random:
+    return Entropy(0).stream("resources")
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceHost:
-    """What a provider is made with: its node's name, time, files and profile."""
+    """What a provider is made with: its node's name, time, files, profile, settings and tasks."""
 
     node_name: str
     clock: Clock
@@ -51,6 +87,10 @@ class ResourceHost:
     compatibility: Compatibility = STRICT
     #: Takes what an instance could not do, for the node's log.
     warn: Callable[[InstanceId, str], None] = _unheard
+    settings: ResourceSettings = _SETTINGS
+    #: Begins a task that its node's supervisor owns; see `ProviderTasks`.
+    spawn: Spawn = _no_tasks
+    dice: Random = field(default_factory=_fixed_dice)
 
 
 class ResourceProvider(Protocol):
@@ -59,12 +99,28 @@ class ResourceProvider(Protocol):
     class_type: ClassVar[str]
     version: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
+    #: Whether it meets the world by sockets, which virtual time cannot wait for.
+    real_time_only: ClassVar[bool]
 
     def __init__(self, provider_id: str, host: ResourceHost) -> None: ...
 
     @property
     def specification(self) -> ResourceProviderSpecification:
         """What the node announces."""
+        ...
+
+    async def open(self) -> None:
+        """Begin, before any instance is started. Once.
+
+        Raise `SettingsError` if what the node was told cannot be had, e.g. a port.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back sockets and tasks at once, answering nobody: the node ends, or has crashed.
+
+        Idempotent, and allowed without `open`; not used afterwards.
+        """
         ...
 
     async def start(

@@ -4,6 +4,7 @@
 A provider's module is loaded when the first provider of its class is made.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -12,7 +13,13 @@ from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.names import clipped, quoted, suggestion
 from edgeless_sim.resources.base import ResourceHost, ResourceProvider
 
-__all__ = ["create_provider", "known_classes", "provider_class"]
+__all__ = [
+    "check_simulated",
+    "create_provider",
+    "known_classes",
+    "provider_class",
+    "simulation_fault",
+]
 
 _GROUP: Final = "edgeless.resources"
 
@@ -42,6 +49,24 @@ def provider_class(class_type: str) -> type[ResourceProvider]:
             clipped(f"resource class {quoted(class_type)} cannot be loaded: {cause}")
         ) from cause
     return found
+
+
+def simulation_fault(class_type: str) -> str | None:
+    """Why there is no provider of *class_type* in simulation; None if there is.
+
+    Raise `SettingsError` as `provider_class`.
+    """
+    if provider_class(class_type).real_time_only:
+        return f"the resource class {class_type} is not available in the world sim"
+    return None
+
+
+def check_simulated(class_types: Iterable[str]) -> None:
+    """Raise `SettingsError` if one of *class_types* is not available in simulation."""
+    for class_type in class_types:
+        fault = simulation_fault(class_type)
+        if fault is not None:
+            raise SettingsError(f"{fault}; take one of the worlds tcp and grpc")
 
 
 def create_provider(class_type: str, provider_id: str, host: ResourceHost) -> ResourceProvider:

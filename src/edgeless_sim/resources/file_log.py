@@ -41,6 +41,7 @@ class FileLogProvider:
     class_type: ClassVar[str] = "file-log"
     version: ClassVar[str] = "1.1"
     outputs: ClassVar[tuple[str, ...]] = ()
+    real_time_only: ClassVar[bool] = False
 
     def __init__(self, provider_id: str, host: ResourceHost) -> None:
         self._specification = ResourceProviderSpecification(
@@ -54,6 +55,12 @@ class FileLogProvider:
     def specification(self) -> ResourceProviderSpecification:
         """See `ResourceProvider.specification`."""
         return self._specification
+
+    async def open(self) -> None:
+        """See `ResourceProvider.open`; there is nothing to do."""
+
+    def close(self) -> None:
+        """See `ResourceProvider.close`. The files are the node's."""
 
     async def start(
         self,

@@ -9,11 +9,13 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from edgeless_sim.cluster.topology import NODES_MAX
+from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.model.worlds import WORLDS
 from edgeless_sim.orchestrator.placement import strategy_fault
+from edgeless_sim.resources.catalog import simulation_fault
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Link, Network, Scenario
@@ -128,10 +130,6 @@ class _Names:
 
 def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
     seen: set[str] = set()
-    classes = {
-        "providers": _entry_names("edgeless.resources"),
-        "runtimes": _entry_names("edgeless.runtimes"),
-    }
     for place, domain in enumerate(scenario.domains):
         path: TomlPath = ("domain", place)
         if domain.name in seen:
@@ -142,15 +140,37 @@ def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
         fault = _strategy_fault(domain.strategy)
         if fault is not None:
             yield (*path, "strategy"), fault
-        for group, nodes in enumerate(domain.nodes):
-            for key, known in classes.items():
-                for index, name in enumerate(getattr(nodes, key)):
-                    if name not in known:
-                        where: TomlPath = (*path, "nodes", group, key, index)
-                        yield where, _unknown(f"class in {key!r}", name, known)
+    yield from _class_faults(scenario)
     total = sum(domain.nodes_total for domain in scenario.domains)
     if total > NODES_MAX:
         yield ("domain",), f"{total} nodes, at most {NODES_MAX}"
+
+
+def _class_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
+    classes = {
+        "providers": _entry_names("edgeless.resources"),
+        "runtimes": _entry_names("edgeless.runtimes"),
+    }
+    for place, domain in enumerate(scenario.domains):
+        for group, nodes in enumerate(domain.nodes):
+            path: TomlPath = ("domain", place, "nodes", group)
+            for key, known in classes.items():
+                for index, name in enumerate(getattr(nodes, key)):
+                    if name not in known:
+                        yield (*path, key, index), _unknown(f"class in {key!r}", name, known)
+            if "sim" in scenario.worlds:
+                yield from _simulation_faults((*path, "providers"), nodes.providers)
+
+
+def _simulation_faults(path: TomlPath, providers: Iterable[str]) -> Iterator[ScenarioFault]:
+    """Classes of *providers* that need the real world."""
+    for index, name in enumerate(providers):
+        try:
+            fault = simulation_fault(name)
+        except SettingsError:
+            continue  # Unknown, which is said already, or a package is missing: said when made.
+        if fault is not None:
+            yield (*path, index), f'{fault}; write worlds = ["tcp"], or "grpc", or remove it'
 
 
 def _strategy_fault(name: str) -> str | None:
