@@ -20,7 +20,7 @@ from edgeless_sim.resources import http_ingress, http_listener
 WORKFLOW = "00000000-0000-0000-0000-000000000009"
 
 
-def response(status: int = 200, body: bytes | None = b"ok", **headers: str) -> CallReturn:
+def response(status: int = 200, body: bytes | None = b"ok", /, **headers: Any) -> CallReturn:
     message = {"status": status, "headers": headers, "body": None if body is None else [*body]}
     return CallReturn.reply(msgspec.json.encode(message).decode())
 
@@ -40,7 +40,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def begin(stage: Any, provider: Any, number: int = 1, **configuration: str) -> None:
+async def begin(stage: Any, provider: Any, number: int = 1, /, **configuration: Any) -> None:
     await stage.start(provider, configuration, number)
     await stage.patch(provider, number)
 
