@@ -11,7 +11,7 @@ from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, CallReturn, Event, PatchRequest
 from edgeless_sim.model.ids import FunctionId, InstanceId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
-from edgeless_sim.node.resource import OPEN_EVENTS_MAX
+from edgeless_sim.node.resource import CALLS_MAX, OPEN_EVENTS_MAX
 from edgeless_sim.node.telemetry import TelemetryKind
 from edgeless_sim.resources.base import EventSink, ResourceHost
 from edgeless_sim.resources.file_log import FileLogProvider
@@ -174,19 +174,19 @@ def test_a_call_of_the_provider_ends_by_its_own_deadline(play: Any) -> None:
     play(story)
 
 
-def test_a_provider_has_at_most_16_open_calls(play: Any) -> None:
+def test_a_provider_speaks_for_many_clients_but_not_for_any_number(play: Any) -> None:
     async def story(rig: Any) -> None:
         mute = rig.peer(reply=None)
         node, window, pid = await opened(rig, {"out": mute})
         results: list[CallReturn] = []
-        for _ in range(17):
+        for _ in range(CALLS_MAX + 1):
             window.sinks[pid].call_nowait("out", "m", results.append, timeout_s=10)
         await rig.after(1)
         assert results == [ERR]
-        assert len(mute.received) == 16
+        assert len(mute.received) == CALLS_MAX
         assert node.plane.counters["too many open calls"] == 1
         await rig.after(10)
-        assert results == [ERR] * 17
+        assert results == [ERR] * (CALLS_MAX + 1)
 
     play(story)
 

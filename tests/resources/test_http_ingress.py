@@ -6,6 +6,7 @@ Spec 6.1 and 6.2, case D35, reliability B26 and B65 to B70, fault U16.
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,7 @@ from edgeless_sim.resources import http_ingress, http_listener
 WORKFLOW = "00000000-0000-0000-0000-000000000009"
 
 
-def response(status: int = 200, body: bytes | None = b"ok", **headers: str) -> CallReturn:
+def response(status: int = 200, body: bytes | None = b"ok", /, **headers: Any) -> CallReturn:
     message = {"status": status, "headers": headers, "body": None if body is None else [*body]}
     return CallReturn.reply(msgspec.json.encode(message).decode())
 
@@ -39,7 +40,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def begin(stage: Any, provider: Any, number: int = 1, **configuration: str) -> None:
+async def begin(stage: Any, provider: Any, number: int = 1, /, **configuration: Any) -> None:
     await stage.start(provider, configuration, number)
     await stage.patch(provider, number)
 
@@ -53,7 +54,14 @@ async def raw(provider: Any, text: bytes) -> bytes:
         async with asyncio.timeout(20):
             return await reader.read()
     finally:
-        writer.close()
+        await leave(writer)
+
+
+async def leave(*writers: asyncio.StreamWriter) -> None:
+    for writer in writers:
+        writer.transport.abort()
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def status_of(provider: Any, text: bytes) -> int:
@@ -96,7 +104,8 @@ async def test_a_request_without_a_body_has_an_empty_one(
             assert answer.status == 200
             assert await answer.read() == (b"" if method == "HEAD" else b"ok")
     events = [msgspec.json.decode(payload) for payload in stage.function.calls]
-    assert [event["method"] for event in events] == ["Get", "Head", "Post", "Put", "Delete", "Patch"]
+    expected = ["Get", "Head", "Post", "Put", "Delete", "Patch"]
+    assert [event["method"] for event in events] == expected
     assert all(event["body"] == [] for event in events)
 
 
@@ -396,7 +405,7 @@ async def test_ten_megabytes_are_413_and_chunks_without_end_too(
         for _ in range(160):
             yield b"x" * 65_536
 
-    async with client.post(provider.url, data=b"x" * (10 << 20)) as answer:
+    async with client.post(provider.url, data=BytesIO(b"x" * (10 << 20))) as answer:
         assert answer.status == 413
     try:
         async with client.post(provider.url, data=endless()) as answer:
@@ -437,7 +446,7 @@ async def test_a_client_that_reads_no_response_is_cut_off(stage: Any) -> None:
     writer.write((GET + b"\r\n") * 200)
     await stage.until(lambda: bool(provider._listener.connections))
     await stage.until(lambda: not provider._listener.connections)
-    writer.transport.abort()
+    await leave(writer)
     del reader
 
 
@@ -447,8 +456,7 @@ async def test_too_many_connections_are_closed_at_once(stage: Any, provider: Any
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
     await stage.until(lambda: len(provider._listener.connections) == 3)
     assert await raw(provider, b"") == b""
-    for _, writer in held:
-        writer.close()
+    await leave(*(writer for _, writer in held))
 
 
 # -- many at once --------------------------------------------------------------------------------
@@ -488,13 +496,13 @@ async def test_mute_functions_slow_clients_and_large_bodies_disturb_nobody_else(
     for _, writer in slow:
         writer.write(POST + b"Content-Length: 1000\r\n\r\nx")
 
-    async def ask(host: str, body: bytes = b"") -> int:
+    async def ask(host: str, body: BytesIO | None = None) -> int:
         async with client.post(provider.url, headers={"Host": host}, data=body) as answer:
             return answer.status
 
     async with asyncio.TaskGroup() as group:
         mute = [group.create_task(ask("mute.lab")) for _ in range(300)]
-        large = [group.create_task(ask("mute.lab", b"x" * 10_000_000)) for _ in range(3)]
+        large = [group.create_task(ask("mute.lab", BytesIO(b"x" * 10_000_000))) for _ in range(3)]
         await stage.until(lambda: len(stage.function.waiting) == http_ingress.OPEN_MAX)
         for _ in range(50):
             assert await ask("well.lab") == 200
@@ -502,8 +510,7 @@ async def test_mute_functions_slow_clients_and_large_bodies_disturb_nobody_else(
         assert not any(task.done() and task.result() == 504 for task in mute)
     assert sorted({task.result() for task in mute}) == [503, 504]
     assert {task.result() for task in large} <= {413, 503}
-    for _, writer in slow:
-        writer.close()
+    await leave(*(writer for _, writer in slow))
 
 
 async def test_a_client_that_leaves_takes_nothing_along(

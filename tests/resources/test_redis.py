@@ -154,7 +154,7 @@ async def test_while_the_server_is_away_events_fail_at_once_and_attempts_become_
 ) -> None:
     await stage.start(provider, {"url": redis_server.url, "key": "k"})
     redis_server.kill()
-    pauses = []
+    pauses: list[int] = []
     async with asyncio.timeout(20):
         while len(pauses) < 4:
             attempts = len(stage.warnings)

@@ -118,7 +118,7 @@ def _kind(address: Address) -> str | None:
 
 def _read(text: str) -> _Entry:
     host, port = _split(text)
-    network = host.removeprefix("[").removesuffix("]")
+    network = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         return _Entry("", ip_network(network), port)
     except ValueError:

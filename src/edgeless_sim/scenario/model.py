@@ -9,6 +9,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, PrivateAttr
 
+from edgeless_sim.cluster.settings.urls import HttpUrl
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
@@ -36,6 +37,8 @@ class NodeTable(Table):
     clock_mhz: Annotated[float, Field(ge=0, le=CLOCK_MHZ_MAX)] = 3000.0
     memory: MemorySize = 4096
     providers: Texts = ()
+    http_ingress_url: HttpUrl = "http://127.0.0.1:0"
+    http_egress_allow: Texts = ()
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
     tpm: bool = False
@@ -50,6 +53,8 @@ class NodeTable(Table):
             labels=self.labels,
             runtimes=self.runtimes,
             providers=self.providers,
+            http_ingress_url=self.http_ingress_url,
+            http_egress_allow=self.http_egress_allow,
             tee=self.tee,
             tpm=self.tpm,
         )
