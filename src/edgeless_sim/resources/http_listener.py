@@ -86,8 +86,9 @@ class HttpListener:
     @property
     def connections(self) -> "list[_Connection]":
         """Those that are open."""
-        # Only our factory makes them.
-        return [] if self._manager is None else self._manager.connections  # type: ignore[return-value]
+        if self._manager is None:
+            return []
+        return self._manager.connections  # type: ignore[return-value]  # only our factory makes them
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
