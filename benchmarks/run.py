@@ -28,6 +28,7 @@ NAMES: Final = (
     "wire_tcp",
     "wire_grpc",
     "wire_idle",
+    "http_ingress",
 )
 
 

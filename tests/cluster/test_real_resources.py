@@ -68,7 +68,7 @@ async def test_a_client_asks_a_function_over_http(
         await cluster.settled()
         await cluster.stop_workflow("w")
         async with asyncio.timeout(30):
-            while await ask(client, port, "/hello") != (404, "Not Found"):
+            while await ask(client, port, "/hello") != (404, "Not Found"):  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.02)
 
 
