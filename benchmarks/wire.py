@@ -33,7 +33,9 @@ __all__ = [
     "call_percentiles",
     "child",
     "compare",
+    "cpu_of",
     "on_loop",
+    "percentiles_of",
     "served_until_told",
 ]
 
@@ -83,12 +85,13 @@ class Latencies:
 
     def report(self) -> bytes:
         """p50 and p99 of those that came since the last time."""
-        report = _REPORT.pack(*_percentiles(self._us)) if self._us else b""
+        report = _REPORT.pack(*percentiles_of(self._us)) if self._us else b""
         self._us.clear()
         return report
 
 
-def _percentiles(us: list[float]) -> tuple[float, float]:
+def percentiles_of(us: list[float]) -> tuple[float, float]:
+    """p50 and p99."""
     cuts = quantiles(us, n=100)
     return cuts[49], cuts[98]
 
@@ -146,7 +149,7 @@ async def call_percentiles(in_flight: int, number: int, way: Way) -> tuple[float
     """p50 and p99 of so many calls, in us."""
     us: list[float] = []
     await _calls(in_flight, number, way, us)
-    return _percentiles(us)
+    return percentiles_of(us)
 
 
 async def _casts(number: int, way: Way) -> None:
@@ -165,7 +168,7 @@ async def _cast_percentiles(number: int, way: Way) -> tuple[float, float]:
     return p50, p99
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """CPU seconds of a process, by the number that Linux gives to its clock."""
     return time.clock_gettime((~pid << 3) | 2)
 
@@ -173,10 +176,10 @@ def _cpu_of(pid: int) -> float:
 async def _rates(number: int, way: Way, work: Work) -> tuple[float, float]:
     """Events per second of the busier process, and of the wall clock."""
     gc.collect()
-    ours, theirs, began = time.process_time(), _cpu_of(way.pid), time.perf_counter()
+    ours, theirs, began = time.process_time(), cpu_of(way.pid), time.perf_counter()
     await work(way)
     wall_s = time.perf_counter() - began
-    busier_s = max(time.process_time() - ours, _cpu_of(way.pid) - theirs)
+    busier_s = max(time.process_time() - ours, cpu_of(way.pid) - theirs)
     return number / busier_s, number / wall_s
 
 

@@ -1,16 +1,22 @@
 """Resources that meet the world, in whole clusters on real sockets, and refused in simulation."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
 
 from edgeless_sim.cluster.cluster import Cluster, open_topology
+from edgeless_sim.cluster.component_files import load_component, write_component
+from edgeless_sim.cluster.component_settings import NodeComponent
+from edgeless_sim.cluster.deployment_plan import node_component
 from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.loop import run
+from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
 REAL = ("http-egress", "http-ingress", "redis")
@@ -68,7 +74,7 @@ async def test_a_client_asks_a_function_over_http(
         await cluster.settled()
         await cluster.stop_workflow("w")
         async with asyncio.timeout(30):
-            while await ask(client, port, "/hello") != (404, "Not Found"):  # noqa: ASYNC110 - polls a server
+            while await ask(client, port, "/hello") != (404, "Not Found"):  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.02)
 
 
@@ -117,3 +123,25 @@ def test_in_simulation_they_are_refused(class_type: str) -> None:
         f"the resource class {class_type} is not available in the world sim; "
         "take one of the worlds tcp and grpc"
     )
+
+
+def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_path: Path) -> None:
+    group = NodeGroup(
+        providers=REAL,
+        http_ingress_url="http://127.0.0.1:7008",
+        http_egress_allow=("127.0.0.1:6379", "10.0.0.0/8"),
+    )
+    written = node_component(
+        "edge/0",
+        NodeId(UUID(int=1)),
+        group,
+        topology=Topology((DomainTopology("edge", (group,)),)),
+        url_of=lambda location: f"http://127.0.0.1:{7000 + len(location)}",
+        seed=1,
+        folder=tmp_path,
+    )
+    read = load_component("node", write_component(written, tmp_path))
+    assert isinstance(read, NodeComponent)
+    assert read.http_ingress_url == group.http_ingress_url
+    assert read.http_egress_allow == group.http_egress_allow
+    assert sorted(class_type for _, class_type in read.providers) == sorted(REAL)

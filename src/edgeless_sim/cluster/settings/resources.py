@@ -92,11 +92,8 @@ class ResourcesTable(Table):
         )
 
     def _named(self) -> Iterator[NamedProvider]:
-        # EDGELESS makes it only where both keys are given.
-        if self.http_ingress_url is not None:
-            key = "http_ingress_provider"
-            yield NamedProvider("http-ingress", self.http_ingress_provider, (key,))
         for class_type, key in (
+            ("http-ingress", "http_ingress_provider"),
             ("http-egress", "http_egress_provider"),
             ("http-poster", "http_poster_provider"),
             ("file-log", "file_log_provider"),
