@@ -28,11 +28,8 @@ NAMES: Final = (
     "wire_tcp",
     "wire_grpc",
     "wire_idle",
-<<<<<<< HEAD
     "wire_peers",
-=======
     "http_ingress",
->>>>>>> resources
 )
 
 
