@@ -3,14 +3,16 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import pytest
 import redis as redis_library
+from aiohttp import web
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -35,6 +37,8 @@ from edgeless_sim.resources.files import VirtualFiles
 WORKFLOW = WorkflowId(UUID(int=9))
 SENDER = InstanceId(NodeId(UUID(int=3)), FunctionId(UUID(int=4)))
 PATIENCE_S = 20.0
+
+Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Function:
@@ -142,6 +146,31 @@ class Stage:
         async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)
+
+    async def begin(self, provider: Any, number: int = 1, /, **configuration: Any) -> None:
+        await self.start(provider, configuration, number)
+        await self.patch(provider, number)
+
+    async def raw(self, provider: Any, text: bytes) -> bytes:
+        """Send *text* as it is to an http-ingress; everything that comes until it closes."""
+        port = int(provider.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(text)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await reader.read()
+        finally:
+            await self.leave(writer)
+
+    async def status_of(self, provider: Any, text: bytes) -> int:
+        answer = await self.raw(provider, text)
+        return int(answer.split(b" ", 2)[1]) if answer else 0
+
+    async def leave(self, *writers: asyncio.StreamWriter) -> None:
+        for writer in writers:
+            writer.transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         for provider in self._providers:
@@ -304,3 +333,48 @@ async def make_gate() -> AsyncIterator[Callable[[int], Any]]:
     yield make
     for gate in gates:
         await gate.close()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Serve], Awaitable[int]]]:
+    """Run an HTTP server; its port."""
+    runners = []
+
+    async def begin(respond: Serve) -> int:
+        runner = web.ServerRunner(web.Server(respond), shutdown_timeout=0.1)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    yield begin
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def babble() -> AsyncIterator[Callable[[bytes], Awaitable[int]]]:
+    """Run a server that answers everything with some bytes, then closes; its port."""
+    servers = []
+
+    async def begin(answer: bytes) -> int:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    yield begin
+    for server in servers:
+        server.close()
+    await asyncio.sleep(0)

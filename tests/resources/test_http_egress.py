@@ -4,8 +4,6 @@ Spec 6.3, case D34, reliability B27, F25 and S02.
 """
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -13,25 +11,6 @@ import pytest
 from aiohttp import web
 
 from edgeless_sim.model.event import ERR, CallReturn, EventType
-
-Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[[Serve], Awaitable[int]]]:
-    """Run an HTTP server; its port."""
-    runners = []
-
-    async def begin(respond: Serve) -> int:
-        runner = web.ServerRunner(web.Server(respond), shutdown_timeout=0.1)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return int(runner.addresses[0][1])
-
-    yield begin
-    for runner in runners:
-        await runner.cleanup()
 
 
 def request(host: str, **fields: Any) -> str:
@@ -150,181 +129,80 @@ async def test_a_request_that_is_none_is_err_and_says_why(stage: Any, payload: s
     assert "\n" not in warning
 
 
-HERE = [
-    "127.0.0.1",
-    "localhost",
-    "LOCALHOST.",
-    "2130706433",
-    "0x7f000001",
-    "0177.0.0.1",
-    "127.1",
-    "[::ffff:127.0.0.1]",
-]
-
-
-@pytest.mark.parametrize("host", [*HERE, "[::1]"])
-async def test_this_machine_is_refused_by_default_however_it_is_spelt(
-    stage: Any, serve: Any, host: str
-) -> None:
-    asked = []
-
-    async def respond(incoming: web.BaseRequest) -> web.Response:
-        asked.append(incoming.path)
-        return web.Response()
-
-    port = await serve(respond)
-    provider = await stage.open("http-egress")
-    await stage.start(provider, {})
-    assert await stage.ask(provider, request(f"{host}:{port}")) == ERR
-    [warning] = stage.warnings
-    assert "is a loopback address; the node would allow it with" in warning
-    assert "[resources] http_egress_allow" in warning
-    assert asked == []
-
-
-@pytest.mark.parametrize("host", HERE)
-async def test_this_machine_is_allowed_by_configuration(stage: Any, serve: Any, host: str) -> None:
-    async def respond(incoming: web.BaseRequest) -> web.Response:
-        return web.Response(text="here")
-
-    port = await serve(respond)
-    provider = await free_provider(stage, f"127.0.0.1:{port}", "[::1]")
-    assert read(await stage.ask(provider, request(f"{host}:{port}")))["body"] == [*b"here"]
-
-
 @pytest.mark.parametrize(
-    "host",
-    ["169.254.169.254", "2852039166", "0251.0376.0251.0376", "0xa9fea9fe", "[fd00:ec2::254]"],
-)
-async def test_metadata_services_are_refused(stage: Any, host: str) -> None:
-    provider = await free_provider(stage)
-    assert await stage.ask(provider, request(host)) == ERR
-    assert "[resources] http_egress_allow" in stage.warnings[0]
-
-
-def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let names lead to the first of *answers*, then to the next one, and stay at the last."""
-    asked: list[str] = []
-    left = list(answers)
-
-    async def getaddrinfo(
-        self: object, host: str, port: int, **options: Any
-    ) -> list[tuple[Any, ...]]:
-        asked.append(host)
-        addresses = left.pop(0) if len(left) > 1 else left[0]
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses
-        ]
-
-    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", getaddrinfo)
-    return asked
-
-
-async def test_a_name_is_refused_if_one_of_its_addresses_is(
-    stage: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    provider = await stage.open("http-egress")
-    await stage.start(provider, {})
-    asked = resolving(monkeypatch, ["93.184.215.14", "10.0.0.1"])
-    assert await stage.ask(provider, request("innocent.example")) == ERR
-    assert asked == ["innocent.example"]
-    assert stage.warnings == [
-        "http-egress: 10.0.0.1, to which 'innocent.example' leads, is a private or reserved "
-        'address; the node would allow it with [resources] http_egress_allow = ["10.0.0.1:80"]'
-    ]
-
-
-async def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(
-    stage: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def respond(incoming: web.BaseRequest) -> web.Response:
-        return web.Response(headers={"Connection": "close"})
-
-    port = await serve(respond)
-    provider = await free_provider(stage, f"127.0.0.1:{port}")
-    resolving(monkeypatch, ["127.0.0.1"], ["169.254.169.254"])
-    payload = request(f"rebinding.example:{port}")
-    assert read(await stage.ask(provider, payload))["status"] == 200
-    assert await stage.ask(provider, payload) == ERR
-    assert "169.254.169.254" in stage.warnings[0]
-
-
-async def test_a_name_can_be_allowed_itself(
-    stage: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def respond(incoming: web.BaseRequest) -> web.Response:
-        return web.Response()
-
-    port = await serve(respond)
-    provider = await free_provider(stage, "good.example")
-    resolving(monkeypatch, ["127.0.0.1"])
-    assert read(await stage.ask(provider, request(f"good.example:{port}")))["status"] == 200
-    assert await stage.ask(provider, request(f"bad.example:{port}")) == ERR
-
-
-@pytest.mark.parametrize(
-    "target",
+    "answer",
     [
-        "http://169.254.169.254/latest",
-        "http://2852039166/",
-        "http://0251.0376.0251.0376/",
-        "http://[::ffff:169.254.169.254]/",
-        "http://127.0.0.1:{other}/",
-        "http://localhost:{other}/",
-        "//0x7f000001:{other}/",
-        "file:///etc/passwd",
-        "ftp://127.0.0.1:{port}/",
-        "http://a:b@127.0.0.1:{port}/there",
-        "http://[::1",
-        "http://127.0.0.1:{port}/again",
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * ((1 << 20) + 1),
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"\xff" * 400_000,
+        b"HTTP/1.1 302 Found\r\nLocation: \xff\xfe://\r\n\r\n",
     ],
 )
-async def test_redirects_lead_nowhere_that_a_request_could_not_go(
-    stage: Any, serve: Any, target: str
-) -> None:
-    reached = []
-
-    async def other(incoming: web.BaseRequest) -> web.Response:
-        reached.append(incoming.path)
-        return web.Response()
-
-    async def respond(incoming: web.BaseRequest) -> web.Response:
-        location = target.format(port=port, other=other_port)
-        return web.Response(status=302, headers={"Location": location})
-
-    other_port = await serve(other)
-    port = await serve(respond)
-    provider = await free_provider(stage, f"127.0.0.1:{port}")
+async def test_what_a_bad_server_sends_is_err(stage: Any, babble: Any, answer: bytes) -> None:
+    port = await babble(answer)
+    provider = await free_provider(stage)
     assert await stage.ask(provider, request(f"127.0.0.1:{port}")) == ERR
-    assert reached == []
     assert len(stage.warnings) == 1
 
 
-async def test_redirects_are_followed_and_secrets_stay_at_home(stage: Any, serve: Any) -> None:
-    seen = []
+async def test_compressed_bodies_are_left_as_they_are(stage: Any, babble: Any) -> None:
+    port = await babble(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip")
+    provider = await free_provider(stage)
+    message = read(await stage.ask(provider, request(f"127.0.0.1:{port}")))
+    assert (message["headers"]["content-encoding"], bytes(message["body"])) == ("gzip", b"no gzip")
 
-    async def other(incoming: web.BaseRequest) -> web.Response:
-        seen.append((incoming.method, incoming.raw_path, "Authorization" in incoming.headers))
-        return web.Response(text=(await incoming.read()).decode())
+
+async def test_six_requests_of_one_instance_are_under_way_and_the_others_wait(
+    stage: Any, serve: Any
+) -> None:
+    here, let_go = [], asyncio.Event()
 
     async def respond(incoming: web.BaseRequest) -> web.Response:
-        seen.append((incoming.method, incoming.raw_path, "Authorization" in incoming.headers))
-        if incoming.path == "/first":
-            return web.Response(status=307, headers={"Location": "second?a=b"})
-        location = f"http://127.0.0.1:{other_port}/third"
-        status = 303 if incoming.path == "/second" else 308
-        return web.Response(status=status, headers={"Location": location})
+        here.append(incoming)
+        await let_go.wait()
+        return web.Response()
 
-    other_port = await serve(other)
     port = await serve(respond)
     provider = await free_provider(stage)
-    fields = {"method": "Post", "headers": {"Authorization": "secret"}, "body": [*b"body"]}
-    answer = await stage.ask(provider, request(f"127.0.0.1:{port}", path="/first", **fields))
-    assert read(answer)["body"] == []
-    assert seen == [
-        ("POST", "/first", True),
-        ("POST", "/second?a=b", True),
-        ("GET", "/third", False),
-    ]
-    answer = await stage.ask(provider, request(f"127.0.0.1:{port}", path="/kept", **fields))
-    assert read(answer)["body"] == [*b"body"]
+    await stage.start(provider, {}, 2)
+    payload = request(f"127.0.0.1:{port}")
+    limit = http_egress.CONNECTIONS_MAX + http_egress.WAITING_MAX
+    answers = [stage.send(provider, payload) for _ in range(limit + 3)]
+    assert [each for each in answers if each] == [[ERR]] * 3
+    await stage.until(lambda: len(here) == http_egress.CONNECTIONS_MAX)
+    other = stage.send(provider, payload, number=2)
+    await stage.until(lambda: len(here) == http_egress.CONNECTIONS_MAX + 1)
+    let_go.set()
+    await stage.until(lambda: all(answers) and bool(other))
+    assert sum(each == [ERR] for each in answers) == 3
+
+
+async def test_a_server_that_does_not_answer_is_err_in_time(stage: Any, serve: Any) -> None:
+    async def respond(incoming: web.BaseRequest) -> web.Response:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    port = await serve(respond)
+    provider = await free_provider(stage, call_timeout_s=0.2)
+    assert await stage.ask(provider, request(f"127.0.0.1:{port}")) == ERR
+    assert stage.warnings == ["http-egress: no response within 0.2 s"]
+
+
+async def test_ten_thousand_calls_leave_no_growth(stage: Any, serve: Any) -> None:
+    async def respond(incoming: web.BaseRequest) -> web.Response:
+        return web.Response(text="x")
+
+    port = await serve(respond)
+    provider = await free_provider(stage)
+    payload = request(f"127.0.0.1:{port}")
+    for _ in range(10):
+        answers = [stage.send(provider, payload) for _ in range(1_000)]
+        await stage.until(lambda answers=answers: all(answers))
+        assert all(read(each[0])["status"] == 200 for each in answers)
+    await stage.until(lambda: stage.supervisor.tasks_total == 1)
+    pool = provider._session.connector._conns
+    assert sum(len(each) for each in pool.values()) <= http_egress.CONNECTIONS_MAX

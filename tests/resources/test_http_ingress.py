@@ -5,7 +5,6 @@ Spec 6.1 and 6.2, case D35, reliability B26 and B65 to B70, fault U16.
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -31,49 +30,13 @@ async def provider(stage: Any) -> Any:
     )
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield session
-
-
-async def begin(stage: Any, provider: Any, number: int = 1, /, **configuration: Any) -> None:
-    await stage.start(provider, configuration, number)
-    await stage.patch(provider, number)
-
-
-async def raw(provider: Any, text: bytes) -> bytes:
-    """Send *text* as it is; everything that comes back until the server closes."""
-    port = int(provider.url.rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(text)
-    try:
-        async with asyncio.timeout(20):
-            return await reader.read()
-    finally:
-        await leave(writer)
-
-
-async def leave(*writers: asyncio.StreamWriter) -> None:
-    for writer in writers:
-        writer.transport.abort()
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-async def status_of(provider: Any, text: bytes) -> int:
-    answer = await raw(provider, text)
-    return int(answer.split(b" ", 2)[1]) if answer else 0
-
-
 # -- events and answers --------------------------------------------------------------------------
 
 
 async def test_a_request_is_an_event_as_edgeless_writes_it(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     url = f"{provider.url}/a%20b?x=1&x=2"
     headers = {"X-Two": "2", "X-Umlaut": "ü", "Content-Type": "text/x"}
     async with client.post(url, data=b"\x00\xffz", headers=headers) as answer:
@@ -96,7 +59,7 @@ async def test_a_request_is_an_event_as_edgeless_writes_it(
 async def test_a_request_without_a_body_has_an_empty_one(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"):
         async with client.request(method, provider.url) as answer:
             assert answer.status == 200
@@ -110,7 +73,7 @@ async def test_a_request_without_a_body_has_an_empty_one(
 async def test_the_reply_is_the_response(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: response(418, None, **{"x-tea": "mint", "age": "7"})
     async with client.get(provider.url) as answer:
         assert (answer.status, await answer.read()) == (418, b"")
@@ -120,7 +83,7 @@ async def test_the_reply_is_the_response(
 async def test_how_a_response_is_framed_is_not_for_functions_to_say(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: response(
         **{"Content-Length": "999", "Transfer-Encoding": "chunked", "connection": "upgrade"}
     )
@@ -153,9 +116,9 @@ async def test_how_a_response_is_framed_is_not_for_functions_to_say(
 async def test_a_reply_that_is_no_response_is_502_and_never_splits_one(
     stage: Any, provider: Any, reply: CallReturn
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: reply
-    answer = await raw(provider, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await stage.raw(provider, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert answer.count(b"HTTP/1.1") == 1
     assert b"Cookie" not in answer
@@ -164,7 +127,7 @@ async def test_a_reply_that_is_no_response_is_502_and_never_splits_one(
 async def test_a_function_that_does_not_reply_in_time_is_504(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: None
     async with client.get(provider.url) as answer:
         assert answer.status == 504
@@ -173,12 +136,12 @@ async def test_a_function_that_does_not_reply_in_time_is_504(
 async def test_async_casts_the_body_and_says_ok(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider, **{"async": "True"})
+    await stage.begin(provider, **{"async": "True"})
     async with client.post(provider.url, data="süß".encode()) as answer:
         assert (answer.status, await answer.text()) == (200, "OK")
     async with client.post(provider.url, data=b"\xff") as answer:
         assert answer.status == 400
-    await begin(stage, provider, **{"async": "true", "encode_base64": "true"})
+    await stage.begin(provider, **{"async": "true", "encode_base64": "true"})
     async with client.post(provider.url, data=b"\xff") as answer:
         assert answer.status == 200
     assert stage.function.casts == ["süß", b64encode(b"\xff").decode()]
@@ -189,7 +152,7 @@ async def test_async_casts_the_body_and_says_ok(
 async def test_only_true_is_true(
     stage: Any, provider: Any, client: aiohttp.ClientSession, value: str
 ) -> None:
-    await begin(stage, provider, **{"async": value, "wf_id": value})
+    await stage.begin(provider, **{"async": value, "wf_id": value})
     async with client.get(provider.url) as answer:
         assert await answer.text() == "ok"
 
@@ -211,7 +174,7 @@ async def test_nothing_is_sent_before_the_output_is_mapped(
 async def test_a_patch_without_the_output_is_refused_and_unmaps_it(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     provider.outputs = ()
     with pytest.raises(RejectedError, match="Missing channel new_request from http-ingress patch"):
         await stage.patch(provider)
@@ -240,9 +203,9 @@ async def test_a_patch_without_the_output_is_refused_and_unmaps_it(
 async def test_hosts_are_compared_without_case_and_the_port_only_if_it_is_configured(
     stage: Any, provider: Any, configured: str, asked: str, status: int
 ) -> None:
-    await begin(stage, provider, host=configured)
+    await stage.begin(provider, host=configured)
     text = f"GET / HTTP/1.1\r\nHost: {asked}\r\nConnection: close\r\n\r\n"
-    assert await status_of(provider, text.encode()) == status
+    assert await stage.status_of(provider, text.encode()) == status
 
 
 @pytest.mark.parametrize("host", ["", "*", "a b", "a@b", "a/b", "a:x", "a:70000", "[::1", "a\n"])
@@ -257,7 +220,7 @@ async def test_methods_are_a_list_of_those_that_are_taken_under_either_key(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
     for key in ("method", "methods"):
-        await begin(stage, provider, **{key: "POST,,PUT,POST"})
+        await stage.begin(provider, **{key: "POST,,PUT,POST"})
         taken = []
         for method in ("GET", "POST", "PUT", "DELETE"):
             async with client.request(method, provider.url) as answer:
@@ -280,7 +243,7 @@ async def test_an_unknown_method_is_refused_in_the_words_of_edgeless(
 async def test_wf_id_takes_requests_for_its_workflow_only(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider, wf_id="TRUE")
+    await stage.begin(provider, wf_id="TRUE")
     for query, status in {
         "": 404,
         "?wf_id=": 404,
@@ -291,14 +254,14 @@ async def test_wf_id_takes_requests_for_its_workflow_only(
         f"?xwf_id={WORKFLOW}": 404,
     }.items():
         text = f"GET /{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        assert (query, await status_of(provider, text.encode())) == (query, status)
+        assert (query, await stage.status_of(provider, text.encode())) == (query, status)
 
 
 async def test_of_several_that_match_each_gets_some(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider, 1)
-    await begin(stage, provider, 2, host="127.0.0.1", **{"async": "true"})
+    await stage.begin(provider, 1)
+    await stage.begin(provider, 2, host="127.0.0.1", **{"async": "true"})
     for _ in range(60):
         async with client.get(provider.url) as answer:
             assert answer.status == 200
@@ -310,8 +273,8 @@ async def test_ten_thousand_instances_of_one_host_are_matched_in_a_moment(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
     for number in range(1, 10_001):
-        await begin(stage, provider, number, host="x.lab", method="PUT")
-    await begin(stage, provider, 7, host="x.lab", method="POST")
+        await stage.begin(provider, number, host="x.lab", method="PUT")
+    await stage.begin(provider, 7, host="x.lab", method="POST")
     with pytest.raises(RejectedError, match="10000 instances"):
         await stage.start(provider, {}, 10_001)
     async with asyncio.timeout(10):

@@ -1,4 +1,7 @@
-"""http-ingress and clients that mean harm, or break: bounded, refused, and nobody else's matter."""
+"""http-ingress and clients that misbehave, are many, or leave; and its listener.
+
+Reliability B65 to B67 and B70, fault U16.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +16,6 @@ from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.resources import http_ingress, http_listener
 
-WORKFLOW = "00000000-0000-0000-0000-000000000009"
-
 
 def response(status: int = 200, body: bytes | None = b"ok", /, **headers: Any) -> CallReturn:
     message = {"status": status, "headers": headers, "body": None if body is None else [*body]}
@@ -27,42 +28,6 @@ async def provider(stage: Any) -> Any:
     return await stage.open(
         "http-ingress", http_ingress_url="http://127.0.0.1:0", call_timeout_s=1.0
     )
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield session
-
-
-async def begin(stage: Any, provider: Any, number: int = 1, /, **configuration: Any) -> None:
-    await stage.start(provider, configuration, number)
-    await stage.patch(provider, number)
-
-
-async def raw(provider: Any, text: bytes) -> bytes:
-    """Send *text* as it is; everything that comes back until the server closes."""
-    port = int(provider.url.rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(text)
-    try:
-        async with asyncio.timeout(20):
-            return await reader.read()
-    finally:
-        await leave(writer)
-
-
-async def leave(*writers: asyncio.StreamWriter) -> None:
-    for writer in writers:
-        writer.transport.abort()
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-async def status_of(provider: Any, text: bytes) -> int:
-    answer = await raw(provider, text)
-    return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
 # -- bad clients ---------------------------------------------------------------------------------
@@ -103,16 +68,16 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 async def test_a_bad_request_is_refused_and_reaches_no_function(
     stage: Any, provider: Any, text: bytes, statuses: set[int]
 ) -> None:
-    await begin(stage, provider)
-    assert await status_of(provider, text) in statuses
+    await stage.begin(provider)
+    assert await stage.status_of(provider, text) in statuses
     assert stage.function.calls == []
 
 
 async def test_a_request_without_host_is_taken_from_http_1_0_only(
     stage: Any, provider: Any
 ) -> None:
-    await begin(stage, provider)
-    assert await status_of(provider, b"GET / HTTP/1.0\r\n\r\n") == 200
+    await stage.begin(provider)
+    assert await stage.status_of(provider, b"GET / HTTP/1.0\r\n\r\n") == 200
     event = msgspec.json.decode(stage.function.calls[0])
     assert event["host"] == provider.url.removeprefix("http://")
 
@@ -120,8 +85,8 @@ async def test_a_request_without_host_is_taken_from_http_1_0_only(
 async def test_a_client_that_asks_before_it_sends_is_told_to_continue(
     stage: Any, provider: Any
 ) -> None:
-    await begin(stage, provider)
-    answer = await raw(
+    await stage.begin(provider)
+    answer = await stage.raw(
         provider,
         POST + b"Connection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi",
     )
@@ -130,11 +95,11 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_continue(
 
 
 async def test_pipelined_requests_are_answered_in_their_order(stage: Any, provider: Any) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     bodies = iter([b"one", b"two", b"three"])
     stage.function.reply = lambda payload: response(200, next(bodies))
     last = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = await raw(provider, (GET + b"\r\n") * 2 + last)
+    answer = await stage.raw(provider, (GET + b"\r\n") * 2 + last)
     assert [answer.find(word) > 0 for word in (b"one", b"two", b"three")] == [True] * 3
     assert answer.find(b"one") < answer.find(b"two") < answer.find(b"three")
 
@@ -142,7 +107,7 @@ async def test_pipelined_requests_are_answered_in_their_order(stage: Any, provid
 async def test_ten_megabytes_are_413_and_chunks_without_end_too(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(160):
@@ -170,12 +135,12 @@ async def test_clients_that_send_slowly_or_not_at_all_are_cut_off(
     stage.function.reply = lambda payload: response()
     provider = await stage.open("http-ingress", http_ingress_url="http://127.0.0.1:0")
     provider._listener.header_timeout_ns = provider._listener.idle_timeout_ns = 300_000_000
-    await begin(stage, provider)
-    assert await raw(provider, b"") == b""
-    assert await raw(provider, b"GET / HTTP/1.1\r\nHo") == b""
-    assert (await raw(provider, GET + b"\r\n")).startswith(b"HTTP/1.1 200")
-    assert (await raw(provider, GET + b"\r\nGET")).startswith(b"HTTP/1.1 200")
-    assert await status_of(provider, POST + b"Content-Length: 9\r\n\r\nx") == 408
+    await stage.begin(provider)
+    assert await stage.raw(provider, b"") == b""
+    assert await stage.raw(provider, b"GET / HTTP/1.1\r\nHo") == b""
+    assert (await stage.raw(provider, GET + b"\r\n")).startswith(b"HTTP/1.1 200")
+    assert (await stage.raw(provider, GET + b"\r\nGET")).startswith(b"HTTP/1.1 200")
+    assert await stage.status_of(provider, POST + b"Content-Length: 9\r\n\r\nx") == 408
     await stage.until(lambda: not provider._listener.connections)
 
 
@@ -183,13 +148,13 @@ async def test_a_client_that_reads_no_response_is_cut_off(stage: Any) -> None:
     stage.function.reply = lambda payload: response(200, b"x" * 250_000)
     provider = await stage.open("http-ingress", http_ingress_url="http://127.0.0.1:0")
     provider._listener.idle_timeout_ns = 300_000_000
-    await begin(stage, provider)
+    await stage.begin(provider)
     port = int(provider.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write((GET + b"\r\n") * 200)
     await stage.until(lambda: bool(provider._listener.connections))
     await stage.until(lambda: not provider._listener.connections)
-    await leave(writer)
+    await stage.leave(writer)
     del reader
 
 
@@ -198,8 +163,8 @@ async def test_too_many_connections_are_closed_at_once(stage: Any, provider: Any
     port = int(provider.url.rpartition(":")[2])
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
     await stage.until(lambda: len(provider._listener.connections) == 3)
-    assert await raw(provider, b"") == b""
-    await leave(*(writer for _, writer in held))
+    assert await stage.raw(provider, b"") == b""
+    await stage.leave(*(writer for _, writer in held))
 
 
 # -- many at once --------------------------------------------------------------------------------
@@ -208,7 +173,7 @@ async def test_too_many_connections_are_closed_at_once(stage: Any, provider: Any
 async def test_a_hundred_requests_are_open_at_once(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: None
 
     async def ask(number: int) -> tuple[int, str]:
@@ -227,8 +192,8 @@ async def test_a_hundred_requests_are_open_at_once(
 async def test_mute_functions_slow_clients_and_large_bodies_disturb_nobody_else(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider, 1, host="mute.lab")
-    await begin(stage, provider, 2, host="well.lab")
+    await stage.begin(provider, 1, host="mute.lab")
+    await stage.begin(provider, 2, host="well.lab")
 
     def reply(payload: str) -> CallReturn | None:
         return response() if msgspec.json.decode(payload)["host"] == "well.lab" else None
@@ -253,13 +218,13 @@ async def test_mute_functions_slow_clients_and_large_bodies_disturb_nobody_else(
         assert not any(task.done() and task.result() == 504 for task in mute)
     assert sorted({task.result() for task in mute}) == [503, 504]
     assert {task.result() for task in large} <= {413, 503}
-    await leave(*(writer for _, writer in slow))
+    await stage.leave(*(writer for _, writer in slow))
 
 
 async def test_a_client_that_leaves_takes_nothing_along(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
-    await begin(stage, provider)
+    await stage.begin(provider)
     stage.function.reply = lambda payload: None
     for _ in range(10):
         with pytest.raises(TimeoutError):

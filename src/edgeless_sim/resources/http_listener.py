@@ -86,9 +86,8 @@ class HttpListener:
     @property
     def connections(self) -> "list[_Connection]":
         """Those that are open."""
-        if self._manager is None:
-            return []
-        return self._manager.connections  # type: ignore[return-value]  # only our factory makes them
+        known = [] if self._manager is None else self._manager.connections
+        return [each for each in known if isinstance(each, _Connection)]
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
