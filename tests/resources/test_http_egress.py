@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from edgeless_sim.model.event import ERR, CallReturn, EventType
+from edgeless_sim.resources import http_egress
 
 
 def request(host: str, **fields: Any) -> str:
