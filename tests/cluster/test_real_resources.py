@@ -130,7 +130,7 @@ def test_in_simulation_they_are_refused(class_type: str) -> None:
 def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_path: Path) -> None:
     group = NodeGroup(
         providers=REAL,
-        http_ingress_url="http://127.0.0.1:7008",
+        http_ingress_url="http://127.0.0.1:7999",
         http_egress_allow=("127.0.0.1:6379", "10.0.0.0/8"),
     )
     written = node_component(
