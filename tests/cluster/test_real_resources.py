@@ -127,6 +127,22 @@ def test_in_simulation_they_are_refused(class_type: str) -> None:
     )
 
 
+def test_a_node_of_a_process_gets_a_port_that_can_stand_in_a_file(tmp_path: Path) -> None:
+    def url_of(group: NodeGroup) -> str:
+        return node_component(
+            "edge/0",
+            NodeId(UUID(int=1)),
+            group,
+            topology=Topology((DomainTopology("edge", (group,)),)),
+            url_of=lambda location: f"http://127.0.0.1:{7000 + len(location)}",
+            seed=1,
+            folder=tmp_path,
+        ).http_ingress_url
+
+    assert url_of(NodeGroup()) == ""
+    assert int(url_of(NodeGroup(providers=("http-ingress",))).removeprefix("http://127.0.0.1:")) > 0
+
+
 def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_path: Path) -> None:
     group = NodeGroup(
         providers=REAL,

@@ -14,6 +14,7 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.kernel.entropy import Entropy, uuid4_from
 from edgeless_sim.model.ids import NodeId
@@ -84,7 +85,7 @@ def node_component(
         orchestrator_url=url_of(orchestrator_location(domain)),
         capabilities=group.capabilities(),
         providers=tuple((f"{name}/{class_type}", class_type) for class_type in group.providers),
-        http_ingress_url=group.http_ingress_url,
+        http_ingress_url=_ingress_url(group),
         http_egress_allow=group.http_egress_allow,
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
@@ -96,3 +97,14 @@ def node_component(
         name=name,
         seed=seed,
     )
+
+
+def _ingress_url(group: NodeGroup) -> str:
+    """Where a node of *group* takes requests, with a port that can stand in a file."""
+    url = group.http_ingress_url
+    if "http-ingress" not in group.providers:
+        return ""
+    if not url.endswith(":0"):
+        return url
+    [port] = free_ports(1)
+    return f"{url.removesuffix('0')}{port}"
