@@ -25,6 +25,7 @@ NAMES: Final = (
     "startup",
     "fuel",
     "wire_tcp",
+    "wire_peers",
 )
 
 
