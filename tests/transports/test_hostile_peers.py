@@ -292,7 +292,7 @@ def test_a_flood_of_pings_of_a_peer_that_does_not_read_is_not_read_either() -> N
 
     async def main() -> None:
         nonlocal sent
-        async with victim(TcpLimits(hello_timeout_s=1, idle_s=0.2, dead_s=1, linger_s=0.1)) as one:
+        async with victim(TcpLimits(hello_timeout_s=3, idle_s=1, dead_s=4, linger_s=0.1)) as one:
             with socket.socket() as hostile:
                 hostile.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 hostile.connect(_where(one.at))
