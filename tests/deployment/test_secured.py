@@ -3,6 +3,7 @@ nothing is refused in words.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,8 @@ Start: TypeAlias = Callable[[Sequence[str], Path], None]
 ROOT: Final = Path(__file__).parents[2]
 CHAIN: Final = ROOT / "scenarios" / "chain" / "workflow.json"
 HOST: Final = "127.0.0.1"
-FIRST_PORT: Final = 17_601
+#: Another one for each run on this machine.
+FIRST_PORT: Final = 20_000 + os.getpid() % 12_000
 TLS: Final = """\
 [server]
 server_cert_path = "{0}/cert.pem"
