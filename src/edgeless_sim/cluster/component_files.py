@@ -5,12 +5,14 @@ Keys, their checks and their texts are those of `settings`; certificates come fr
 """
 
 import socket
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NoReturn
 
 import msgspec
+from pydantic import ValidationError
 
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
@@ -31,8 +33,12 @@ from edgeless_sim.cluster.settings import (
     render_node_settings,
     render_orchestrator_settings,
 )
+from edgeless_sim.cluster.settings.tls import TLS_FILE
+from edgeless_sim.cluster.settings.unavailable import Fault
 from edgeless_sim.errors import SettingsError
-from edgeless_sim.model.names import quoted
+from edgeless_sim.model.json_text import path_text
+from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.toml_document import read_toml_file
 from edgeless_sim.node.capabilities import detected_capabilities
 
 __all__ = ["FILES", "KINDS", "load_component", "write_component"]
@@ -44,6 +50,23 @@ KINDS: Final[dict[type, str]] = {
 }
 #: The guide's names of files, by kind.
 FILES: Final = {"con": "controller.toml", "orc": "orchestrator.toml", "node": "node.toml"}
+#: The keys of the URLs that a component is told; nodes may write node_register_url.
+_URLS: Final[dict[type, dict[str, str]]] = {
+    ControllerComponent: {"url": "controller_url", "domain_url": "domain_register_url"},
+    OrchestratorComponent: {
+        "url": "orchestrator_url",
+        "announced_url": "orchestrator_url_announced",
+        "node_url": "node_register_url",
+        "domain_register_url": "domain_register_url",
+    },
+    NodeComponent: {
+        "agent_url": "agent_url",
+        "agent_announced_url": "agent_url_announced",
+        "invocation_url": "invocation_url",
+        "invocation_announced_url": "invocation_url_announced",
+        "orchestrator_url": "orchestrator_url",
+    },
+}
 _SERVED: Final[dict[type, tuple[str, ...]]] = {
     ControllerComponent: ("url", "domain_url"),
     OrchestratorComponent: ("url", "announced_url", "node_url"),
@@ -66,14 +89,84 @@ def load_component(kind: str, path: Path) -> ComponentSettings:
         raise SettingsError(f"{quoted(kind)} is none of {', '.join(_READERS)}")
     tls = load_tls(path.parent)
     settings = _READERS[kind](path)
-    return settings if tls is None else _secured(replace(settings, tls=tls), tls)
+    if tls is not None:
+        settings = _secured(replace(settings, tls=tls), tls)
+    faults = list(_url_faults(settings))
+    if faults:
+        _refuse(path, *faults)
+    return settings
 
 
 def write_component(settings: ComponentSettings, folder: Path) -> Path:
-    """Write the file of *settings* into *folder* and return its path."""
-    path = folder / FILES[KINDS[type(settings)]]
-    path.write_text(_text(settings), encoding="utf-8")
+    """Write the file of *settings* into *folder*, in place of an older one, and return its path.
+
+    Certificates are not written. Raise `SettingsError` if the file would not say the same as
+    *settings*; then, and if writing fails, an older file stays as it is.
+    """
+    kind = KINDS[type(settings)]
+    path = folder / FILES[kind]
+    try:
+        text = _text(settings)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        key = path_text(fault["loc"])
+        raise SettingsError(clipped(f"{FILES[kind]}: {key}: {fault['msg']}")) from None
+    with TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as own:
+        draft = Path(own) / path.name
+        draft.write_text(text, encoding="utf-8")
+        try:
+            said, meant = _comparable(_READERS[kind](draft)), _comparable(settings)
+        except SettingsError as error:
+            # Where the draft was is nobody's matter.
+            raise SettingsError(str(error).replace(str(draft), path.name)) from None
+        lost = [f.name for f in fields(meant) if getattr(said, f.name) != getattr(meant, f.name)]
+        if lost:
+            raise SettingsError(f"{path.name} cannot say this: {', '.join(lost)}")
+        draft.replace(path)
     return path
+
+
+def _comparable(settings: ComponentSettings) -> ComponentSettings:
+    """*settings* without what a file need not tell: defaults, order, certificates."""
+    changed: dict[str, Any] = {"tls": None}
+    match settings:
+        case OrchestratorComponent():
+            changed["name"] = settings.name or f"orc/{settings.domain_id}"
+        case NodeComponent(capabilities=capabilities):
+            # Without a folder there is nothing that PYTHON could run.
+            idle = set() if settings.python_folders else {"PYTHON"}
+            changed["name"] = settings.name or str(settings.node_id)
+            changed["providers"] = tuple(sorted(settings.providers))
+            changed["capabilities"] = msgspec.structs.replace(
+                capabilities,
+                labels=tuple(sorted({*capabilities.labels})),
+                runtimes=tuple(sorted({*capabilities.runtimes} - idle)),
+            )
+    return replace(settings, **changed)
+
+
+def _url_faults(settings: ComponentSettings) -> Iterator[Fault]:
+    """Where it would listen without the certificate that this takes, or at no socket at all."""
+    table = () if isinstance(settings, ControllerComponent) else ("general",)
+    for field, key in _URLS[type(settings)].items():
+        url = getattr(settings, field)
+        scheme = url.partition("://")[0]
+        listens = field in _SERVED[type(settings)] and not key.endswith("_announced")
+        lacking = settings.tls is None or settings.tls.server is None
+        if scheme == "memory":
+            reason = "memory:// is for simulations; write tcp, tls+tcp, http or https"
+        elif listens and lacking and scheme in ("https", "tls+tcp"):
+            reason = (
+                f"to listen with TLS, name server_cert_path and server_key_path in {TLS_FILE} "
+                "beside this file"
+            )
+        else:
+            continue
+        yield (*table, key), f"{quoted(url)}: {reason}"
+
+
+def _refuse(path: Path, *faults: Fault) -> NoReturn:
+    read_toml_file(path, error=SettingsError).refuse(faults)
 
 
 def _secured(settings: ComponentSettings, tls: ComponentTls) -> ComponentSettings:
@@ -89,16 +182,15 @@ def _secured(settings: ComponentSettings, tls: ComponentTls) -> ComponentSetting
 def _controller(path: Path) -> ControllerComponent:
     file = load_controller_settings(path)
     if file.orchestrators:
-        raise SettingsError(
-            f"{path}: orchestrators: a static list is not available in this version; remove it, "
-            "and let each ε-ORC register at domain_register_url"
+        reason = (
+            "a static list is not available in this version; remove it, and let each ε-ORC "
+            "register at domain_register_url"
         )
+        _refuse(path, (("orchestrators",), reason))
     # Its default asks for nothing; who writes a name wants to find a file there.
     if file.persistence_filename and "persistence_filename" in file.model_fields_set:
-        raise SettingsError(
-            f"{path}: persistence_filename: keeping workflows on disk is not available in this "
-            'version; write ""'
-        )
+        reason = 'keeping workflows on disk is not available in this version; write ""'
+        _refuse(path, (("persistence_filename",), reason))
     return ControllerComponent(
         url=file.controller_url,
         domain_url=file.domain_register_url or "",
@@ -111,6 +203,7 @@ def _orchestrator(path: Path) -> OrchestratorComponent:
     file = load_orchestrator_settings(path)
     general, ours = file.general, file.edgeless_sim
     keep_alive_s = ours.keep_alive_secs or float(file.baseline.keep_alive_interval_secs)
+    told = "subscription_refresh_interval_sec" in general.model_fields_set
     return OrchestratorComponent(
         domain_id=general.domain_id,
         url=general.orchestrator_url,
@@ -119,6 +212,7 @@ def _orchestrator(path: Path) -> OrchestratorComponent:
         domain_register_url=general.domain_register_url or "",
         strategy=file.baseline.orchestration_strategy,
         keep_alive_s=keep_alive_s,
+        subscription_interval_s=float(general.subscription_refresh_interval_sec) if told else 0.0,
         name=file.name,
         seed=ours.seed,
     )
@@ -145,6 +239,7 @@ def _node(path: Path) -> NodeComponent:
         capabilities=file.user_node_capabilities.applied_to(detected),
         providers=tuple((each.provider_id, each.class_type) for each in providers),
         performance_samples=file.telemetry.performance_samples,
+        refresh_interval_s=float(general.subscription_refresh_interval_sec),
         call_timeout_s=ours.call_timeout_secs,
         fuel_per_event=ours.fuel_per_event,
         python_folders=file.python_runtime.folders,
@@ -189,13 +284,15 @@ def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str
 
 
 def _orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) -> str:
-    general = {
+    general: dict[str, Any] = {
         "domain_id": settings.domain_id,
         "orchestrator_url": settings.url,
         "orchestrator_url_announced": settings.announced_url,
         "node_register_url": settings.node_url,
         "domain_register_url": settings.domain_register_url,
     }
+    if settings.subscription_interval_s:
+        general["subscription_refresh_interval_sec"] = int(settings.subscription_interval_s)
     table = {
         "general": general,
         "baseline": {"orchestration_strategy": settings.strategy},
@@ -206,9 +303,8 @@ def _orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) ->
 
 def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
     capabilities = settings.capabilities
-    keys = ("num_cpus", "model_name_cpu", "clock_freq_cpu", "num_cores", "mem_size", "labels")
-    declared = {key: getattr(capabilities, key) for key in (*keys, "is_tee_running", "has_tpm")}
-    runtimes = capabilities.runtimes
+    declared = msgspec.structs.asdict(capabilities)
+    runtimes = declared.pop("runtimes")
     ours |= {
         "state_folder": str(settings.state_folder),
         "files_folder": str(settings.files_folder),
@@ -225,6 +321,7 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
             "invocation_url": settings.invocation_url,
             "invocation_url_announced": settings.invocation_announced_url,
             "node_register_url": settings.orchestrator_url,
+            "subscription_refresh_interval_sec": int(settings.refresh_interval_s),
         },
         "telemetry": {"performance_samples": settings.performance_samples},
         "wasm_runtime": {"enabled": "RUST_WASM" in runtimes},

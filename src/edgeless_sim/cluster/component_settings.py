@@ -12,6 +12,7 @@ from edgeless_sim.cluster.settings.tls import ComponentTls
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -53,6 +54,8 @@ class OrchestratorComponent:
     """Where the ε-CON takes registrations; empty = it registers nowhere."""
     strategy: str = "Random"
     keep_alive_s: float = 2.0
+    subscription_interval_s: float = 0.0
+    """How often the ε-CON hears of it; 0 = every `keep_alive_s`."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
@@ -75,6 +78,8 @@ class NodeComponent:
     providers: tuple[tuple[str, str], ...] = ()
     """Id and class of each resource provider."""
     performance_samples: bool = False
+    refresh_interval_s: float = REFRESH_INTERVAL_S
+    """How often the ε-ORC hears of it, until it asks for another interval."""
     call_timeout_s: float = CALL_TIMEOUT_S
     fuel_per_event: int = FUEL_PER_EVENT_DEFAULT
     python_folders: tuple[Path, ...] = ()

@@ -19,7 +19,7 @@ from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.processor import Processor, RealProcessor
 from edgeless_sim.node.state_store import StateStore
-from edgeless_sim.node.subscriber import NodeSubscriber
+from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S, NodeSubscriber
 from edgeless_sim.node.telemetry import Telemetry
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
@@ -45,6 +45,8 @@ class NodeSettings:
     call_timeout_s: float = CALL_TIMEOUT_S
     agent_url: str = ""
     """At which its agent listens; empty = at `url`."""
+    refresh_interval_s: float = REFRESH_INTERVAL_S
+    """How often it tells the ε-ORC that it is there, until the ε-ORC asks for another interval."""
     real_time: bool = False
     """Whether running a function takes the time it takes, or the time that its fuel stands for."""
 
@@ -140,6 +142,7 @@ class Node:
             self._describe,
             self._version,
             (str(self.settings.node_id), above),
+            interval_s=self.settings.refresh_interval_s,
         )
 
     def _changed(self) -> None:

@@ -41,15 +41,20 @@ class NodeSubscriber:
         describe: Callable[[float], UpdateNodeRequest],
         version: Callable[[], object],
         names: tuple[str, str] = ("", ""),
+        *,
+        interval_s: float = REFRESH_INTERVAL_S,
     ) -> None:
-        """*describe* makes the request for a time to live in seconds; *version* changes with it."""
+        """*describe* makes the request for a time to live in seconds; *version* changes with it.
+
+        *interval_s* is how often the ε-ORC hears of this node until it asks for another interval.
+        """
         self._context = context
         self._wire = wire
         self._port = port
         self._describe = describe
         self._version = version
         self._dice = context.entropy.stream(f"{context.name}/refresh")
-        self._interval_s = REFRESH_INTERVAL_S
+        self._interval_s = interval_s
         self._timer: Timer | None = None
         self._next_ns = 0
         self._sent: tuple[object, float] | None = None

@@ -65,6 +65,8 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = "Random"
     keep_alive_s: float = 2.0
     """0 = nodes are believed as long as they announce."""
+    subscription_interval_s: float = 0.0
+    """How often it tells the ε-CON that it is there; 0 = as often as its nodes keep alive."""
     rpc_timeout_s: float = RPC_TIMEOUT_S
     profile: Profile = Profile.STRICT
 
@@ -370,6 +372,8 @@ class Orchestrator:
             self._reset,
             domain_id=settings.domain_id,
             url=settings.url,
-            interval_s=settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S,
+            interval_s=settings.subscription_interval_s
+            or settings.keep_alive_s
+            or _SUBSCRIPTION_INTERVAL_S,
             chronicle=self._chronicle,
         )

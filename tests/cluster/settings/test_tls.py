@@ -224,3 +224,19 @@ def test_certificates_are_read_without_grpcio() -> None:
     # What daemons that speak tcp must not pay for.
     program = "import sys; import edgeless_sim.cluster.settings; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("spelling", ['"""\n{}"""', "'{}'", '["{}"]'])
+@pytest.mark.parametrize("key", ["server_key_path", "server_cert_path"])
+def test_a_key_that_stands_where_its_path_belongs_is_not_shown(
+    folder: Path, key: str, spelling: str
+) -> None:
+    pem = (folder / "server.key").read_text()
+    inside = "".join(pem.splitlines()[1:-1])
+    for secret in (pem, inside, inside * 100):
+        if "\n" in secret and '"""' not in spelling:
+            continue
+        words = refusal(folder, f"[server]\n{key} = {spelling.format(secret)}\n")
+        assert f"server.{key}: " in words
+        assert inside[:8] not in words
+        assert inside[-16:] not in words

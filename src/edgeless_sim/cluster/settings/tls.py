@@ -4,13 +4,14 @@ A file that cannot be used refuses the start: nothing falls back to plain text, 
 (U31). Errors name files and never quote them. Not here: handshakes.
 """
 
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from edgeless_sim.cluster.settings.unavailable import Fault
 from edgeless_sim.cluster.settings.urls import host_fault
@@ -18,6 +19,7 @@ from edgeless_sim.cluster.settings.values import Text
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.shape_errors import shape_faults
 from edgeless_sim.model.toml_document import read_toml_file
 from edgeless_sim.model.toml_table import Table
 from edgeless_transports.pem import Tls
@@ -28,6 +30,8 @@ __all__ = ["TLS_FILE", "ComponentTls", "TlsClientTable", "TlsServerTable", "TlsT
 TLS_FILE: Final = "tls_config.toml"
 
 _PEM_BYTES_MAX: Final = 1 << 20
+#: The frame of a PEM file, or what is inside: the shortest keys have a line of 64 characters.
+_KEY_MATERIAL: Final = re.compile(r"-----|\n|[A-Za-z0-9+/=]{60}")
 _SECURED: Final = {"http": "https", "tcp": "tls+tcp"}
 
 
@@ -116,7 +120,10 @@ def load_tls(path: Path) -> ComponentTls | None:
     if file is None:
         return None
     document = read_toml_file(file, error=SettingsError)
-    tables = document.validated(TlsTables)
+    try:
+        tables = TlsTables.model_validate(document.value)
+    except ValidationError as error:
+        document.refuse(shape_faults(error, _without_keys(document.value), TlsTables))
     faults = [*_table_faults(tables)] or [*_file_faults(tables, file.parent)]
     if faults:
         document.refuse(faults)
@@ -182,7 +189,7 @@ def _file_faults(tables: TlsTables, folder: Path) -> Iterator[Fault]:
                 fault = _reading_fault(folder / value)
                 if fault is not None:
                     unreadable = True
-                    yield (role, key), f"{quoted(value)}: {fault}"
+                    yield (role, key), f"{quoted(_without_keys(value))}: {fault}"
     if unreadable:
         return
     tls = _component_tls(tables, folder)
@@ -195,6 +202,17 @@ def _file_faults(tables: TlsTables, folder: Path) -> Iterator[Fault]:
         tls.client.client_context()
     except TlsError as error:
         yield ("client",), str(error)
+
+
+def _without_keys(value: Any) -> Any:
+    """*value* as it may be shown: whoever pastes a key must not find it in a log."""
+    match value:
+        case dict():
+            return {key: _without_keys(inside) for key, inside in value.items()}
+        case str() if _KEY_MATERIAL.search(value):
+            return "…"
+        case _:
+            return value
 
 
 def _reading_fault(path: Path) -> str | None:
