@@ -35,6 +35,15 @@ client_key_path = "{0}/key.pem"
 TRUST_ALONE: Final = '[client]\nclient_ca_path = "{0}/ca.pem"\n'
 
 
+#: Somebody who knows the authority of the deployment and was certified by another one.
+FOREIGN: Final = """\
+[client]
+client_ca_path = "{0}/ca.pem"
+client_cert_path = "{0}/foreign/cert.pem"
+client_key_path = "{0}/foreign/key.pem"
+"""
+
+
 def _certificates(folder: Path) -> None:
     folder.mkdir()
     authority = trustme.CA()
@@ -87,8 +96,10 @@ def test_every_connection_is_proven_from_both_ends(
     assert code == 0
     assert len(json.loads(text)["status"]["mapping"]) == 4
 
-    # Neither without a certificate of one's own, nor in plain text.
+    # Neither with a certificate of others, without one of one's own, nor in plain text.
+    _certificates(certificates / "foreign")
     for name, at, tls in (
+        ("foreign", url, FOREIGN.format(certificates)),
         ("trusting", url, TRUST_ALONE.format(certificates)),
         ("plain", f"{plain}://{HOST}:{FIRST_PORT}", None),
     ):

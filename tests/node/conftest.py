@@ -29,6 +29,7 @@ from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.state_store import MemoryStateStore, StateStore
+from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
 from edgeless_sim.node.telemetry import TelemetryEvent
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.runtimes.base import RuntimeSettings
@@ -142,6 +143,7 @@ class Rig:
         providers: Mapping[str, ResourceProvider] | None = None,
         runtimes: tuple[str, ...] = ("MODELLED", "PYTHON", "RUST_WASM"),
         call_timeout_s: float = 30,
+        refresh_interval_s: float = REFRESH_INTERVAL_S,
     ) -> Node:
         number = len(self.nodes)
         name = f"edge/{number}"
@@ -154,6 +156,7 @@ class Rig:
                 "memory://orc/edge",
                 NodeCapabilities(num_cpus=cores, clock_freq_cpu=mhz, runtimes=runtimes),
                 call_timeout_s=call_timeout_s,
+                refresh_interval_s=refresh_interval_s,
             ),
             lambda url: self.network.connection(f"node/{name}", url),
             runtimes=self.runtimes,

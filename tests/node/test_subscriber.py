@@ -46,6 +46,22 @@ def test_a_node_registers_at_once_and_refreshes_as_often_as_it_is_told(play: Any
     play(story)
 
 
+def test_a_node_that_is_told_no_interval_keeps_its_own_and_says_how_long_it_lasts(
+    play: Any,
+) -> None:
+    async def story(rig: Any) -> None:
+        register, node = Register(rig), rig.node(refresh_interval_s=5.0)
+        register.answer = UpdateNodeResponse(None)
+        node.start()
+        await rig.after(20.5)
+        gaps = [b - a for a, b in zip(register.times_s, register.times_s[1:], strict=False)]
+        assert len(gaps) == 4
+        assert all(4.7 <= gap <= 5.01 for gap in gaps)
+        assert {request.ttl_s for request in register.requests} == {11.0}
+
+    play(story)
+
+
 def test_the_loss_of_one_refresh_delays_no_other(play: Any) -> None:
     async def story(rig: Any) -> None:
         register, node = Register(rig), rig.node()

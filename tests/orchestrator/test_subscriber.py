@@ -23,6 +23,14 @@ def test_the_domain_registers_at_once_and_refreshes_every_keep_alive(play: Any) 
     play(story)
 
 
+def test_a_domain_refreshes_at_an_interval_of_its_own_if_it_has_one(play: Any) -> None:
+    async def story(world: Any) -> None:
+        await world.clock.sleep(16)
+        assert world.controller.times[:4] == [n * 5_000_000_000 for n in range(4)]
+
+    play(story, subscription_interval_s=5.0)
+
+
 def test_capabilities_are_the_sum_over_the_nodes_and_arrive_at_once(play: Any) -> None:
     async def story(world: Any) -> None:
         for number in range(10):
