@@ -254,13 +254,26 @@ def test_no_process_is_reached_through_memory(
     assert place in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["orchestrators", "persistence_filename"])
-def test_what_the_controller_cannot_do_yet_is_refused_in_its_line(key: str, tmp_path: Path) -> None:
-    values = {
-        "orchestrators": '[{domain_id = "d", orchestrator_url = "tcp://a:2"}]',
-        "persistence_filename": '"controller.save"',
-    }
-    text = f'controller_url = "tcp://a:1"\n\n{key} = {values[key]}\n'
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("", "controller.save"),
+        ('persistence_filename = "x/y"', "x/y"),
+        ('persistence_filename = ""', ""),
+    ],
+)
+def test_a_controller_keeps_its_workflows_where_its_file_says(
+    line: str, name: str, tmp_path: Path
+) -> None:
+    settings = loaded("con", f'controller_url = "tcp://a:1"\n{line}\n', tmp_path)
+    assert isinstance(settings, ControllerComponent)
+    assert settings.persistence_filename == name
+    assert load_component("con", write_component(settings, tmp_path)) == settings
+
+
+def test_what_the_controller_cannot_do_yet_is_refused_in_its_line(tmp_path: Path) -> None:
+    domain = '{domain_id = "d", orchestrator_url = "tcp://a:2"}'
+    text = f'controller_url = "tcp://a:1"\n\norchestrators = [{domain}]\n'
     with pytest.raises(SettingsError, match="is not available in this version") as caught:
         loaded("con", text, tmp_path)
-    assert f"controller.toml:3: {key}: " in str(caught.value)
+    assert "controller.toml:3: orchestrators: " in str(caught.value)

@@ -21,7 +21,8 @@ from edgeless_sim.api.messages import (
     WorkflowStatus,
 )
 from edgeless_sim.controller import Controller, ControllerSettings
-from edgeless_sim.errors import EdgelessError, RejectedError
+from edgeless_sim.controller.workflow_store import MemoryWorkflowStore, StoredWorkflow
+from edgeless_sim.errors import EdgelessError, RejectedError, ResourceError
 from edgeless_sim.kernel import Entropy, Journal, LoopClock, Supervisor, current_scheduler
 from edgeless_sim.kernel import run as run_on_loop
 from edgeless_sim.kernel.context import ActorContext
@@ -29,7 +30,14 @@ from edgeless_sim.kernel.journal import Record
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import FunctionClassSpecification, SpawnFunctionRequest
-from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, NodeId
+from edgeless_sim.model.ids import (
+    DomainId,
+    FunctionId,
+    InstanceId,
+    LogicalId,
+    NodeId,
+    WorkflowId,
+)
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 from edgeless_transports import Address, MemoryListener, MemoryNetwork, MemoryTransport
@@ -219,6 +227,24 @@ class ScriptedOrchestrator:
             return
 
 
+class BreakableStore(MemoryWorkflowStore):
+    """A disk that can be broken."""
+
+    broken = False
+
+    def put(self, workflow: StoredWorkflow) -> None:
+        self._check()
+        super().put(workflow)
+
+    def remove(self, workflow_id: WorkflowId) -> None:
+        self._check()
+        super().remove(workflow_id)
+
+    def _check(self) -> None:
+        if self.broken:
+            raise ResourceError("the disk is broken")
+
+
 class World:
     def __init__(self, supervisor: Supervisor, seed: int) -> None:
         self.scheduler = current_scheduler()
@@ -230,6 +256,8 @@ class World:
         self.journal.subscribe(self.records.extend)
         self.entropy = Entropy(seed)
         self.client = ControllerClient(self.connection("client", CONTROLLER), timeout_s=60)
+        #: The disk of the ε-CON.
+        self.store = BreakableStore()
         self._listener: MemoryListener | None = None
 
     def connection(self, here: str, url: str) -> MemoryConnection:
@@ -241,7 +269,9 @@ class World:
             "con", self.clock, self.scheduler, self.entropy, self.journal, self.supervisor.spawn
         )
         settings = ControllerSettings(url=CONTROLLER)
-        self.controller = Controller(context, settings, lambda url: self.connection("con", url))
+        self.controller = Controller(
+            context, settings, lambda url: self.connection("con", url), store=self.store
+        )
         transport = MemoryTransport(self.scheduler, self.network, "con")
         self._listener = transport.attach(Address.parse(CONTROLLER), self.controller.handler)
         await self.controller.start()
@@ -250,6 +280,12 @@ class World:
         assert self._listener is not None
         self._listener.crash()
         self.controller.crash()
+
+    async def restart_controller(self) -> None:
+        """Its process dies, and begins anew with the same disk."""
+        self.crash_controller()
+        await self.clock.sleep(0.5)
+        await self.start_controller()
 
     async def domain(self, name: str = "edge", **join: Any) -> ScriptedOrchestrator:
         orchestrator = ScriptedOrchestrator(self, name)

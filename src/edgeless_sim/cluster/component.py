@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from edgeless_sim.api.dispatch import Dispatcher
@@ -25,6 +26,7 @@ from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, take_output
 from edgeless_sim.cluster.supervision import Charter, Cordon
 from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.controller.workflow_database import DatabaseWorkflowStore
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.context import ActorContext
@@ -214,11 +216,14 @@ class _ControllerProcess:
     def __init__(self, settings: ControllerComponent, around: _Surroundings) -> None:
         self._settings = settings
         self._endpoint = around.endpoint
+        name = settings.persistence_filename
+        self._store = DatabaseWorkflowStore(Path(name)) if name else None
         self._controller = Controller(
             around.context,
             ControllerSettings(url=settings.url),
             around.connect,
             wires=around.wires,
+            store=self._store,
         )
 
     async def start(self) -> None:
@@ -235,6 +240,8 @@ class _ControllerProcess:
         await self._controller.stop()
         self._endpoint.crash()
         await self._endpoint.ended()
+        if self._store is not None:
+            self._store.close()
 
     def obey(self, request: Cordon) -> None:
         """See `_Component.obey`: nobody asks anything of it."""

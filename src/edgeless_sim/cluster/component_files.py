@@ -187,13 +187,10 @@ def _controller(path: Path) -> ControllerComponent:
             "register at domain_register_url"
         )
         _refuse(path, (("orchestrators",), reason))
-    # Its default asks for nothing; who writes a name wants to find a file there.
-    if file.persistence_filename and "persistence_filename" in file.model_fields_set:
-        reason = 'keeping workflows on disk is not available in this version; write ""'
-        _refuse(path, (("persistence_filename",), reason))
     return ControllerComponent(
         url=file.controller_url,
         domain_url=file.domain_register_url or "",
+        persistence_filename=file.persistence_filename,
         name=file.name,
         seed=file.edgeless_sim.seed,
     )
@@ -277,7 +274,11 @@ def _text(settings: ComponentSettings) -> str:
 
 
 def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str:
-    table: dict[str, Any] = {"controller_url": settings.url, "edgeless_sim": ours}
+    table: dict[str, Any] = {
+        "controller_url": settings.url,
+        "persistence_filename": settings.persistence_filename,
+        "edgeless_sim": ours,
+    }
     if settings.domain_url:
         table["domain_register_url"] = settings.domain_url
     return render_controller_settings(ControllerSettingsFile.model_validate(table))

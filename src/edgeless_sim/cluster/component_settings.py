@@ -34,6 +34,8 @@ class ControllerComponent:
     """Where clients ask."""
     domain_url: str = ""
     """Where domains register; empty = at `url`."""
+    persistence_filename: str = ""
+    """Where it keeps its workflows; empty = nowhere."""
     name: str = "con"
     seed: int | None = None
     """Of its dice; None = another one each time."""

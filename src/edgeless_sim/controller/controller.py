@@ -3,7 +3,8 @@
 Level-triggered: each registration of a domain is compared with what should be there, a domain that
 is lost makes orphans of its workflows, and orphans are deployed again until it succeeds. Requests
 are served side by side, since a domain that hangs must stop no other; state changes only between
-awaits, so that no request sees half of one. Not here: portals between domains, and a store on disk.
+awaits, so that no request sees half of one. Not here: portals between domains, and the file of
+workflows (`workflow_store`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from edgeless_sim.controller.link import Connect, DomainLink
 from edgeless_sim.controller.register import DOMAINS_MAX, DomainEntry, DomainRegister, News
 from edgeless_sim.controller.tasks import OwnedTasks
 from edgeless_sim.controller.workflow_service import WorkflowService
+from edgeless_sim.controller.workflow_store import MemoryWorkflowStore, WorkflowStore
 from edgeless_sim.controller.workflows import Phase, Workflow, WorkflowTable
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.context import ActorContext
@@ -62,7 +64,12 @@ class Controller:
         connect: Connect,
         *,
         wires: Wires = OUR_WIRES,
+        store: WorkflowStore | None = None,
     ) -> None:
+        """Workflows of *store* are orphans from the beginning; None = it remembers nothing.
+
+        Raises `ResourceError` if they cannot be read.
+        """
         self.settings: Final = settings
         self._context = context
         self._connect = connect
@@ -93,7 +100,9 @@ class Controller:
             links=self._links,
             launcher=self._launcher,
             tasks=self._tasks,
+            store=MemoryWorkflowStore() if store is None else store,
         )
+        self.workflows.restore()
         #: What a transport listens with at its URL.
         self.handler = self.handler_for(settings.url)
 

@@ -15,14 +15,17 @@ from edgeless_sim.api.messages import (
     WorkflowStatus,
 )
 from edgeless_sim.controller.choice import needs_of, shortfall
+from edgeless_sim.controller.deployment import Deployment
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import DomainLink
 from edgeless_sim.controller.register import DomainRegister
 from edgeless_sim.controller.tasks import OwnedTasks
+from edgeless_sim.controller.workflow_store import StoredWorkflow, WorkflowStore
 from edgeless_sim.controller.workflows import Phase, Workflow, WorkflowTable
 from edgeless_sim.errors import (
     EdgelessError,
     RejectedError,
+    ResourceError,
     UnknownComponentError,
     UnreachableError,
     WorkflowSpecError,
@@ -44,6 +47,7 @@ CONFIRM_WAIT_S: Final = 3.0
 _INVALID: Final = "Invalid workflow creation request"
 _INFEASIBLE: Final = "Migration request cannot be satified"  # EDGELESS spells it so.
 _FAILED: Final = "Error when migrating the workflow"
+_NOT_STORED: Final = "Controller cannot store workflows"
 
 
 class WorkflowService:
@@ -58,6 +62,7 @@ class WorkflowService:
         links: dict[DomainId, DomainLink],
         launcher: Launcher,
         tasks: OwnedTasks,
+        store: WorkflowStore,
     ) -> None:
         self._clock = context.clock
         self._scheduler = context.scheduler
@@ -69,9 +74,40 @@ class WorkflowService:
         self._links = links
         self._launcher = launcher
         self._tasks = tasks
+        self._store = store
         self._clients: dict[asyncio.Future[WorkflowStatus], None] = {}
         self._usable: list[asyncio.Future[bool]] = []
         self._changes = 0
+
+    def restore(self) -> None:
+        """Take up the workflows of the last life: orphans, until a domain registers.
+
+        Raises `ResourceError` if they cannot be read, or one of them is not valid.
+        """
+        reason = "the controller was restarted"
+        for stored in self._store.load():
+            try:
+                validate_workflow(stored.request)
+                self._table.check(stored.name)
+                if self._table.get(stored.workflow_id) or len(stored.state_ids) != len(
+                    stored.request.functions
+                ):
+                    raise RejectedError("Stored twice, or not complete")
+                needs = needs_of(stored.request)
+            except (WorkflowSpecError, RejectedError) as error:
+                place = f"stored workflow {stored.workflow_id}"
+                raise ResourceError(clipped(f"{place}: {error}")) from None
+            workflow = Workflow(
+                workflow_id=stored.workflow_id,
+                name=stored.name,
+                request=stored.request,
+                needs=needs,
+                state_ids=stored.state_ids,
+                number=self._journal.intern("workflow", str(stored.workflow_id)),
+            )
+            self._table.add(workflow)
+            self._table.orphan(workflow, reason, self._clock.now_ns())
+            self.note(workflow, "orphan", reason)
 
     async def start(self, request: StartWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.start`."""
@@ -85,6 +121,10 @@ class WorkflowService:
         """See `WorkflowInstanceApi.stop`."""
         workflow = self._table.get(workflow_id)
         if workflow is not None:
+            try:
+                self._store.remove(workflow_id)
+            except ResourceError as error:
+                raise RejectedError(_NOT_STORED, clipped(str(error))) from None
             deployment = workflow.deployment
             self._table.remove(workflow)
             self.note(workflow, "stopped", "")
@@ -147,6 +187,9 @@ class WorkflowService:
         self._table.check(request.name)
         ids = self._ids
         workflow_id = WorkflowId(uuid4_from(ids))
+        while self._table.get(workflow_id) is not None:
+            # One that was restored, of a life with the same seed.
+            workflow_id = WorkflowId(uuid4_from(ids))
         workflow = Workflow(
             workflow_id=workflow_id,
             name=request.name,
@@ -167,6 +210,7 @@ class WorkflowService:
 
         try:
             deployment = await self._launcher.launch(workflow, wait)
+            self._keep(workflow, deployment)
         except RejectedError as error:
             if workflow.phase is not Phase.STOPPED:
                 self._table.remove(workflow)
@@ -180,6 +224,18 @@ class WorkflowService:
         self.note(workflow, "started", f"{workflow.title} in {deployment.domain_id}")
         if not answer.done():
             answer.set_result(self._status(workflow))
+
+    def _keep(self, workflow: Workflow, deployment: Deployment) -> None:
+        """Store what is about to be promised; if that fails, undo it and raise `RejectedError`."""
+        try:
+            self._store.put(
+                StoredWorkflow(
+                    workflow.workflow_id, workflow.name, workflow.request, workflow.state_ids
+                )
+            )
+        except ResourceError as error:
+            self._launcher.undeploy(deployment)
+            raise RejectedError(_NOT_STORED, clipped(str(error))) from None
 
     async def _wait_for_usable(self, deadline_ns: int) -> bool:
         if self._clock.now_ns() >= deadline_ns:
