@@ -356,7 +356,7 @@ def test_a_relay_stands_between_a_client_and_a_controller(
 ) -> None:
     url = f"{scheme}://127.0.0.1:{free_ports(1)[0]}"
     file, path = tmp_path / "controller.toml", tmp_path / "capture.jsonl"
-    file.write_text(f'controller_url = "{url}"\n')
+    file.write_text(f'controller_url = "{url}"\npersistence_filename = ""\n')
     unknown = WorkflowId(UUID(int=7))
 
     async def ask(at: str) -> None:

@@ -49,6 +49,7 @@ def test_each_file_names_the_urls_of_those_that_its_component_asks(tmp_path: Pat
     assert isinstance(orchestrator, OrchestratorComponent)
     assert isinstance(node, NodeComponent)
     assert controller.url == "tcp://192.0.2.1:9000"
+    assert controller.persistence_filename == "controller.save"
     assert orchestrator.domain_register_url == controller.url
     assert (orchestrator.url, orchestrator.strategy) == ("tcp://host-b:9000", "RoundRobin")
     assert node.orchestrator_url == orchestrator.url

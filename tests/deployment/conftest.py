@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
-Start: TypeAlias = Callable[[Sequence[str], Path], None]
+Start: TypeAlias = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
 STOP_S: Final = 15
 
 
@@ -25,12 +25,13 @@ def start() -> Generator[Start]:
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     with ExitStack() as stack:
 
-        def started(command: Sequence[str], log: Path) -> None:
+        def started(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
             output = stack.enter_context(log.open("wb"))
             process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=environment, start_new_session=True
             )
             stack.callback(_stop, process)
+            return process
 
         yield started
 

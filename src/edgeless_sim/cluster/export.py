@@ -24,6 +24,7 @@ from edgeless_sim.cluster.deployment_plan import (
     nodes_of,
     orchestrator_component,
 )
+from edgeless_sim.cluster.settings.controller import PERSISTENCE_FILENAME
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
 from edgeless_sim.kernel.entropy import Entropy
@@ -107,7 +108,8 @@ def _components(
 ) -> Iterator[tuple[str, ComponentSettings]]:
     """All components, those first that others wait for. Their dice are their own."""
     url_of = urls.__getitem__
-    yield CONTROLLER, controller_component(url_of, None)
+    controller = controller_component(url_of, None)
+    yield CONTROLLER, replace(controller, persistence_filename=PERSISTENCE_FILENAME)
     entropy = Entropy(seed)
     for domain in topology.domains:
         yield orchestrator_location(domain.name), orchestrator_component(domain, url_of, None)
