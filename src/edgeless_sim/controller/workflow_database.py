@@ -15,17 +15,24 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from edgeless_sim.controller.workflow_import import (
+    IMPORT_BYTES_MAX,
+    imported_workflows,
+    looks_imported,
+)
 from edgeless_sim.controller.workflow_store import StoredWorkflow
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.ids import WorkflowId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.workflow import WorkflowFunction
 
-__all__ = ["STORE_BYTES_MAX", "STORE_VERSION", "DatabaseWorkflowStore"]
+__all__ = ["IMPORTED_SUFFIX", "STORE_BYTES_MAX", "STORE_VERSION", "DatabaseWorkflowStore"]
 
 #: Largest file; a start that would make it larger is refused.
 STORE_BYTES_MAX: Final = 1 << 30
 STORE_VERSION: Final = 1
+#: Added to the name of a file of EDGELESS's whose workflows were taken over.
+IMPORTED_SUFFIX: Final = ".imported"
 
 #: "EDGS": tells this file from other programs' files of SQLite.
 _APPLICATION_ID: Final = 0x45444753
@@ -69,6 +76,9 @@ class DatabaseWorkflowStore:
             if not os.path.lexists(path):
                 _create(path)
             self._check_file()
+            with path.open("rb") as file:
+                if looks_imported(file.read(64)):
+                    self._import()
         except OSError as error:
             self._fail(error.strerror or str(error))
         with self._explained():
@@ -128,6 +138,30 @@ class DatabaseWorkflowStore:
             for (digest,) in used:
                 run(_DELETE_UNUSED, digest)
             run("DELETE FROM workflows WHERE id = ?", key)
+
+    def _import(self) -> None:
+        """Put a store with the same workflows in the place of EDGELESS's file, which is kept."""
+        path = self._path
+        if path.stat().st_size > IMPORT_BYTES_MAX:
+            self._fail(f"a file of EDGELESS's with more than {IMPORT_BYTES_MAX} bytes")
+        try:
+            workflows = imported_workflows(path.read_bytes())
+        except ResourceError as error:
+            self._damaged(str(error))
+        kept = path.with_name(path.name + IMPORTED_SUFFIX)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as own:
+            draft = Path(own) / path.name
+            store = DatabaseWorkflowStore(draft, bytes_max=self._bytes_max)
+            try:
+                for workflow in workflows:
+                    store.put(workflow)
+            finally:
+                store.close()
+            if not (kept.exists() and kept.samefile(path)):
+                # Else an import was interrupted here.
+                os.link(path, kept)
+            draft.replace(path)
+        _flush_folder(path.parent)
 
     def _check_file(self) -> None:
         if not self._path.is_file():
@@ -231,11 +265,15 @@ def _create(path: Path) -> None:
             os.link(draft, path)
         except FileExistsError:
             return
-    folder = os.open(path.parent, os.O_RDONLY)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def _row(key: bytes, body: bytes) -> tuple[bytes, bytes, bytes]:
