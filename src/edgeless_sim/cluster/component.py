@@ -26,6 +26,7 @@ from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, take_output
 from edgeless_sim.cluster.supervision import Charter, Cordon
 from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.controller.poller import StaticDomain
 from edgeless_sim.controller.workflow_database import DatabaseWorkflowStore
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.clock import LoopClock
@@ -220,7 +221,10 @@ class _ControllerProcess:
         self._store = DatabaseWorkflowStore(Path(name)) if name else None
         self._controller = Controller(
             around.context,
-            ControllerSettings(url=settings.url),
+            ControllerSettings(
+                url=settings.url,
+                domains=tuple(StaticDomain(DomainId(name), url) for name, url in settings.domains),
+            ),
             around.connect,
             wires=around.wires,
             store=self._store,

@@ -34,6 +34,8 @@ class ControllerComponent:
     """Where clients ask."""
     domain_url: str = ""
     """Where domains register; empty = at `url`."""
+    domains: tuple[tuple[str, str], ...] = ()
+    """Id and ε-ORC's URL of each domain that it asks by itself."""
     persistence_filename: str = ""
     """Where it keeps its workflows; empty = nowhere."""
     name: str = "con"

@@ -31,6 +31,7 @@ from edgeless_sim.model.compat import Profile
 from edgeless_sim.model.ids import DomainId, LogicalId, NodeId, parse_uuid
 from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
 from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.orchestrator.announcement import DomainAnnouncement
 from edgeless_sim.orchestrator.backoff import after_pause
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.domain_state import DomainState
@@ -61,7 +62,7 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     node_url: str = ""
     """Where nodes register; empty = at `url`."""
     domain_register_url: str = ""
-    """Where the ε-CON takes registrations; empty = this ε-ORC registers nowhere."""
+    """Where the ε-CON takes registrations; empty = this ε-ORC waits until it is asked."""
     strategy: str = "Random"
     keep_alive_s: float = 2.0
     """0 = nodes are believed as long as they announce."""
@@ -130,7 +131,19 @@ class Orchestrator:
             wires=wires,
         )
         self._wires = wires
-        self._subscriber = self._make_subscriber(connect)
+        interval_s = (
+            settings.subscription_interval_s or settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S
+        )
+        self._announcement = DomainAnnouncement(
+            context,
+            self._state,
+            self._reset,
+            domain_id=settings.domain_id,
+            url=settings.url,
+            ttl_s=2 * interval_s + 1,
+            chronicle=self._chronicle,
+        )
+        self._subscriber = self._make_subscriber(connect, interval_s)
         self._intents = _Intents(context, self._obey)
         #: Serves one request of the ε-CON or of a node.
         self.handler = self.handler_for(settings.url)
@@ -169,7 +182,11 @@ class Orchestrator:
         wire = self._wires.serving(url)
         keep_alive_s = self._settings.keep_alive_s
         response = UpdateNodeResponse(keep_alive_s / 2 if keep_alive_s else None)
-        services = dict.fromkeys(("FunctionInstance", "ResourceConfiguration"), self._requests)
+        services: dict[str, object] = {
+            "FunctionInstance": self._requests,
+            "ResourceConfiguration": self._requests,
+            "DomainPoll": self._announcement,
+        }
         accepted = wire.encode_result(UPDATE_NODE, response)
         return partial(self._serve, _Door(wire, Dispatcher(services, wire), accepted))
 
@@ -356,7 +373,7 @@ class Orchestrator:
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
 
-    def _make_subscriber(self, connect: Connect) -> DomainSubscriber | None:
+    def _make_subscriber(self, connect: Connect, interval_s: float) -> DomainSubscriber | None:
         settings = self._settings
         if not settings.domain_register_url:
             return None
@@ -369,11 +386,7 @@ class Orchestrator:
                 self._wires.calling(settings.domain_register_url),
                 timeout_s=settings.rpc_timeout_s,
             ),
-            self._reset,
-            domain_id=settings.domain_id,
-            url=settings.url,
-            interval_s=settings.subscription_interval_s
-            or settings.keep_alive_s
-            or _SUBSCRIPTION_INTERVAL_S,
+            self._announcement,
+            interval_s=interval_s,
             chronicle=self._chronicle,
         )
