@@ -343,8 +343,9 @@ class _NodeProcess:
             await self._endpoint.listen(settings.agent_url, node.handler)
             await self._endpoint.listen(settings.invocation_url, Dispatcher({}), node.plane.receive)
         _log.info("Start InvocationAPI GRPC Server at %s", settings.invocation_url)
-        for provider_id, _ in settings.providers:
-            _log.info("Creating resource '%s'", provider_id)
+        for provider_id, class_type in settings.providers:
+            at = f" at {settings.http_ingress_url}" if class_type == "http-ingress" else ""
+            _log.info("Creating resource '%s'%s", provider_id, at)
         _log.info("Starting Edgeless Runner")
         _log.info("Starting Edgeless Agent")
         _log.info("Start AgentAPI GRPC Server at %s", settings.agent_url)
