@@ -23,6 +23,7 @@ from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSet
 from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.catalog import check_simulated
 from edgeless_sim.resources.files import VirtualFiles
+from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
@@ -39,15 +40,22 @@ class _Surroundings:
     network: Network
     make_context: MakeContext
     runtimes: RuntimeCatalog
-    real_time: bool
+    backends: Backends | None
+    """The world of resources; None = there is a real one, and time is real too."""
 
 
 class LocalHost(ComponentHost):
     """See `ComponentHost`."""
 
     def __init__(
-        self, topology: Topology, network: Network, make_context: MakeContext, *, real_time: bool
+        self,
+        topology: Topology,
+        network: Network,
+        make_context: MakeContext,
+        *,
+        backends: Backends | None,
     ) -> None:
+        """Without *backends*, resources meet the real world in real time."""
         settings = RuntimeSettings(
             fuel_per_event=topology.fuel_per_event,
             fuel_per_init=5 * topology.fuel_per_event,
@@ -55,7 +63,7 @@ class LocalHost(ComponentHost):
             module_cache=topology.module_cache,
         )
         self._around = _Surroundings(
-            topology, network, make_context, RuntimeCatalog(settings), real_time
+            topology, network, make_context, RuntimeCatalog(settings), backends
         )
         self._controller: Controller | None = None
         self._crash: Crash | None = None
@@ -224,7 +232,7 @@ class _LocalNode(NodeHandle):
             capabilities=self._capabilities,
             performance_samples=topology.performance_samples,
             call_timeout_s=topology.call_timeout_s,
-            real_time=self._around.real_time,
+            real_time=self._around.backends is None,
         )
         node = Node(
             self._context,
@@ -288,7 +296,7 @@ class _LocalNode(NodeHandle):
         if self._files is None:
             return {}
         group = self._group
-        if not self._around.real_time:
+        if self._around.backends is not None:
             check_simulated(group.providers)
         return make_providers(
             {f"{self.name}/{class_type}": class_type for class_type in group.providers},
@@ -299,4 +307,5 @@ class _LocalNode(NodeHandle):
                 group.http_egress_allow,
                 self._around.topology.call_timeout_s,
             ),
+            backends=self._around.backends,
         )

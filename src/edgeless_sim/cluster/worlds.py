@@ -23,6 +23,7 @@ from edgeless_sim.kernel.loop import current_scheduler
 from edgeless_sim.kernel.merge import MergedJournal
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.worlds import SIM, WORLDS
+from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = ["Foundation", "lay_foundation"]
 
@@ -38,6 +39,8 @@ class Foundation:
     network: Network
     host: ComponentHost
     settling: Settling
+    backends: Backends | None = None
+    """What resources meet in simulation."""
 
 
 def lay_foundation(
@@ -66,28 +69,28 @@ def lay_foundation(
         return ActorContext(name, clock, clock.scheduler, entropy, journal, supervisor.spawn)
 
     dice = entropy.stream("network")
-    network: Network
-    host: ComponentHost
     if world == SIM:
-        network = NetworkHandle(clock.scheduler, journal, dice, topology.links)
+        simulated = NetworkHandle(clock.scheduler, journal, dice, topology.links)
         if capture is not None:
-            network.recorder = capture.begin(world, clock, network.location)
-        host = LocalHost(topology, network, make_context, real_time=False)
-        return Foundation(world, clock, entropy, journal, network, host, VirtualSettling())
+            simulated.recorder = capture.begin(world, clock, simulated.location)
+        backends = Backends(clock.scheduler)
+        host: ComponentHost = LocalHost(topology, simulated, make_context, backends=backends)
+        settled = VirtualSettling()
+        return Foundation(world, clock, entropy, journal, simulated, host, settled, backends)
     # Sockets are loaded where there are any.
     from edgeless_sim.cluster.wire_network import WireNetwork
 
-    network = wires = WireNetwork(
+    wires = WireNetwork(
         world, clock, supervisor.spawn, journal, dice, topology.links, in_path=in_path
     )
     wires.assign(locations_of(topology))
     if capture is not None:
-        network.recorder = capture.begin(world, clock, network.location)
+        wires.recorder = capture.begin(world, clock, wires.location)
     if isinstance(journal, MergedJournal):
         from edgeless_sim.cluster.process_host import ProcessHost
 
         host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed, capture)
     else:
-        host = LocalHost(topology, network, make_context, real_time=True)
+        host = LocalHost(topology, wires, make_context, backends=None)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)
-    return Foundation(world, clock, entropy, journal, network, host, settling)
+    return Foundation(world, clock, entropy, journal, wires, host, settling)
