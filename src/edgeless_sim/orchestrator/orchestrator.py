@@ -131,19 +131,8 @@ class Orchestrator:
             wires=wires,
         )
         self._wires = wires
-        interval_s = (
-            settings.subscription_interval_s or settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S
-        )
-        self._announcement = DomainAnnouncement(
-            context,
-            self._state,
-            self._reset,
-            domain_id=settings.domain_id,
-            url=settings.url,
-            ttl_s=2 * interval_s + 1,
-            chronicle=self._chronicle,
-        )
-        self._subscriber = self._make_subscriber(connect, interval_s)
+        self._announcement = self._make_announcement()
+        self._subscriber = self._make_subscriber(connect)
         self._intents = _Intents(context, self._obey)
         #: Serves one request of the ε-CON or of a node.
         self.handler = self.handler_for(settings.url)
@@ -373,7 +362,23 @@ class Orchestrator:
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
 
-    def _make_subscriber(self, connect: Connect, interval_s: float) -> DomainSubscriber | None:
+    @property
+    def _interval_s(self) -> float:
+        settings = self._settings
+        return settings.subscription_interval_s or settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S
+
+    def _make_announcement(self) -> DomainAnnouncement:
+        return DomainAnnouncement(
+            self._context,
+            self._state,
+            self._reset,
+            domain_id=self._settings.domain_id,
+            url=self._settings.url,
+            ttl_s=2 * self._interval_s + 1,
+            chronicle=self._chronicle,
+        )
+
+    def _make_subscriber(self, connect: Connect) -> DomainSubscriber | None:
         settings = self._settings
         if not settings.domain_register_url:
             return None
@@ -387,6 +392,6 @@ class Orchestrator:
                 timeout_s=settings.rpc_timeout_s,
             ),
             self._announcement,
-            interval_s=interval_s,
+            interval_s=self._interval_s,
             chronicle=self._chronicle,
         )

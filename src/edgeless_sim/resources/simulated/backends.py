@@ -99,7 +99,7 @@ class Backends:
 
     def all(self, kind: Callable[[], T]) -> dict[str, T]:
         """Everything of one *kind*, by address, in the order in which it was first asked for."""
-        return {address: held for (each, address), held in self._held.items() if each is kind}
+        return {address: held for (each, address), held in self._held.items() if each == kind}
 
     def reach(self, address: str, then: Callable[[Reach], None], *, timeout_s: float) -> Timer:
         """Go to *address*: *then* gets what came of it, once, later, unless the timer is cancelled.
