@@ -12,6 +12,7 @@ from edgeless_sim.cluster.local_host import LocalHost
 from edgeless_sim.cluster.network import NetworkHandle
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import RealSettling, Settling, VirtualSettling, virtual_loop
+from edgeless_sim.cluster.site import Site
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.cluster.ways import locations_of
 from edgeless_sim.errors import SettingsError
@@ -51,6 +52,7 @@ def lay_foundation(
     processes: bool,
     in_path: bool,
     capture: Capture | None = None,
+    site: Site | None = None,
 ) -> Foundation:
     """What *world* gives to a cluster; see `edgeless_sim.cluster.cluster.open_topology`."""
     if world not in WORLDS:
@@ -80,14 +82,15 @@ def lay_foundation(
     network = wires = WireNetwork(
         world, clock, supervisor.spawn, journal, dice, topology.links, in_path=in_path
     )
-    wires.assign(locations_of(topology))
+    wires.assign(locations_of(topology), None if site is None else site.ports)
+    folder = None if site is None else site.folder
     if capture is not None:
         network.recorder = capture.begin(world, clock, network.location)
     if isinstance(journal, MergedJournal):
         from edgeless_sim.cluster.process_host import ProcessHost
 
-        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed, capture)
+        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed, capture, folder)
     else:
-        host = LocalHost(topology, network, make_context, real_time=True)
+        host = LocalHost(topology, network, make_context, real_time=True, folder=folder)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)
     return Foundation(world, clock, entropy, journal, network, host, settling)
