@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError
 from edgeless_sim.kernel.scheduler import Scheduler, Timer
 
 __all__ = ["CONNECTIONS_MAX", "HEADER_TIMEOUT_S", "IDLE_TIMEOUT_S", "HttpListener", "Respond"]
@@ -56,7 +56,7 @@ class HttpListener:
     async def open(self, url: str) -> None:
         """Listen at *url*, ``http://HOST:PORT``; port 0 is a free one, which `url` tells.
 
-        Raise `SettingsError` if that place cannot be had.
+        Raise `ListenError` if that place cannot be had.
         """
         place = urlsplit(url)
         loop = asyncio.get_running_loop()
@@ -66,8 +66,8 @@ class HttpListener:
                 lambda: _Connection(self, manager), place.hostname, place.port or 0, backlog=1024
             )
         except OSError as cause:
-            raise SettingsError(
-                f"http_ingress_url: cannot listen at {url}: {cause.strerror or cause}"
+            raise ListenError(
+                url, f"http_ingress_url: cannot listen at {url}: {cause.strerror or cause}"
             ) from cause
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://{place.netloc.rpartition(':')[0]}:{port}"
