@@ -22,15 +22,21 @@ from edgeless_sim.model.toml_places import TomlPath
 __all__ = ["naming_places", "place_of", "services_of"]
 
 _KEYS: Final[dict[type, dict[str, TomlPath]]] = {
-    ControllerComponent: {"url": ("controller_url",), "domain_url": ("domain_register_url",)},
+    ControllerComponent: {
+        "url": ("controller_url",),
+        "domain_url": ("domain_register_url",),
+        "metrics_url": ("edgeless_sim", "metrics_url"),
+    },
     OrchestratorComponent: {
         "url": ("general", "orchestrator_url"),
         "node_url": ("general", "node_register_url"),
+        "metrics_url": ("edgeless_sim", "metrics_url"),
     },
     NodeComponent: {
         "agent_url": ("general", "agent_url"),
         "invocation_url": ("general", "invocation_url"),
         "http_ingress_url": ("resources", "http_ingress_url"),
+        "metrics_url": ("general", "metrics_url"),
     },
 }
 _INGRESS: Final = "http-ingress"
