@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from edgeless_sim.report.histogram import Histogram
+from edgeless_sim.model.histogram import Histogram
 from edgeless_sim.report.reader import ComponentCounts, NodeCounts, RunReader
 
 __all__ = [
