@@ -21,6 +21,7 @@ from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.errors import EdgelessError, ScenarioError, SettingsError, SimulationError
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import Pacer, run
+from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.scenario.beginning import Beginning
 from edgeless_sim.scenario.expectations import AllComponentsRunning, EventsWithin, Expectation
@@ -180,7 +181,7 @@ class _Experiment:
         begun_ns = self._begun_ns
         judge = Judge(cluster, self._observer, self._counts, begun_ns)
         failed = anyio.Event()
-        async with anyio.create_task_group() as group, self._client(cluster, group) as client:
+        async with self._client(cluster) as client, anyio.create_task_group() as group:
             performer, workloads = self._hands(cluster, group, client)
             workloads.begin()
             for place, step in enumerate(self._scenario.steps):
@@ -205,13 +206,18 @@ class _Experiment:
             group.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def _client(self, cluster: Cluster, group: TaskGroup) -> AsyncGenerator[WebClient]:
-        client = web_client(cluster, self._observer, self._scenario.ingresses(), group)
+    async def _client(self, cluster: Cluster) -> AsyncGenerator[WebClient]:
+        client = None
         try:
-            yield client
+            async with Supervisor.open() as supervisor:
+                ingresses = self._scenario.ingresses()
+                client = web_client(cluster, self._observer, ingresses, supervisor.spawn)
+                yield client
         finally:
+            # After the tasks that use it.
             with anyio.CancelScope(shield=True):
-                await client.close()
+                if client is not None:
+                    await client.close()
 
     def _hands(
         self, cluster: Cluster, group: TaskGroup, client: WebClient

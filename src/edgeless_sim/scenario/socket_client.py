@@ -6,9 +6,9 @@ Not here: which ingress has an instance (`web_clients`).
 from collections.abc import Callable
 
 import aiohttp
-from anyio.abc import TaskGroup
 from yarl import URL
 
+from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.resources.simulated.http_ingress import IngressRequest, IngressResponse
 from edgeless_sim.scenario.web_client import CUT, NOT_FOUND, REFUSED, WebAnswer, WebClient, WebWay
 
@@ -22,12 +22,15 @@ class SocketClient(WebClient):
         self,
         url_of: Callable[[str], str],
         candidates: Callable[[], list[str]],
-        group: TaskGroup,
+        spawn: Spawn,
     ) -> None:
-        """*url_of* is where a node listens; *candidates* are all that do, the best one first."""
+        """*url_of* is where a node listens; *candidates* are all that do, the best one first.
+
+        *spawn* begins a task that ends before this does.
+        """
         self.url_of = url_of
         self.candidates = candidates
-        self.group = group
+        self.spawn = spawn
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -59,7 +62,7 @@ class _SocketWay:
 
     def ask_soon(self, answer: Callable[[WebAnswer], None], timeout_s: float) -> None:
         """See `WebWay.ask_soon`."""
-        self._client.group.start_soon(self._ask, answer, timeout_s)
+        self._client.spawn(self._ask(answer, timeout_s), "http request")
 
     async def _ask(self, answer: Callable[[WebAnswer], None], timeout_s: float) -> None:
         url = self._url = self._url or self._found()

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from anyio.abc import TaskGroup
-
 from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.scenario.door_client import DoorClient
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.web_client import WebClient
@@ -13,9 +12,12 @@ __all__ = ["web_client"]
 
 
 def web_client(
-    cluster: Cluster, observer: Observer, components: Iterable[str], group: TaskGroup
+    cluster: Cluster, observer: Observer, components: Iterable[str], spawn: Spawn
 ) -> WebClient:
-    """The client for the world of *cluster*; *components* are the names of ingresses in it."""
+    """The client for the world of *cluster*; *components* are the names of ingresses.
+
+    *spawn* begins a task that ends before the client does.
+    """
     if cluster.backends is not None:
         return DoorClient(cluster.backends)
     # aiohttp is loaded where there are sockets.
@@ -28,4 +30,4 @@ def web_client(
         listening = [name for name, url in urls.items() if url]
         return [urls[name] for name in sorted(listening, key=lambda name: name not in hosting)]
 
-    return SocketClient(lambda name: cluster.node(name).http_ingress_url, candidates, group)
+    return SocketClient(lambda name: cluster.node(name).http_ingress_url, candidates, spawn)
