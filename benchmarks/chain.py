@@ -49,7 +49,7 @@ class Arrivals:
     def __init__(self, cluster: Cluster, targets: list[tuple[InstanceId, str]]) -> None:
         self._scheduler = cluster.scheduler
         # The experimenter's own endpoint: `Cluster.cast` asks the ε-CON for the place each time.
-        self._cast = cluster._client.cast
+        self._cast = cluster.client.cast
         self._targets = targets
         self._dice = Random(1)
         self.sent = 0

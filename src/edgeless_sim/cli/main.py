@@ -85,6 +85,10 @@ def run(
     realtime: Annotated[
         bool, typer.Option("--realtime", help="As fast as the wall clock.")
     ] = False,
+    real_resources: Annotated[
+        bool,
+        typer.Option("--real-resources", help="With --realtime: real sockets, in one process."),
+    ] = False,
     speed: Annotated[
         str | None,
         typer.Option(help="So many times the wall clock, such as 10x.", callback=_speed),
@@ -120,6 +124,7 @@ def run(
                 force=force,
                 form=form,
                 quiet=quiet,
+                real_resources=real_resources,
             )
         )
 

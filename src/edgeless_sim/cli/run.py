@@ -2,23 +2,30 @@
 
 import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 
 from edgeless_sim.cli.problems import Exit, complain, exit_code
 from edgeless_sim.cli.progress import progress
 from edgeless_sim.cluster.capture import Capture
-from edgeless_sim.errors import FunctionSpecError
+from edgeless_sim.errors import FunctionSpecError, ScenarioError
 from edgeless_sim.kernel.clock import WallPacer, wall_seconds
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.model.worlds import REAL_WORLDS, SIM
 from edgeless_sim.report.folder import RunFolder
 from edgeless_sim.report.logs import LogEntry, LogReader, log_line
 from edgeless_sim.report.reader import RunReader
-from edgeless_sim.report.summary import ExpectationSummary, RunFacts, Summary, summarise
+from edgeless_sim.report.summary import (
+    ExpectationSummary,
+    RunFacts,
+    Summary,
+    WorkloadSummary,
+    latency_summary,
+    summarise,
+)
 from edgeless_sim.report.tables import render
 from edgeless_sim.scenario.code import code_faults, unknown_types
 from edgeless_sim.scenario.loader import load_scenario
@@ -28,6 +35,9 @@ from edgeless_sim.scenario.runner import run_scenario
 from edgeless_sim.scenario.shipped import find_scenario
 
 __all__ = ["RunOptions", "require_code", "run_command"]
+
+#: Where resources are real.
+_REAL: Final = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,8 @@ class RunOptions:
     force: bool
     form: str
     quiet: bool
+    real_resources: bool = False
+    """Whether resources meet the real world, in real time, instead of their simulated one."""
 
 
 def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
@@ -55,6 +67,8 @@ def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
     """
     _check_options(options)
     scenario = load_scenario(find_scenario(options.scenario), label=options.scenario)
+    if options.real_resources:
+        options = _with_real_resources(options, scenario)
     for warning in require_code(scenario):
         complain(f"warning: {warning}")
     reader = RunReader()
@@ -95,6 +109,22 @@ def _check_options(options: RunOptions) -> None:
         raise typer.BadParameter("--realtime and --speed are for the world sim; others are real")
     if options.in_process and options.world not in REAL_WORLDS:
         raise typer.BadParameter(f"--in-process is for the worlds {', '.join(REAL_WORLDS)}")
+    if options.real_resources and options.world != SIM:
+        raise typer.BadParameter(f"--real-resources: those of the world {options.world} are real")
+    if options.real_resources and options.speed != 1.0:
+        raise typer.BadParameter(
+            "--real-resources needs --realtime: sockets know no other"
+        )
+
+
+def _with_real_resources(options: RunOptions, scenario: Scenario) -> RunOptions:
+    """The same run over sockets in this process; raise `ScenarioError` if it is not for that."""
+    if _REAL not in scenario.worlds:
+        raise ScenarioError(
+            f"{scenario.label}: with real resources it runs in the world {_REAL}, and it is for "
+            f"{', '.join(scenario.worlds)} only (its key 'worlds')"
+        )
+    return replace(options, world=_REAL, in_process=True, speed=None)
 
 
 def require_code(scenario: Scenario) -> list[str]:
@@ -130,6 +160,18 @@ def _facts(outcome: Outcome, wall_s: float, command: str) -> RunFacts:
             for each in outcome.judgements
         ],
         oddities=dict(outcome.oddities),
+        workloads=[
+            WorkloadSummary(
+                each.name,
+                each.kind,
+                each.requested,
+                each.in_flight,
+                dict(each.answers),
+                each.blocking,
+                latency_summary(each.latency),
+            )
+            for each in outcome.workloads
+        ],
     )
 
 

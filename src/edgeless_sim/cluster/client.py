@@ -1,7 +1,9 @@
 """The experimenter: sends events into a cluster from outside, and waits for answers."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
+from typing import Final
 
 from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CLIENT
@@ -16,7 +18,10 @@ from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_transports import Incoming
 
-__all__ = ["EventClient"]
+__all__ = ["CALLS_MAX", "EventClient"]
+
+#: Most calls from outside that wait for their answers.
+CALLS_MAX: Final = 100_000
 
 
 class EventClient:
@@ -38,7 +43,7 @@ class EventClient:
             wire=wires.serving(network.url(CLIENT)),
         )
         key = InstanceId(node_id, FunctionId(uuid4_from(dice))).key
-        self._handle = DataplaneHandle(key, self._plane, journal)
+        self._handle = DataplaneHandle(key, self._plane, journal, calls_max=CALLS_MAX)
         self._crash: Crash | None = None
 
     async def listen(self) -> None:
@@ -54,14 +59,13 @@ class EventClient:
         self, target: InstanceId, url: str, payload: str, *, timeout_s: float
     ) -> CallReturn:
         """Call an instance and return how the call ended."""
-        self._plane.add_peer(target.node_id.bytes, url)
         reply: asyncio.Future[CallReturn] = asyncio.get_running_loop().create_future()
 
         def answer(result: CallReturn) -> None:
             if not reply.done():
                 reply.set_result(result)
 
-        stream = self._handle.call_raw_nowait(target.key, payload, answer)
+        stream = self.call_nowait(target, url, payload, answer)
         scheduler = self._plane.scheduler
         deadline = scheduler.timer_at(
             scheduler.now_ns() + round(timeout_s * 1e9), self._handle.abort, stream
@@ -70,6 +74,17 @@ class EventClient:
             return await reply
         finally:
             deadline.cancel()
+
+    def call_nowait(
+        self, target: InstanceId, url: str, payload: str, answer: Callable[[CallReturn], None]
+    ) -> int:
+        """Call an instance; *answer* gets how the call ended, later. The number of the call."""
+        self._plane.add_peer(target.node_id.bytes, url)
+        return self._handle.call_raw_nowait(target.key, payload, answer)
+
+    def abort(self, stream: int) -> None:
+        """End the call with that number with Err; nothing if it is not open."""
+        self._handle.abort(stream)
 
     def close(self) -> None:
         """Take no further answer."""

@@ -79,7 +79,8 @@ class Cluster:
         self._settling: Settling = foundation.settling
         self._bereavement: Bereavement | None = None
         self._gc_thresholds: tuple[int, int, int] | None = None
-        self._client = EventClient(
+        #: Sends events from outside to instances whose places are known.
+        self.client = EventClient(
             self.scheduler, self.journal, self._entropy.stream(CLIENT), self.network
         )
         url = self.network.url(CONTROLLER)
@@ -137,12 +138,12 @@ class Cluster:
     async def cast(self, component: str, payload: str) -> None:
         """Send an event to a component from outside."""
         instance, url = await self._instance(component)
-        self._client.cast(instance, url, payload)
+        self.client.cast(instance, url, payload)
 
     async def call(self, component: str, payload: str, *, timeout_s: float = 30) -> CallReturn:
         """Call a component from outside and return how the call ended."""
         instance, url = await self._instance(component)
-        return await self._client.call(instance, url, payload, timeout_s=timeout_s)
+        return await self.client.call(instance, url, payload, timeout_s=timeout_s)
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class Cluster:
         """Start everything and wait until every node is registered; `open_topology` calls this."""
         for here, locations in ways_of(self.topology):
             await self.network.introduce(here, *locations)
-        await self._client.listen()
+        await self.client.listen()
         await self._host.start_controller()
         for domain in self.topology.domains:
             handle = self._host.domain(domain)
@@ -266,7 +267,7 @@ class Cluster:
             domain.close()
         if self._bereavement is not None:
             self._bereavement.close()
-        self._client.close()
+        self.client.close()
         await self._host.close()
         await self.network.close()
         if self._gc_thresholds is not None:

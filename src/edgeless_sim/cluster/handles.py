@@ -99,6 +99,11 @@ class NodeHandle(ABC):
         """Let components be placed here again."""
         self.domain.cordon(self.node_id, cordoned=False)
 
+    @property
+    def http_ingress_url(self) -> str:
+        """Where its http-ingress listens; empty if it has none, is down, or time is virtual."""
+        return ""
+
     @abstractmethod
     def files(self) -> dict[str, bytes]:
         """What resources of this node wrote, by path."""

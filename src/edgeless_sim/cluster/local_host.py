@@ -226,6 +226,11 @@ class _LocalNode(NodeHandle):
         """See `NodeHandle.registered`."""
         return self._node is not None and self._node.subscriber.registered
 
+    @property
+    def http_ingress_url(self) -> str:
+        """See `NodeHandle.http_ingress_url`."""
+        return "" if self._node is None else self._node.http_ingress_url
+
     async def start(self) -> None:
         """See `NodeHandle.start`."""
         assert self._node is None, "started twice"

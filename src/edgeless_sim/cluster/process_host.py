@@ -255,6 +255,11 @@ class _NodeProcess(NodeHandle):
         """See `NodeHandle.registered`: it listens; that it is registered the ε-CON will say."""
         return self._lives.present is not None and self._lives.present.ready
 
+    @property
+    def http_ingress_url(self) -> str:
+        """See `NodeHandle.http_ingress_url`."""
+        return self._settings.http_ingress_url if self.alive else ""
+
     async def start(self) -> None:
         """See `NodeHandle.start`."""
         await self._lives.begin(self._settings)

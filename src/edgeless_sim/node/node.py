@@ -108,6 +108,14 @@ class Node:
             self._close_providers()
             raise
 
+    @property
+    def http_ingress_url(self) -> str:
+        """Where requests are taken, if a provider does that at a socket; else empty."""
+        for provider in self._providers.values():
+            if provider.class_type == "http-ingress":
+                return str(getattr(provider, "url", ""))
+        return ""
+
     def start(self) -> None:
         """Register with the ε-ORC, and go on doing so."""
         self.subscriber.start()

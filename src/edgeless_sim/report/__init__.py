@@ -1,7 +1,7 @@
 """Journal -> counts, tables and files. Reads nothing else."""
 
+from edgeless_sim.model.histogram import Histogram
 from edgeless_sim.report.folder import RunFolder
-from edgeless_sim.report.histogram import Histogram
 from edgeless_sim.report.logs import LogEntry, LogReader, log_line
 from edgeless_sim.report.reader import RunReader
 from edgeless_sim.report.summary import RunFacts, Summary, summarise

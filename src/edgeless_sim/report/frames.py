@@ -14,8 +14,8 @@ from edgeless_sim.api.decoding import FrameDecoder, Said
 from edgeless_sim.cluster.addresses import node_name_of
 from edgeless_sim.cluster.capture_file import CapturedFrame, CaptureReader
 from edgeless_sim.errors import UnknownComponentError
+from edgeless_sim.model.histogram import Histogram
 from edgeless_sim.model.names import clipped, quoted, suggestion
-from edgeless_sim.report.histogram import Histogram
 from edgeless_sim.report.logs import printable
 from edgeless_sim.report.tables import aligned, duration
 from edgeless_sim.report.values import as_json, brief, size

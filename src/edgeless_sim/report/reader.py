@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.model.event import EventType
-from edgeless_sim.report.histogram import Histogram
+from edgeless_sim.model.histogram import Histogram
 from edgeless_sim.report.names import Names
 
 __all__ = ["ComponentCounts", "NodeCounts", "RunReader"]

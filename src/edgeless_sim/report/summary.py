@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from edgeless_sim.report.histogram import Histogram
+from edgeless_sim.model.histogram import Histogram
 from edgeless_sim.report.reader import ComponentCounts, NodeCounts, RunReader
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "NodeSummary",
     "RunFacts",
     "Summary",
+    "WorkloadSummary",
+    "latency_summary",
     "summarise",
 ]
 
@@ -96,6 +98,23 @@ class ExpectationSummary(msgspec.Struct, frozen=True):
     at_ns: int
 
 
+class WorkloadSummary(msgspec.Struct, frozen=True):
+    """One workload, without what arrived during its warm-up."""
+
+    workload: str
+    kind: str
+    requested: int
+    """How many arrived."""
+    in_flight: int
+    answers: dict[str, int]
+    """What the others came to: statuses of HTTP, ``reply``, ``started``, ``timeout``,
+    ``overload``, ..."""
+    blocking: float | None
+    """Of workflows: 1 - started / requested."""
+    latency: LatencySummary
+    """From the arrival to the answer, of those that got one."""
+
+
 class RunFacts(msgspec.Struct, frozen=True):
     """What the journal does not know about its run."""
 
@@ -113,6 +132,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     failure: str | None = None
     expectations: list[ExpectationSummary] = []
     oddities: dict[str, int] = {}
+    workloads: list[WorkloadSummary] = []
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -178,11 +198,12 @@ def _component(workflow: str, counts: ComponentCounts) -> ComponentSummary:
         failures=counts.failures,
         restarts=counts.restarts,
         fuel=counts.fuel,
-        latency=_latency(counts.latency),
+        latency=latency_summary(counts.latency),
     )
 
 
-def _latency(histogram: Histogram) -> LatencySummary:
+def latency_summary(histogram: Histogram) -> LatencySummary:
+    """The quantiles of *histogram* that people ask for."""
     return LatencySummary(
         mean_ns=histogram.mean_ns,
         p50_ns=histogram.quantile_ns(0.5),

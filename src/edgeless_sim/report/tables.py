@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from edgeless_sim.model.worlds import SIM
-from edgeless_sim.report.summary import ComponentSummary, Summary
+from edgeless_sim.report.summary import ComponentSummary, Summary, WorkloadSummary
 
 __all__ = ["FORMATS", "aligned", "duration", "render"]
 
@@ -17,6 +17,7 @@ _STATIONS_SHOWN: Final = 4
 _NODES_SHOWN: Final = 12
 _FAULTS_SHOWN: Final = 20
 _COMPONENTS_SHOWN: Final = 40
+_ANSWERS_SHOWN: Final = 6
 
 Row = Sequence[str]
 
@@ -48,7 +49,8 @@ def duration(ns: int) -> str:
 
 
 def _table(summary: Summary) -> str:
-    lines = [*_components(summary), *_nodes(summary), *_faults(summary), *_events(summary)]
+    lines = [*_components(summary), *_nodes(summary), *_workloads(summary), *_faults(summary)]
+    lines += _events(summary)
     lines += _expectations(summary)
     return "\n".join(lines) + "\n"
 
@@ -102,6 +104,34 @@ def _nodes(summary: Summary) -> Iterator[str]:
     if len(busy) > _NODES_SHOWN:
         yield f"... and {len(busy) - _NODES_SHOWN} more (--format json has all)"
     yield ""
+
+
+def _workloads(summary: Summary) -> Iterator[str]:
+    shown = summary.run.workloads[:_COMPONENTS_SHOWN]
+    if not shown:
+        return
+    head = ("workload", "kind", "arrived", "in flight", "p50", "p95", "p99", "answers")
+    yield from aligned(head, [_workload_row(each) for each in shown], right=range(2, 7))
+    if len(summary.run.workloads) > len(shown):
+        yield f"... and {len(summary.run.workloads) - len(shown)} more (--format json has all)"
+    yield ""
+
+
+def _workload_row(each: WorkloadSummary) -> Row:
+    latency = each.latency
+    times = [duration(ns) for ns in (latency.p50_ns, latency.p95_ns, latency.p99_ns)]
+    answers = sorted(each.answers.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count} {answer}" for answer, count in answers[:_ANSWERS_SHOWN]]
+    if each.blocking is not None:
+        shown.append(f"blocking {each.blocking:.4f}")
+    return (
+        each.workload,
+        each.kind,
+        str(each.requested),
+        str(each.in_flight),
+        *(times if latency.max_ns else ("-", "-", "-")),
+        ", ".join(shown) or "-",
+    )
 
 
 def _faults(summary: Summary) -> Iterator[str]:
@@ -175,6 +205,10 @@ def _plain(summary: Summary) -> str:
         facts.append(("handled", name, str(each.handled)))
         facts.append(("p99_ns", name, str(each.latency.p99_ns)))
         facts.append(("nodes", name, ",".join(each.nodes)))
+    for load in run.workloads:
+        facts.append(("arrived", load.workload, str(load.requested)))
+        facts += [("answers", load.workload, key, str(n)) for key, n in load.answers.items()]
+        facts.append(("workload_p95_ns", load.workload, str(load.latency.p95_ns)))
     for judged in run.expectations:
         facts.append(("expect", judged.expectation, "ok" if judged.holds else "fail", judged.found))
     return "".join("\t".join(fact) + "\n" for fact in facts)

@@ -8,8 +8,16 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from edgeless_sim.model.toml_table import Name, Table
+from edgeless_sim.model.toml_table import Name
+from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.units import Duration
+from edgeless_sim.scenario.world_expectations import (
+    HttpReceived,
+    RedisValue,
+    RedisWrites,
+    SqlRow,
+    WorkloadExpected,
+)
 
 __all__ = [
     "CAUSES",
@@ -18,15 +26,19 @@ __all__ = [
     "EventsHandled",
     "EventsWithin",
     "Expectation",
-    "ExpectationTable",
     "FileContains",
+    "HttpReceived",
     "LossesExplained",
     "LossesMax",
     "Moved",
     "NoDuplicates",
     "NoLosses",
+    "RedisValue",
+    "RedisWrites",
+    "SqlRow",
     "WorkflowRunning",
     "WorkflowStopped",
+    "WorkloadExpected",
     "is_cause",
 ]
 
@@ -63,20 +75,11 @@ _OPERATIONS: Final = frozenset(
     {"call", "call_raw", "cast", "cast_raw", "delayed_cast", "event", "reply", "sync"}
 )
 
-_Count: TypeAlias = Annotated[int, Field(ge=0, le=1 << 53)]
-
 
 def is_cause(text: str) -> bool:
     """Whether an event can be lost for the cause *text*."""
     operation, colon, why = text.partition(": ")
     return text in CAUSES or (operation in _OPERATIONS and bool(colon and why))
-
-
-class ExpectationTable(Table):
-    """What all expectations have."""
-
-    at: Duration | None = None
-    """When it is judged, in ns, as `StepTable.at`; None = at the end of the run."""
 
 
 class WorkflowRunning(ExpectationTable):
@@ -110,9 +113,9 @@ class EventsHandled(ExpectationTable):
     what: Literal["events_handled"]
     workflow: Name
     component: Name | None = None
-    min: _Count | None = None
-    max: _Count | None = None
-    exactly: _Count | None = None
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
 
 
 class EventsWithin(ExpectationTable):
@@ -135,7 +138,7 @@ class LossesMax(ExpectationTable):
     """So many events were lost at most; with a cause, for that one of `CAUSES`."""
 
     what: Literal["losses_max"]
-    count: _Count
+    count: Count
     cause: Name | None = None
 
 
@@ -156,7 +159,7 @@ class FileContains(ExpectationTable):
     file: Name
     node: Name | None = None
     text: str | None = None
-    lines_min: _Count | None = None
+    lines_min: Count | None = None
 
 
 class Moved(ExpectationTable):
@@ -197,6 +200,11 @@ Expectation: TypeAlias = Annotated[
     | FileContains
     | Moved
     | NoDuplicates
-    | AllComponentsRunning,
+    | AllComponentsRunning
+    | WorkloadExpected
+    | HttpReceived
+    | RedisValue
+    | RedisWrites
+    | SqlRow,
     Field(discriminator="what"),
 ]

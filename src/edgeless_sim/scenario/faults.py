@@ -18,6 +18,8 @@ from edgeless_sim.model.names import quoted
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.observer import Observer
+from edgeless_sim.scenario.web_steps import WebSteps
+from edgeless_sim.scenario.workflow_names import WorkflowNames
 
 __all__ = ["StepPerformer"]
 
@@ -28,15 +30,21 @@ class StepPerformer:
     """Performs the steps of one scenario on one cluster."""
 
     def __init__(
-        self, scenario: Scenario, cluster: Cluster, observer: Observer, begun_ns: int = 0
+        self,
+        scenario: Scenario,
+        cluster: Cluster,
+        observer: Observer,
+        web: WebSteps,
+        names: WorkflowNames,
+        begun_ns: int = 0,
     ) -> None:
         """*begun_ns* is the cluster's time from which those of the scenario count."""
         self._begun_ns = begun_ns
         self._scenario = scenario
         self._cluster = cluster
         self._observer = observer
-        #: The journal's numbers of the workflows that were started.
-        self._numbers: dict[str, int] = {}
+        self._web = web
+        self._names = names
 
     async def perform(self, step: do.Step, done: Callable[[], object]) -> None:
         """Perform *step*; call *done* when it has taken effect, and then see to what it undoes.
@@ -54,6 +62,12 @@ class StepPerformer:
                 await self._network(step, done)
             case do.Send() | do.CallComponent():
                 await self._event(step)
+            case do.HttpRequest():
+                await self._web.ask(step)
+            case do.Backend():
+                await self._web.change(step, done, self.until)
+            case do.HttpReply():
+                self._web.reply(step)
         done()
 
     async def until(self, when_ns: int) -> None:
@@ -63,16 +77,13 @@ class StepPerformer:
             await self._cluster.clock.sleep((when_ns - now_ns) / _NS_PER_S)
 
     async def _workflow(self, step: do.StartWorkflow | do.StopWorkflow) -> None:
-        # The records let readers of the journal know a workflow by the scenario's name for it.
-        journal = self._cluster.journal
         if isinstance(step, do.StopWorkflow):
             await self._cluster.stop_workflow(step.workflow)
-            journal.record("state", self._numbers[step.workflow], "unnamed", step.workflow)
+            self._names.unnamed(step.workflow)
             return
-        request = self._scenario.workflows[step.file]
+        request = self._scenario.files.workflows[step.file]
         status = await self._cluster.start_workflow(request, name=step.workflow)
-        number = self._numbers[step.workflow] = journal.intern("workflow", str(status.workflow_id))
-        journal.record("state", number, "named", step.workflow)
+        self._names.named(step.workflow, status.workflow_id)
 
     async def _outage(
         self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], object]

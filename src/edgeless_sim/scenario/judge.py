@@ -3,6 +3,8 @@
 The answer always says what was found. An expectation that cannot be judged does not hold.
 """
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
 
 from edgeless_sim.api.messages import ComponentState
@@ -13,6 +15,8 @@ from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.observer import ComponentTrace, Observer
 from edgeless_sim.scenario.outcome import Judgement
 from edgeless_sim.scenario.units import duration_text
+from edgeless_sim.scenario.workload_counts import WorkloadCounts
+from edgeless_sim.scenario.world_judge import WORLDLY, WorldJudge, is_expected
 
 __all__ = ["Judge", "one_line"]
 
@@ -20,10 +24,12 @@ _DURATION_KEYS = frozenset(
     {
         "after",
         "at",
+        "delay",
         "every",
         "heal_after",
         "jitter",
         "latency",
+        "p95_max",
         "restart_after",
         "timeout",
         "within",
@@ -47,11 +53,18 @@ def one_line(table: BaseModel) -> str:
 class Judge:
     """Judges expectations in one run."""
 
-    def __init__(self, cluster: Cluster, observer: Observer, begun_ns: int = 0) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        observer: Observer,
+        workloads: Mapping[str, WorkloadCounts],
+        begun_ns: int = 0,
+    ) -> None:
         """*begun_ns* is the cluster's time from which those of the scenario count."""
         self._begun_ns = begun_ns
         self._cluster = cluster
         self._observer = observer
+        self._world = WorldJudge(cluster, observer, workloads)
 
     async def judge(self, expectation: expect.Expectation) -> Judgement:
         """Whether *expectation* holds now."""
@@ -79,6 +92,8 @@ class Judge:
                 return not twice, "; ".join(twice[:_SHOWN_MAX]) or "one instance each"
             case expect.AllComponentsRunning():
                 return self._all_running(expectation)
+            case _ if isinstance(expectation, WORLDLY):
+                return self._world.answer(expectation)
             case _:
                 return self._counted(expectation)
 
@@ -144,10 +159,7 @@ class Judge:
         else:
             one = self._observer.component(expectation.workflow, expectation.component)
             count = one.handled
-        low = 0 if expectation.min is None else expectation.min
-        high = count if expectation.max is None else expectation.max
-        exact = count if expectation.exactly is None else expectation.exactly
-        return low <= count <= high and count == exact, f"{count} events"
+        return is_expected(count, expectation), f"{count} events"
 
     def _events_within(self, expectation: expect.EventsWithin) -> tuple[bool, str]:
         trace = self._observer.component(expectation.workflow, expectation.component)

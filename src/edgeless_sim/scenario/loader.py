@@ -8,15 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from edgeless_sim.errors import ScenarioError, WorkflowSpecError
+from edgeless_sim.errors import ScenarioError
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.toml_document import PROBLEMS_MAX, TOML_BYTES_MAX, read_toml
-from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.model.workflow_file import load_workflow
-from edgeless_sim.scenario.checks import ScenarioFault, scenario_faults, scenario_warnings
+from edgeless_sim.scenario.checks import scenario_faults, scenario_warnings
 from edgeless_sim.scenario.model import Scenario
-from edgeless_sim.scenario.steps import StartWorkflow
+from edgeless_sim.scenario.scenario_files import read_files
 
 __all__ = ["SCENARIO_BYTES_MAX", "SCENARIO_FILE", "load_scenario", "parse_scenario"]
 
@@ -50,28 +48,9 @@ def parse_scenario(
     """
     document = read_toml(content, error=ScenarioError, source=source)
     scenario = document.validated(Scenario)
-    workflows, faults, warnings = _workflows(scenario, folder)
-    faults += islice(scenario_faults(scenario, workflows), PROBLEMS_MAX + 1)
+    files, faults, warnings = read_files(scenario, folder)
+    faults += islice(scenario_faults(scenario, files), PROBLEMS_MAX + 1)
     if faults:
         document.refuse(faults)
     warnings += scenario_warnings(scenario)
-    return scenario.located(folder, label, workflows, tuple(warnings))
-
-
-def _workflows(
-    scenario: Scenario, folder: Path
-) -> tuple[dict[str, SpawnWorkflowRequest], list[ScenarioFault], list[str]]:
-    """The workflows that *scenario* starts, by file as written; and what is wrong with them."""
-    workflows: dict[str, SpawnWorkflowRequest] = {}
-    faults: dict[str, ScenarioFault] = {}
-    warnings: list[str] = []
-    for place, step in enumerate(scenario.steps):
-        if not isinstance(step, StartWorkflow) or step.file in workflows or step.file in faults:
-            continue
-        try:
-            workflows[step.file], found = load_workflow(folder / step.file)
-        except WorkflowSpecError as cause:
-            faults[step.file] = ("step", place, "file"), str(cause)
-        else:
-            warnings += [f"{step.file}: {warning}" for warning in found]
-    return workflows, list(faults.values()), warnings
+    return scenario.located(folder, label, files, tuple(warnings))

@@ -4,6 +4,7 @@ A closed vocabulary, validated by pydantic: an unknown key is an error. Not here
 (`loader`) and what its names refer to (`checks`).
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -16,11 +17,15 @@ from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
+from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
-from edgeless_sim.scenario.steps import Step
+from edgeless_sim.scenario.http_tables import BackendTable
+from edgeless_sim.scenario.steps import StartWorkflow, Step
 from edgeless_sim.scenario.units import Bandwidth, Duration, MemorySize
+from edgeless_sim.scenario.workflow_template import WorkflowTemplate
+from edgeless_sim.scenario.workloads import Workload
 
-__all__ = ["SEED_MAX", "Domain", "Link", "Network", "NodeTable", "Scenario"]
+__all__ = ["SEED_MAX", "Domain", "Link", "Network", "NodeTable", "Scenario", "ScenarioFiles"]
 
 #: Any integer that TOML must be able to hold.
 SEED_MAX: Final = (1 << 63) - 1
@@ -104,6 +109,16 @@ class Network(_LinkTable):
     link: Annotated[tuple[Link, ...], Few] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ScenarioFiles:
+    """What the files say that a scenario names, each by its name as written."""
+
+    workflows: dict[str, SpawnWorkflowRequest] = field(default_factory=dict)
+    templates: dict[str, WorkflowTemplate] = field(default_factory=dict)
+    """Those that workloads start."""
+    traces: dict[str, tuple[Arrival, ...]] = field(default_factory=dict)
+
+
 class Scenario(Table):
     """One experiment as data. Times are ns since the run began: in real time, since the
     cluster was up."""
@@ -118,25 +133,27 @@ class Scenario(Table):
     performance_samples: bool = False
     domains: Annotated[tuple[Domain, ...], Few, Field(min_length=1, alias="domain")]
     network: Network = Network()
+    backends: Annotated[tuple[BackendTable, ...], Few, Field(alias="backend")] = ()
+    workloads: Annotated[tuple[Workload, ...], Few, Field(alias="workload")] = ()
     steps: Annotated[tuple[Step, ...], Few, Field(alias="step")] = ()
     expectations: Annotated[tuple[Expectation, ...], Few, Field(alias="expect")] = ()
 
     _folder: Path = PrivateAttr(default_factory=Path)
     _label: str = PrivateAttr(default="")
-    _workflows: dict[str, SpawnWorkflowRequest] = PrivateAttr(default_factory=dict)
+    _files: ScenarioFiles = PrivateAttr(default_factory=ScenarioFiles)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     def located(
         self,
         folder: Path,
         label: str,
-        workflows: dict[str, SpawnWorkflowRequest],
+        files: ScenarioFiles,
         warnings: tuple[str, ...],
     ) -> Self:
         """The same scenario, and what the loader found out about it."""
         self._folder = folder
         self._label = label
-        self._workflows = workflows
+        self._files = files
         self._warnings = warnings
         return self
 
@@ -151,14 +168,30 @@ class Scenario(Table):
         return self._label or self.name
 
     @property
+    def files(self) -> ScenarioFiles:
+        """What the files say that it names."""
+        return self._files
+
+    @property
     def workflows(self) -> dict[str, SpawnWorkflowRequest]:
-        """The workflows that the steps start, by file as written."""
-        return self._workflows
+        """The workflows that the steps and the workloads start, by file as written."""
+        firsts = {file: template.first for file, template in self._files.templates.items()}
+        return firsts | self._files.workflows
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but probably not meant."""
         return self._warnings
+
+    def ingresses(self) -> list[str]:
+        """The http-ingresses of the workflows that steps start, as ``WORKFLOW/COMPONENT``."""
+        return [
+            f"{step.workflow}/{resource.name}"
+            for step in self.steps
+            if isinstance(step, StartWorkflow) and step.file in self._files.workflows
+            for resource in self._files.workflows[step.file].resources
+            if resource.class_type == "http-ingress"
+        ]
 
     def topology(self) -> Topology:
         """The cluster that the scenario happens in."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.model.event import EventType
+from edgeless_sim.model.ids import InstanceId
 
 __all__ = ["ComponentTrace", "Observer"]
 
@@ -50,6 +51,8 @@ class Observer:
         self.losses: Counter[str] = Counter()
         self._within = within
         self._nodes: dict[int, str] = {}
+        #: Of instances, in hexadecimal.
+        self._keys: dict[int, str] = {}
         self._components: dict[int, ComponentTrace] = {}
         self._workflow_ids: dict[int, str] = {}
         #: Workflow id by the name that the scenario gives it.
@@ -73,6 +76,13 @@ class Observer:
     def component(self, workflow: str, component: str) -> ComponentTrace:
         """One component; an empty trace if it has never run."""
         return self.components(workflow).get(component) or ComponentTrace(component)
+
+    def instance(self, workflow: str, component: str) -> tuple[InstanceId, str] | None:
+        """An instance of a component that runs, and the name of its node."""
+        for number, node in reversed(self.component(workflow, component).instances.items()):
+            if number not in self._broken:
+                return InstanceId.from_key(bytes.fromhex(self._keys[number])), node
+        return None
 
     def workflows(self, workflow: str | None) -> list[tuple[str, dict[str, ComponentTrace]]]:
         """The components of *workflow*, or of all that are not stopped, by name."""
@@ -147,6 +157,8 @@ class Observer:
     def _define(self, number: int, what: str, name: str) -> None:
         if what == "node":
             self._nodes[number] = name
+        elif what == "instance":
+            self._keys[number] = name
         elif what == "workflow":
             self._workflow_ids[number] = name
         elif what == "component":

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edgeless_sim.errors import EdgelessError
+from edgeless_sim.model.histogram import Histogram
 
-__all__ = ["Judgement", "Outcome", "StepFailure", "Verdict"]
+__all__ = ["Judgement", "Outcome", "StepFailure", "Verdict", "WorkloadResult"]
 
 
 class Verdict(StrEnum):
@@ -45,6 +46,23 @@ class StepFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadResult:
+    """What came of a workload, without what arrived during its warm-up."""
+
+    name: str
+    kind: str
+    requested: int
+    """How many arrived."""
+    in_flight: int
+    answers: Mapping[str, int]
+    """What the others came to: statuses of HTTP, ``reply``, ``started``, ``timeout``, ..."""
+    blocking: float | None
+    """Of workflows: the share that was not started."""
+    latency: Histogram
+    """From the arrival to the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a run."""
 
@@ -60,6 +78,7 @@ class Outcome:
     """Since when the times of the scenario count: in real time, the cluster was up then."""
     judgements: tuple[Judgement, ...] = ()
     failure: StepFailure | None = None
+    workloads: tuple[WorkloadResult, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What resources wrote, by ``node/path``."""
     oddities: Mapping[str, int] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.cluster import Cluster, open_topology
@@ -20,6 +21,7 @@ from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.errors import EdgelessError, ScenarioError, SettingsError, SimulationError
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import Pacer, run
+from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.scenario.beginning import Beginning
 from edgeless_sim.scenario.expectations import AllComponentsRunning, EventsWithin, Expectation
@@ -28,9 +30,20 @@ from edgeless_sim.scenario.judge import Judge, one_line
 from edgeless_sim.scenario.loader import load_scenario
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.observer import Observer
-from edgeless_sim.scenario.outcome import Judgement, Outcome, StepFailure, Verdict
+from edgeless_sim.scenario.outcome import (
+    Judgement,
+    Outcome,
+    StepFailure,
+    Verdict,
+    WorkloadResult,
+)
 from edgeless_sim.scenario.shipped import find_scenario
 from edgeless_sim.scenario.steps import Degrade, Partition, StartWorkflow, Step
+from edgeless_sim.scenario.web_client import WebClient
+from edgeless_sim.scenario.web_clients import web_client
+from edgeless_sim.scenario.web_steps import WebSteps
+from edgeless_sim.scenario.workflow_names import WorkflowNames
+from edgeless_sim.scenario.workload_runner import WorkloadRunner, fresh_counts
 
 __all__ = ["check_world", "needs_relays", "open_cluster", "run_scenario"]
 
@@ -134,6 +147,8 @@ class _Experiment:
         self._judgements: dict[int, Judgement] = {}
         self._pending: dict[int, Step] = dict(enumerate(scenario.steps))
         self._failure: StepFailure | None = None
+        self._counts = fresh_counts(scenario)
+        self._workloads: tuple[WorkloadResult, ...] = ()
         #: The cluster's time from which those of the scenario count.
         self._begun_ns = 0
         self.cluster: Cluster | None = None
@@ -165,10 +180,11 @@ class _Experiment:
 
     async def _play(self, cluster: Cluster) -> None:
         begun_ns = self._begun_ns
-        judge = Judge(cluster, self._observer, begun_ns)
-        performer = StepPerformer(self._scenario, cluster, self._observer, begun_ns)
+        judge = Judge(cluster, self._observer, self._counts, begun_ns)
         failed = anyio.Event()
-        async with anyio.create_task_group() as group:
+        async with self._client(cluster) as client, anyio.create_task_group() as group:
+            performer, workloads = self._hands(cluster, group, client)
+            workloads.begin()
             for place, step in enumerate(self._scenario.steps):
                 group.start_soon(self._step, place, step, performer, failed)
             for place, expectation in enumerate(self._scenario.expectations):
@@ -186,7 +202,43 @@ class _Experiment:
             await cluster.caught_up()
             # Before anything is cancelled: the order of that is not part of what happened.
             cluster.conclude()
+            self._workloads = tuple(counts.result() for counts in self._counts.values())
+            workloads.stop()
             group.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _client(self, cluster: Cluster) -> AsyncGenerator[WebClient]:
+        client = None
+        try:
+            async with Supervisor.open() as supervisor:
+                ingresses = self._scenario.ingresses()
+                client = web_client(cluster, self._observer, ingresses, supervisor.spawn)
+                yield client
+        finally:
+            # After the tasks that use it.
+            with anyio.CancelScope(shield=True):
+                if client is not None:
+                    await client.close()
+
+    def _hands(
+        self, cluster: Cluster, group: TaskGroup, client: WebClient
+    ) -> tuple[StepPerformer, WorkloadRunner]:
+        """What performs the steps, and what brings the workloads."""
+        scenario, observer, begun_ns = self._scenario, self._observer, self._begun_ns
+        names = WorkflowNames(cluster.journal)
+        web = WebSteps(cluster, client, scenario.backends)
+        performer = StepPerformer(scenario, cluster, observer, web, names, begun_ns)
+        workloads = WorkloadRunner(
+            scenario,
+            cluster,
+            observer,
+            self._counts,
+            client=client,
+            names=names,
+            group=group,
+            begun_ns=begun_ns,
+        )
+        return performer, workloads
 
     async def _step(
         self, place: int, step: Step, performer: StepPerformer, failed: anyio.Event
@@ -247,6 +299,7 @@ class _Experiment:
             ended_ns=cluster.clock.now_ns(),
             judgements=judgements,
             failure=self._failure,
+            workloads=self._workloads,
             files=cluster.files(),
             oddities=dict(sorted(cluster.counters().items())),
         )
@@ -256,7 +309,8 @@ class _Experiment:
             return Verdict.BROKEN
         if not all(judgement.holds for judgement in judgements):
             return Verdict.FAILED
-        started = any(isinstance(step, StartWorkflow) for step in self._scenario.steps)
+        steps = self._scenario.steps
+        started = self._scenario.workloads or any(isinstance(x, StartWorkflow) for x in steps)
         if not started or not self._scenario.expectations:
             return Verdict.INCONCLUSIVE
         return Verdict.PASSED

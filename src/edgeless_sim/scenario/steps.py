@@ -11,15 +11,19 @@ from pydantic import Field
 
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.runtimes.base import PAYLOAD_BYTES_MAX
+from edgeless_sim.scenario.http_tables import BackendUrl, HttpQuestion, Reply
 from edgeless_sim.scenario.units import Duration
 
 __all__ = [
+    "Backend",
     "CallComponent",
     "Cordon",
     "CrashNode",
     "CrashOrchestrator",
     "Degrade",
     "Heal",
+    "HttpReply",
+    "HttpRequest",
     "Partition",
     "RestartNode",
     "RestartOrchestrator",
@@ -165,6 +169,36 @@ class CallComponent(StepTable):
     timeout: Annotated[Duration, Field(gt=0)] = 30_000_000_000
 
 
+class HttpRequest(StepTable, HttpQuestion):
+    """Ask an http-ingress, and wait for the response."""
+
+    do: Literal["http_request"]
+    status: Annotated[int, Field(ge=100, le=999)] | None = None
+    """That of the response; None = any, as long as there is a response."""
+    reply: str | None = None
+    """The whole body of the response."""
+    reply_contains: str | None = None
+    """A text in it."""
+
+
+class Backend(StepTable):
+    """Let a simulated back-end be up, down, slow, or answer nonsense."""
+
+    do: Literal["backend"]
+    url: BackendUrl
+    condition: Literal["up", "down", "slow", "wrong"]
+    delay: Annotated[Duration, Field(gt=0)] | None = None
+    """Until a slow one answers."""
+    heal_after: Duration | None = None
+
+
+class HttpReply(StepTable, Reply):
+    """What a simulated web server answers from now on."""
+
+    do: Literal["http_reply"]
+    url: BackendUrl
+
+
 Step: TypeAlias = Annotated[
     StartWorkflow
     | StopWorkflow
@@ -179,6 +213,9 @@ Step: TypeAlias = Annotated[
     | Cordon
     | Uncordon
     | Send
-    | CallComponent,
+    | CallComponent
+    | HttpRequest
+    | Backend
+    | HttpReply,
     Field(discriminator="do"),
 ]

@@ -115,6 +115,10 @@ class Backends:
             return self._scheduler.timer_at(now_ns + timeout_ns, then, Reach.LATE)
         return self._scheduler.timer_at(now_ns + state.delay_ns, self._arrive, state, then)
 
+    def soon(self, then: Callable[..., None], *args: Any) -> None:
+        """Call *then* later, at this time."""
+        self._scheduler.call_soon(then, *args)
+
     @staticmethod
     def _arrive(state: BackendState, then: Callable[[Reach], None]) -> None:
         if state.down:

@@ -5,7 +5,7 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeless_sim.report.histogram import Histogram
+from edgeless_sim.model.histogram import Histogram
 
 
 def filled(*values: int) -> Histogram:

@@ -1,0 +1,82 @@
+"""Expectations about what is outside of the cluster: its clients, and what back-ends got.
+
+Part of the vocabulary of `expectations`. Back-ends can be looked into in the world sim only.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edgeless_sim.model.toml_table import Name
+from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
+from edgeless_sim.scenario.http_tables import BackendUrl
+from edgeless_sim.scenario.units import Duration
+
+__all__ = ["HttpReceived", "RedisValue", "RedisWrites", "SqlRow", "WorkloadExpected"]
+
+
+class WorkloadExpected(ExpectationTable):
+    """What a workload came to, without its warm-up."""
+
+    what: Literal["workload"]
+    workload: Name
+    min: Count | None = None
+    """How many arrived; with ``status``, how many came to that."""
+    max: Count | None = None
+    exactly: Count | None = None
+    status: Name | None = None
+    """``200``, ``reply``, ``started``, ``timeout``, ...: as the summary has it."""
+    within: Duration | None = None
+    """A share of all that arrived has been answered within it."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.99
+    p95_max: Duration | None = None
+    blocking_max: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class HttpReceived(ExpectationTable):
+    """How many requests a simulated web server got."""
+
+    what: Literal["http_received"]
+    url: BackendUrl
+    method: Annotated[str, Field(pattern=r"^[A-Z]{1,32}$")] | None = None
+    path: Name | None = None
+    """With the query."""
+    text: str | None = None
+    """Somewhere in the body."""
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
+
+
+class RedisValue(ExpectationTable):
+    """What a simulated Redis holds."""
+
+    what: Literal["redis_value"]
+    url: BackendUrl
+    key: Name
+    value: str | None = None
+    contains: str | None = None
+    database: Annotated[int, Field(ge=0, le=15)] | None = None
+    """None = that of the URL, or 0."""
+
+
+class RedisWrites(ExpectationTable):
+    """How often a key was written at a simulated Redis; without a key, how often any was."""
+
+    what: Literal["redis_writes"]
+    url: BackendUrl
+    key: Name | None = None
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
+
+
+class SqlRow(ExpectationTable):
+    """A row of a simulated database, by its id or by its workflow."""
+
+    what: Literal["sql_row"]
+    url: Name
+    id: Name | None = None
+    workflow: Name | None = None
+    text: str | None = None
+    """Somewhere in its metadata."""

@@ -1,0 +1,82 @@
+"""Judges expectations about what is outside of the cluster: its clients and its back-ends.
+
+Not here: when they are judged (`runner`), and what the journal tells (`judge`).
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.scenario import expectations as expect
+from edgeless_sim.scenario.observer import Observer
+from edgeless_sim.scenario.units import duration_text
+from edgeless_sim.scenario.workload_counts import WorkloadCounts
+
+__all__ = ["WORLDLY", "WorldJudge", "is_expected"]
+
+#: What is judged here.
+WORLDLY: Final = (
+    expect.WorkloadExpected,
+    expect.HttpReceived,
+    expect.RedisValue,
+    expect.RedisWrites,
+    expect.SqlRow,
+)
+_SHOWN_MAX: Final = 6
+
+
+class _Bounds(Protocol):
+    @property
+    def min(self) -> int | None: ...
+    @property
+    def max(self) -> int | None: ...
+    @property
+    def exactly(self) -> int | None: ...
+
+
+def is_expected(count: int, bounds: _Bounds) -> bool:
+    """Whether *count* is within *bounds*."""
+    low = 0 if bounds.min is None else bounds.min
+    high = count if bounds.max is None else bounds.max
+    exact = count if bounds.exactly is None else bounds.exactly
+    return low <= count <= high and count == exact
+
+
+class WorldJudge:
+    """Judges them in one run."""
+
+    def __init__(
+        self, cluster: Cluster, observer: Observer, workloads: Mapping[str, WorkloadCounts]
+    ) -> None:
+        self._cluster = cluster
+        self._observer = observer
+        self._workloads = workloads
+
+    def answer(self, expectation: expect.Expectation) -> tuple[bool, str]:
+        """Whether *expectation*, one of `WORLDLY`, holds, and what was found."""
+        match expectation:
+            case expect.WorkloadExpected():
+                return _workload(self._workloads[expectation.workload], expectation)
+            case _:
+                raise AssertionError(expectation)
+
+
+def _workload(counts: WorkloadCounts, expectation: expect.WorkloadExpected) -> tuple[bool, str]:
+    status = expectation.status
+    count = counts.requested if status is None else counts.answers[status]
+    answers = ", ".join(f"{n} {key}" for key, n in counts.answers.most_common(_SHOWN_MAX))
+    found = [f"{counts.requested} arrived: {answers or 'none was answered'}"]
+    holds = is_expected(count, expectation)
+    if expectation.within is not None:
+        in_time = counts.latency.total - counts.slow[expectation.within]
+        share = in_time / counts.requested if counts.requested else 0.0
+        holds = holds and share >= expectation.share
+        found.append(f"{share:.2%} answered within {duration_text(expectation.within)}")
+    if expectation.p95_max is not None:
+        p95_ns = counts.latency.quantile_ns(0.95)
+        holds = holds and counts.latency.total > 0 and p95_ns <= expectation.p95_max
+        found.append(f"p95 {duration_text(p95_ns)}")
+    if expectation.blocking_max is not None:
+        holds = holds and counts.blocking <= expectation.blocking_max
+        found.append(f"blocking probability {counts.blocking:.4f}")
+    return holds, "; ".join(found)
