@@ -2,10 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -34,6 +35,25 @@ def start() -> Generator[Start]:
             return process
 
         yield started
+
+
+@pytest.fixture
+def first_port() -> int:
+    """A port with nobody at it and at the 39 above; below those that clients are given."""
+    begin = 11_000 + os.getpid() * 40 % 20_000
+    for port in range(begin, begin + 1_000, 40):
+        if all(_is_free(one) for one in range(port, port + 40)):
+            return port
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
