@@ -1,18 +1,24 @@
 """What the tests of deployments share: processes that end with the test."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pytest
 
 Start: TypeAlias = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
+ROOT: Final = Path(__file__).parents[2]
+PATIENCE_S: Final = 60
 STOP_S: Final = 15
 
 
@@ -45,6 +51,76 @@ def first_port() -> int:
         if all(_is_free(one) for one in range(port, port + 40)):
             return port
     raise AssertionError("no free ports")
+
+
+class Person:
+    """Somebody beside a program that stays up: types commands, waits, reads what it says."""
+
+    def typed(
+        self, program: str, *words: str, cwd: Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """One of our programs, typed in *cwd*, to its end."""
+        command = [str(Path(sys.executable).with_name(program)), *words]
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def until(self, condition: Callable[[], Any], told: Callable[[], str]) -> Any:
+        """What *condition* returns as soon as that is true."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (found := condition()):
+            assert time.monotonic() < deadline_s, told()
+            time.sleep(0.05)
+        return found
+
+    def web_workflow(self, folder: Path) -> Path:
+        """A workflow file with an http-ingress, whose function answers ``World`` to ``/hello``."""
+        function = ROOT / "functions" / "http_processor" / "function.json"
+        specification = json.loads(function.read_text())
+        specification["code"] = str(function.with_name("http_processor.wasm"))
+        workflow = {
+            "functions": [
+                {
+                    "name": "processor",
+                    "class_specification": specification,
+                    "output_mapping": {},
+                    "annotations": {},
+                }
+            ],
+            "resources": [
+                {
+                    "name": "ingress",
+                    "class_type": "http-ingress",
+                    "output_mapping": {"new_request": "processor"},
+                    "configurations": {"methods": "GET"},
+                }
+            ],
+            "annotations": {},
+        }
+        path = folder / "web.json"
+        path.write_text(json.dumps(workflow))
+        return path
+
+    def answer_of(self, url: str) -> str:
+        """What is answered there; empty if nothing is."""
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
+                return str(response.read().decode())
+        except (urllib.error.URLError, OSError):
+            return ""
+
+
+@pytest.fixture
+def person() -> Person:
+    return Person()
 
 
 def _is_free(port: int) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from edgeless_sim.cluster.box import find_components
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
+    ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
 )
@@ -36,6 +37,7 @@ def test_one_node_has_the_ports_of_edgeless(tmp_path: Path) -> None:
     controller, orchestrator, node = written(tmp_path, 1)
     assert isinstance(orchestrator, OrchestratorComponent)
     assert isinstance(node, NodeComponent)
+    assert isinstance(controller, ControllerComponent)
     assert controller.url == "http://127.0.0.1:7001"
     assert orchestrator.domain_register_url == "http://127.0.0.1:7002"
     assert (port(orchestrator.url), port(orchestrator.node_url)) == (7000, 7003)
@@ -78,6 +80,7 @@ def test_the_last_initial_port_leaves_a_port_for_everybody(tmp_path: Path, nodes
 def test_what_others_reach_is_announced_and_bound_where_they_reach_it(tmp_path: Path) -> None:
     address = BoxAddress("0.0.0.0", "192.0.2.7")
     controller, orchestrator, node = written(tmp_path, 1, address=address)
+    assert isinstance(controller, ControllerComponent)
     assert isinstance(orchestrator, OrchestratorComponent)
     assert isinstance(node, NodeComponent)
     for bound in (orchestrator.url, node.agent_url, node.invocation_url):
@@ -101,7 +104,7 @@ def test_two_files_that_want_the_same_are_refused_with_both_places(tmp_path: Pat
         find_components(tmp_path)
     name, node_id, agent, *_ = str(refusal.value).splitlines()
     file = f"{tmp_path}/node2.toml"
-    assert name.startswith(f"{file}:51: edgeless_sim.name: the name 'node0' is that of ")
+    assert name.startswith(f"{file}:46: edgeless_sim.name: the name 'node0' is that of ")
     assert node_id.startswith(f"{file}:2: general.node_id: the id {ids(1)[0]} is that of ")
     assert agent == (
         f"{file}:3: general.agent_url: http://127.0.0.1:7004 is taken by "
