@@ -6,7 +6,7 @@ The actors do not know which it is.
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from edgeless_sim.cluster.capture import Capture
+from edgeless_sim.cluster.capture import Capture, Recorder
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.local_host import LocalHost
 from edgeless_sim.cluster.network import NetworkHandle
@@ -72,8 +72,7 @@ def lay_foundation(
     host: ComponentHost
     if world == SIM:
         network = NetworkHandle(clock.scheduler, journal, dice, topology.links)
-        if capture is not None:
-            network.recorder = capture.begin(world, clock, network.location)
+        network.recorder = _recorder(capture, world, clock, network)
         host = LocalHost(topology, network, make_context, real_time=False)
         return Foundation(world, clock, entropy, journal, network, host, VirtualSettling())
     # Sockets are loaded where there are any.
@@ -84,8 +83,7 @@ def lay_foundation(
     )
     wires.assign(locations_of(topology), None if site is None else site.ports)
     folder = None if site is None else site.folder
-    if capture is not None:
-        network.recorder = capture.begin(world, clock, network.location)
+    network.recorder = _recorder(capture, world, clock, network)
     if isinstance(journal, MergedJournal):
         from edgeless_sim.cluster.process_host import ProcessHost
 
@@ -94,3 +92,9 @@ def lay_foundation(
         host = LocalHost(topology, network, make_context, real_time=True, folder=folder)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)
     return Foundation(world, clock, entropy, journal, network, host, settling)
+
+
+def _recorder(
+    capture: Capture | None, world: str, clock: LoopClock, network: Network
+) -> Recorder | None:
+    return None if capture is None else capture.begin(world, clock, network.location)
