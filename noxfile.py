@@ -1,9 +1,9 @@
 """What is checked before a change goes in: lint, types, tests, and the package as users get it.
 
-``nox`` runs everything on the current interpreter but ``worlds``, which takes minutes; ``nox -s
-tests`` runs the tests on every supported interpreter that is installed. In an environment that
-already has ``.[dev]``, ``nox --no-venv --no-install`` makes no environments of its own. This is not
-where tools are configured: that is pyproject.toml.
+``nox`` runs everything on the current interpreter but what takes minutes or the guide's ports;
+``nox -s tests`` runs the tests on every supported interpreter that is installed. In an environment
+that already has ``.[dev]``, ``nox --no-venv --no-install`` makes no environments of its own. This
+is not where tools are configured: that is pyproject.toml.
 """
 
 import sys
@@ -104,6 +104,21 @@ def worlds(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """The ε-CON of a deployment killed a hundred times; some minutes."""
+    session.install("-e", ".[dev]")
+    test = "tests/deployment/test_kills.py"
+    session.run("python", "-m", "pytest", "-s", test, env={"EDGELESS_KILLS": "100"})
+
+
+@nox.session
+def guide(session: nox.Session) -> None:
+    """docs/guide.md typed with the ports that it names, which must be free."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "tests/guide", env={"EDGELESS_GUIDE_PORTS": "1"})
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build sdist and wheel and use the wheel far from this repository, as a stranger would."""
     session.install("build")
@@ -121,7 +136,7 @@ def functions_rust(session: nox.Session) -> None:
     """Rebuild the functions in Rust and compare; needs Debian 12's compiler, which it names."""
     session.install("-e", ".[dev]")
     session.run("python", "functions/build.py", "--check", "--language", "rust")
-    session.run("python", "-m", "pytest", "tests/functions/test_sdk_rust.py")
+    session.run("python", "-m", "pytest", "tests/functions/test_sdk_rust.py", "tests/guide")
 
 
 class _User:

@@ -9,7 +9,7 @@ import pytest
 from edgeless_sim.api import clients, services
 from edgeless_sim.api.methods import METHODS
 
-#: Spec 10.1, as far as we serve it.
+#: Spec 10.1, as far as we serve it, and one of our own.
 PATHS = {
     "/edgeless_api.WorkflowInstance/Start",
     "/edgeless_api.WorkflowInstance/Stop",
@@ -18,6 +18,7 @@ PATHS = {
     "/edgeless_api.WorkflowInstance/Domains",
     "/edgeless_api.WorkflowInstance/Migrate",
     "/edgeless_api.DomainRegistration/UpdateDomain",
+    "/edgeless_sim.DomainPoll/Poll",
     "/edgeless_api.FunctionInstance/Start",
     "/edgeless_api.FunctionInstance/Stop",
     "/edgeless_api.FunctionInstance/Patch",
@@ -32,6 +33,7 @@ PATHS = {
 PROTOCOLS: dict[type, tuple[str, ...]] = {
     services.WorkflowInstanceApi: ("WorkflowInstance",),
     services.DomainRegistrationApi: ("DomainRegistration",),
+    services.DomainPollApi: ("DomainPoll",),
     services.ComponentApi: ("FunctionInstance", "ResourceConfiguration"),
     services.NodeManagementApi: ("NodeManagement",),
     services.NodeRegistrationApi: ("NodeRegistration",),
@@ -40,6 +42,7 @@ PROTOCOLS: dict[type, tuple[str, ...]] = {
 CLIENTS: dict[type, tuple[type, ...]] = {
     clients.ControllerClient: (services.WorkflowInstanceApi,),
     clients.DomainRegistrationClient: (services.DomainRegistrationApi,),
+    clients.DomainPollClient: (services.DomainPollApi,),
     clients.ComponentClient: (services.ComponentApi,),
     clients.AgentClient: (services.ComponentApi, services.NodeManagementApi),
     clients.NodeRegistrationClient: (services.NodeRegistrationApi,),

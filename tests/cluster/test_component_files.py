@@ -271,9 +271,17 @@ def test_a_controller_keeps_its_workflows_where_its_file_says(
     assert load_component("con", write_component(settings, tmp_path)) == settings
 
 
-def test_what_the_controller_cannot_do_yet_is_refused_in_its_line(tmp_path: Path) -> None:
+def test_a_controller_asks_the_domains_of_its_static_list(tmp_path: Path) -> None:
     domain = '{domain_id = "d", orchestrator_url = "tcp://a:2"}'
     text = f'controller_url = "tcp://a:1"\n\norchestrators = [{domain}]\n'
-    with pytest.raises(SettingsError, match="is not available in this version") as caught:
-        loaded("con", text, tmp_path)
-    assert "controller.toml:3: orchestrators: " in str(caught.value)
+    settings = loaded("con", text, tmp_path)
+    assert isinstance(settings, ControllerComponent)
+    assert settings.domains == (("d", "tcp://a:2"),)
+    assert load_component("con", write_component(settings, tmp_path)) == settings
+
+
+def test_a_domain_of_the_static_list_has_a_socket(tmp_path: Path) -> None:
+    domain = '{domain_id = "d", orchestrator_url = "memory://a"}'
+    with pytest.raises(SettingsError, match="is for simulations") as caught:
+        loaded("con", f'controller_url = "tcp://a:1"\norchestrators = [{domain}]\n', tmp_path)
+    assert "controller.toml:2: orchestrators[0].orchestrator_url: " in str(caught.value)

@@ -21,6 +21,7 @@ from edgeless_sim.api.messages import (
     WorkflowStatus,
 )
 from edgeless_sim.controller import Controller, ControllerSettings
+from edgeless_sim.controller.poller import StaticDomain
 from edgeless_sim.controller.workflow_store import MemoryWorkflowStore, StoredWorkflow
 from edgeless_sim.errors import EdgelessError, RejectedError, ResourceError
 from edgeless_sim.kernel import Entropy, Journal, LoopClock, Supervisor, current_scheduler
@@ -87,6 +88,8 @@ class ScriptedOrchestrator:
         self.hung = False
         #: How long an answer takes.
         self.slow_s = 0.0
+        #: When it was polled.
+        self.polled_ns: list[int] = []
         #: As EDGELESS's own: it draws logical ids, and reports neither inventory nor epoch.
         self.foreign = False
         self._drawn = 0xF000
@@ -96,7 +99,7 @@ class ScriptedOrchestrator:
 
     def listen(self) -> None:
         transport = MemoryTransport(self.world.scheduler, self.world.network, self.location)
-        services = {"FunctionInstance": self, "ResourceConfiguration": self}
+        services = dict.fromkeys(("FunctionInstance", "ResourceConfiguration", "DomainPoll"), self)
         address = Address.parse(f"memory://{self.location}")
         self._listener = transport.attach(address, Dispatcher(services))
 
@@ -140,6 +143,15 @@ class ScriptedOrchestrator:
             None if self.foreign else inventory,
             0 if self.foreign else self.epoch,
         )
+
+    async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
+        if self.hung:
+            await self._for_ever()
+        self.polled_ns.append(self.world.scheduler.now_ns())
+        if answer.reset and answer.epoch != self.epoch:
+            self.running.clear()
+            self.epoch = answer.epoch
+        return self.registration()
 
     def offer(self, **capabilities: Any) -> None:
         self.capabilities = DomainCapabilities(**capabilities)
@@ -264,11 +276,13 @@ class World:
         location = Address.parse(url).location
         return MemoryConnection(self.network, here, self.network.place(location))
 
-    async def start_controller(self) -> None:
+    async def start_controller(self, *domains: str) -> None:
+        """The ε-CON asks *domains* by itself."""
         context = ActorContext(
             "con", self.clock, self.scheduler, self.entropy, self.journal, self.supervisor.spawn
         )
-        settings = ControllerSettings(url=CONTROLLER)
+        static = tuple(StaticDomain(DomainId(name), f"memory://orc/{name}") for name in domains)
+        settings = ControllerSettings(url=CONTROLLER, domains=static)
         self.controller = Controller(
             context, settings, lambda url: self.connection("con", url), store=self.store
         )
@@ -335,11 +349,15 @@ class World:
 def play() -> Callable[..., None]:
     """Runs a story in a fresh world, in virtual time."""
 
-    def run(story: Callable[[Any], Coroutine[Any, Any, None]], seed: int = 1) -> None:
+    def run(
+        story: Callable[[Any], Coroutine[Any, Any, None]],
+        seed: int = 1,
+        domains: tuple[str, ...] = (),
+    ) -> None:
         async def main() -> None:
             async with Supervisor.open() as supervisor:
                 world = World(supervisor, seed)
-                await world.start_controller()
+                await world.start_controller(*domains)
                 await story(world)
                 world.journal.close()
                 world.crash_controller()

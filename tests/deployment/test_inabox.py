@@ -148,6 +148,7 @@ def test_a_broken_file_ends_the_start_with_file_and_line(tmp_path: Path, person:
         (0, "controller.toml:1: controller_url"),
         (3, "orchestrator.toml:7: general.node_register_url"),
         (5, "node.toml:5: general.invocation_url"),
+        (6, "node.toml:11: telemetry.metrics_url"),
         (7, "node.toml:23: resources.http_ingress_url"),
     ],
 )

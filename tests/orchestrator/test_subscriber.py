@@ -4,7 +4,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from edgeless_sim.api.messages import ComponentState
+from edgeless_sim.api.clients import DomainPollClient
+from edgeless_sim.api.messages import ComponentState, UpdateDomainResponse
 
 
 def test_the_domain_registers_at_once_and_refreshes_every_keep_alive(play: Any) -> None:
@@ -144,5 +145,19 @@ def test_a_restarted_orchestrator_has_a_new_nonce_and_takes_its_nodes_back(play:
         assert node.instances == {}
         await world.function(1)
         assert len(node.instances) == 1
+
+    play(story)
+
+
+def test_a_domain_that_is_asked_says_the_same_and_obeys(play: Any) -> None:
+    async def story(world: Any) -> None:
+        await world.node(0)
+        await world.clock.sleep(1)
+        registered = world.controller.updates[-1]
+        client = DomainPollClient(world.connection("con", "orc/edge"))
+        assert await client.poll(UpdateDomainResponse(reset=False)) == registered
+        asked = await client.poll(UpdateDomainResponse(reset=True, epoch=77))
+        assert (asked.epoch, asked.nonce) == (77, registered.nonce)
+        assert asked.components == ()
 
     play(story)

@@ -30,6 +30,7 @@ __all__ = [
     "AgentClient",
     "ComponentClient",
     "ControllerClient",
+    "DomainPollClient",
     "DomainRegistrationClient",
     "NodeRegistrationClient",
 ]
@@ -105,6 +106,15 @@ class DomainRegistrationClient(_Client):
         reply: UpdateDomainResponse = await self._call(
             "DomainRegistration", "update_domain", request
         )
+        return reply
+
+
+class DomainPollClient(_Client):
+    """`DomainPollApi` of an ε-ORC."""
+
+    async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
+        """See `DomainPollApi.poll`."""
+        reply: UpdateDomainRequest = await self._call("DomainPoll", "poll", answer)
         return reply
 
 

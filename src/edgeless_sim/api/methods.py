@@ -37,9 +37,11 @@ class Method(msgspec.Struct, frozen=True):
 _NOTHING: Final = type(None)
 
 
-def _service(name: str, **methods: tuple[str, Any, Any]) -> dict[str, Method]:
+def _service(
+    name: str, *, package: str = "edgeless_api", **methods: tuple[str, Any, Any]
+) -> dict[str, Method]:
     return {
-        method: Method(f"/edgeless_api.{name}/{wire_name}", request, reply)
+        method: Method(f"/{package}.{name}/{wire_name}", request, reply)
         for method, (wire_name, request, reply) in methods.items()
     }
 
@@ -57,6 +59,11 @@ METHODS: Final[dict[str, dict[str, Method]]] = {
     "DomainRegistration": _service(
         "DomainRegistration",
         update_domain=("UpdateDomain", UpdateDomainRequest, UpdateDomainResponse),
+    ),
+    "DomainPoll": _service(
+        "DomainPoll",
+        package="edgeless_sim",
+        poll=("Poll", UpdateDomainResponse, UpdateDomainRequest),
     ),
     "FunctionInstance": _service(
         "FunctionInstance",

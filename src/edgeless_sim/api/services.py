@@ -30,6 +30,7 @@ __all__ = [
     "HANDLE",
     "UPDATE_NODE",
     "ComponentApi",
+    "DomainPollApi",
     "DomainRegistrationApi",
     "NodeManagementApi",
     "NodeRegistrationApi",
@@ -74,6 +75,17 @@ class DomainRegistrationApi(Protocol):
 
     async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         """Register a domain or refresh its registration."""
+        ...
+
+
+class DomainPollApi(Protocol):
+    """Served by an ε-ORC to the ε-CON that has it in a static list (decision 3); ours.
+
+    A registration turned around: the ε-CON asks, and brings its answer to the last one.
+    """
+
+    async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
+        """Obey *answer*, then announce the domain; before any, *answer* orders nothing."""
         ...
 
 

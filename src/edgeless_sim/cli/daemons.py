@@ -83,17 +83,16 @@ def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format
 
             write_template(daemon.kind, template)
             return
-        from edgeless_sim.cli.logs import set_up_logs
+        from edgeless_sim.cli.logs import console_reader, set_up_logs
         from edgeless_sim.cluster.component import run_component
         from edgeless_sim.cluster.component_files import load_component
         from edgeless_sim.cluster.services import naming_places
-        from edgeless_sim.report.console import ConsoleReader
 
         set_up_logs(as_json=log_format == "json")
         settings = load_component(daemon.kind, config_file)
         told = logging.getLogger("edgeless_sim").getChild(daemon.kind)
         with naming_places(settings, config_file):
-            run_component(settings, reader=ConsoleReader(told.info).read)
+            run_component(settings, reader=console_reader(told, settings.said_level))
 
 
 _INABOX: Final = typer.Typer(

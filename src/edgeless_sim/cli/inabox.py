@@ -9,6 +9,7 @@ from uuid import UUID
 import psutil
 import typer
 
+from edgeless_sim.cli.logs import console_reader
 from edgeless_sim.cli.problems import complain
 from edgeless_sim.cluster.box import BoxedComponent, find_components, run_box
 from edgeless_sim.cluster.component_settings import ControllerComponent
@@ -18,7 +19,6 @@ from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.node.capabilities import detected_capabilities
-from edgeless_sim.report.console import ConsoleReader
 
 __all__ = ["run_inabox", "write_templates"]
 
@@ -71,7 +71,7 @@ def run_inabox(folder: Path) -> None:
         return root.getChild(component.label)
 
     def reader_of(component: BoxedComponent) -> JournalReader:
-        return ConsoleReader(log_of(component).info).read
+        return console_reader(log_of(component), component.settings.said_level)
 
     run_box(
         components,

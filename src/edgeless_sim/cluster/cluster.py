@@ -70,6 +70,8 @@ class Cluster:
         self.scheduler = self.clock.scheduler
         self.journal = foundation.journal
         self.network: Network = foundation.network
+        #: What resources meet in simulation; None in real worlds.
+        self.backends = foundation.backends
         self.nodes: dict[str, NodeHandle] = {}
         self.domains: dict[str, DomainHandle] = {}
         self._entropy = foundation.entropy

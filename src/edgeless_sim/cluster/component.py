@@ -8,8 +8,9 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
 
 from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.cluster.component_settings import (
@@ -22,6 +23,7 @@ from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, ta
 from edgeless_sim.cluster.supervision import Charter, Cordon
 from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.controller.poller import StaticDomain
 from edgeless_sim.controller.workflow_database import DatabaseWorkflowStore
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.actor import Spawn
@@ -41,6 +43,9 @@ from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
+
+if TYPE_CHECKING:
+    from edgeless_sim.cluster.status.server import StatusServer
 
 __all__ = ["OnStop", "run_component", "start_component"]
 
@@ -122,14 +127,20 @@ async def start_component(
         lifeline = Lifeline(clock.scheduler, journal, sink, component.obey)
         # Registered first, closed last: the journal has the stop hooks.
         on_stop("lifeline", lifeline.close)
+    elif reader is not None:
+        journal.subscribe(reader)
+        on_stop("journal", partial(_tell_rest, journal))
     on_stop("capture", around.end_capture)
     on_stop(settings.name, component.stop)
     await component.start()
     if lifeline is not None:
         await lifeline.open()
     elif reader is not None:
-        journal.subscribe(reader)
         _flush(journal, clock.scheduler)
+
+
+async def _tell_rest(journal: Journal) -> None:
+    journal.flush()
 
 
 def _flush(journal: Journal, scheduler: Scheduler) -> None:
@@ -169,6 +180,17 @@ def _spelt(strategy: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", strategy).lower()
 
 
+async def _open_status(
+    settings: ComponentSettings, kind: str, registry: Any, ready: Callable[[], str]
+) -> "StatusServer":
+    # Loaded where it is wanted: a tenth of a second, which simulations would pay too.
+    from edgeless_sim.cluster.status.server import StatusServer
+
+    server = StatusServer(settings.metrics_url, f"{kind} {settings.name}", registry, ready)
+    await server.open()
+    return server
+
+
 class _ControllerProcess:
     def __init__(self, settings: ControllerComponent, around: Surroundings) -> None:
         self._settings = settings
@@ -176,9 +198,13 @@ class _ControllerProcess:
         self._log = around.log
         name = settings.persistence_filename
         self._store = DatabaseWorkflowStore(Path(name)) if name else None
+        self._status: StatusServer | None = None
         self._controller = Controller(
             around.context,
-            ControllerSettings(url=settings.url),
+            ControllerSettings(
+                url=settings.url,
+                domains=tuple(StaticDomain(DomainId(name), url) for name, url in settings.domains),
+            ),
             around.connect,
             wires=around.wires,
             store=self._store,
@@ -192,9 +218,16 @@ class _ControllerProcess:
             if url:
                 await self._endpoint.listen(url, controller.handler_for(url))
         await controller.start()
+        if self._settings.metrics_url:
+            from edgeless_sim.cluster.status.control_metrics import controller_registry
+
+            registry = controller_registry(controller)
+            self._status = await _open_status(self._settings, "ε-CON", registry, lambda: "")
 
     async def stop(self) -> None:
         """See `_Component.stop`."""
+        if self._status is not None:
+            await self._status.close()
         await self._controller.stop()
         self._endpoint.crash()
         await self._endpoint.ended()
@@ -224,6 +257,7 @@ class _OrchestratorProcess:
             around.connect,
             wires=around.wires,
         )
+        self._status: StatusServer | None = None
 
     async def start(self) -> None:
         """See `_Component.start`."""
@@ -236,9 +270,17 @@ class _OrchestratorProcess:
                 await self._endpoint.listen(url, orchestrator.handler_for(url))
                 self._log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
         await orchestrator.start()
+        if settings.metrics_url:
+            from edgeless_sim.cluster.status.control_metrics import orchestrator_registry
+
+            registry = orchestrator_registry(orchestrator)
+            ready = orchestrator.unready_reason
+            self._status = await _open_status(settings, "ε-ORC", registry, ready)
 
     async def stop(self) -> None:
         """See `_Component.stop`."""
+        if self._status is not None:
+            await self._status.close()
         await self._orchestrator.stop()
         self._endpoint.crash()
         await self._endpoint.ended()
@@ -287,6 +329,7 @@ class _NodeProcess:
             nonce=dice.getrandbits(63),
             wires=around.wires,
         )
+        self._status: StatusServer | None = None
 
     async def start(self) -> None:
         """See `_Component.start`."""
@@ -299,8 +342,9 @@ class _NodeProcess:
             await self._endpoint.listen(settings.agent_url, node.handler)
             await self._endpoint.listen(settings.invocation_url, Dispatcher({}), node.plane.receive)
         self._log.info("Start InvocationAPI GRPC Server at %s", settings.invocation_url)
-        for provider_id, _ in settings.providers:
-            self._log.info("Creating resource '%s'", provider_id)
+        for provider_id, class_type in settings.providers:
+            at = f" at {settings.http_ingress_url}" if class_type == "http-ingress" else ""
+            self._log.info("Creating resource '%s'%s", provider_id, at)
         self._log.info("Starting Edgeless Runner")
         self._log.info("Starting Edgeless Agent")
         self._log.info("Start AgentAPI GRPC Server at %s", settings.agent_url)
@@ -310,11 +354,19 @@ class _NodeProcess:
             settings.orchestrator_url,
             settings.capabilities,
         )
+        if settings.metrics_url:
+            from edgeless_sim.cluster.status.node_metrics import NodeMetrics
+
+            registry = NodeMetrics(node).registry
+            ready = node.subscriber.unready_reason
+            self._status = await _open_status(settings, "node", registry, ready)
         node.start()
 
     async def stop(self) -> None:
         """See `_Component.stop`: instances get their stop hooks."""
         await self._node.stop()
+        if self._status is not None:
+            await self._status.close()
         self._node.crash("the node was stopped")
         self._endpoint.crash()
         await self._endpoint.ended()

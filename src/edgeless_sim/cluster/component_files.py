@@ -77,6 +77,7 @@ _SERVED: Final[dict[type, tuple[str, ...]]] = {
         "invocation_announced_url",
     ),
 }
+_NO_SOCKET: Final = "memory:// is for simulations; write tcp, tls+tcp, http or https"
 
 
 def load_component(kind: str, path: Path) -> ComponentSettings:
@@ -154,7 +155,7 @@ def _url_faults(settings: ComponentSettings) -> Iterator[Fault]:
         listens = field in _SERVED[type(settings)] and not key.endswith("_announced")
         lacking = settings.tls is None or settings.tls.server is None
         if scheme == "memory":
-            reason = "memory:// is for simulations; write tcp, tls+tcp, http or https"
+            reason = _NO_SOCKET
         elif listens and lacking and scheme in ("https", "tls+tcp"):
             reason = (
                 f"to listen with TLS, name server_cert_path and server_key_path in {TLS_FILE} "
@@ -163,6 +164,10 @@ def _url_faults(settings: ComponentSettings) -> Iterator[Fault]:
         else:
             continue
         yield (*table, key), f"{quoted(url)}: {reason}"
+    if isinstance(settings, ControllerComponent):
+        for at, (_, url) in enumerate(settings.domains):
+            if url.startswith("memory://"):
+                yield ("orchestrators", at, "orchestrator_url"), f"{quoted(url)}: {_NO_SOCKET}"
 
 
 def _refuse(path: Path, *faults: Fault) -> NoReturn:
@@ -181,16 +186,12 @@ def _secured(settings: ComponentSettings, tls: ComponentTls) -> ComponentSetting
 
 def _controller(path: Path) -> ControllerComponent:
     file = load_controller_settings(path)
-    if file.orchestrators:
-        reason = (
-            "a static list is not available in this version; remove it, and let each ε-ORC "
-            "register at domain_register_url"
-        )
-        _refuse(path, (("orchestrators",), reason))
     return ControllerComponent(
         url=file.controller_url,
         domain_url=file.domain_register_url or "",
+        domains=tuple((each.domain_id, each.orchestrator_url) for each in file.orchestrators),
         persistence_filename=file.persistence_filename,
+        metrics_url=file.edgeless_sim.metrics_url or "",
         name=file.name,
         seed=file.edgeless_sim.seed,
     )
@@ -210,6 +211,7 @@ def _orchestrator(path: Path) -> OrchestratorComponent:
         strategy=file.baseline.orchestration_strategy,
         keep_alive_s=keep_alive_s,
         subscription_interval_s=float(general.subscription_refresh_interval_sec) if told else 0.0,
+        metrics_url=ours.metrics_url or "",
         name=file.name,
         seed=ours.seed,
     )
@@ -245,6 +247,8 @@ def _node(path: Path) -> NodeComponent:
         files_folder=ours.files_folder,
         http_ingress_url=file.resources.http_ingress_url or "",
         http_egress_allow=file.resources.http_egress_allow,
+        metrics_url=file.metrics_url or "",
+        said_level=file.telemetry.log_level,
         name=file.name,
         seed=ours.seed,
     )
@@ -262,6 +266,8 @@ _READERS: Final[dict[str, Callable[[Path], ComponentSettings]]] = {
 
 def _text(settings: ComponentSettings) -> str:
     ours: dict[str, Any] = {"name": settings.name}
+    if settings.metrics_url and not isinstance(settings, NodeComponent):
+        ours["metrics_url"] = settings.metrics_url
     if settings.seed is not None:
         ours["seed"] = settings.seed
     match settings:
@@ -281,6 +287,10 @@ def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str
     }
     if settings.domain_url:
         table["domain_register_url"] = settings.domain_url
+    if settings.domains:
+        table["orchestrators"] = [
+            {"domain_id": domain_id, "orchestrator_url": url} for domain_id, url in settings.domains
+        ]
     return render_controller_settings(ControllerSettingsFile.model_validate(table))
 
 
@@ -323,8 +333,12 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
             "invocation_url_announced": settings.invocation_announced_url,
             "node_register_url": settings.orchestrator_url,
             "subscription_refresh_interval_sec": int(settings.refresh_interval_s),
+            "metrics_url": settings.metrics_url,
         },
-        "telemetry": {"performance_samples": settings.performance_samples},
+        "telemetry": {
+            "performance_samples": settings.performance_samples,
+            "log_level": settings.said_level,
+        },
         "wasm_runtime": {"enabled": "RUST_WASM" in runtimes},
         "python_runtime": {
             # Without a folder there is nothing that it could run.

@@ -24,6 +24,7 @@ from edgeless_sim.node.providers import make_providers
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
 from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.catalog import check_simulated
+from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
@@ -40,7 +41,8 @@ class _Surroundings:
     network: Network
     make_context: MakeContext
     runtimes: RuntimeCatalog
-    real_time: bool
+    backends: Backends | None
+    """The world of resources; None = there is a real one, and time is real too."""
     folder: Path | None
 
     def disk(self, name: str) -> NodeDisk:
@@ -57,9 +59,10 @@ class LocalHost(ComponentHost):
         network: Network,
         make_context: MakeContext,
         *,
-        real_time: bool,
+        backends: Backends | None,
         folder: Path | None = None,
     ) -> None:
+        """Without *backends*, resources meet the real world in real time."""
         settings = RuntimeSettings(
             fuel_per_event=topology.fuel_per_event,
             fuel_per_init=5 * topology.fuel_per_event,
@@ -67,7 +70,7 @@ class LocalHost(ComponentHost):
             module_cache=topology.module_cache,
         )
         self._around = _Surroundings(
-            topology, network, make_context, RuntimeCatalog(settings), real_time, folder
+            topology, network, make_context, RuntimeCatalog(settings), backends, folder
         )
         self._controller: Controller | None = None
         self._crash: Crash | None = None
@@ -235,7 +238,7 @@ class _LocalNode(NodeHandle):
             capabilities=self._capabilities,
             performance_samples=topology.performance_samples,
             call_timeout_s=topology.call_timeout_s,
-            real_time=self._around.real_time,
+            real_time=self._around.backends is None,
         )
         node = Node(
             self._context,
@@ -300,7 +303,7 @@ class _LocalNode(NodeHandle):
         group = self._group
         if not group.providers:
             return {}
-        if not self._around.real_time:
+        if self._around.backends is not None:
             check_simulated(group.providers)
         return make_providers(
             {f"{self.name}/{class_type}": class_type for class_type in group.providers},
@@ -311,4 +314,5 @@ class _LocalNode(NodeHandle):
                 group.http_egress_allow,
                 self._around.topology.call_timeout_s,
             ),
+            backends=self._around.backends,
         )

@@ -7,12 +7,13 @@ awaits, so that no request sees half of one. Not here: portals between domains, 
 workflows (`workflow_store`).
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from edgeless_sim.api.clients import RPC_TIMEOUT_S
+from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainPollClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateDomainRequest, UpdateDomainResponse
 from edgeless_sim.api.methods import METHODS
@@ -20,6 +21,7 @@ from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import Connect, DomainLink
+from edgeless_sim.controller.poller import POLL_TIMEOUT_S, DomainPoller, StaticDomain
 from edgeless_sim.controller.register import DOMAINS_MAX, DomainEntry, DomainRegister, News
 from edgeless_sim.controller.tasks import OwnedTasks
 from edgeless_sim.controller.workflow_service import WorkflowService
@@ -48,6 +50,8 @@ class ControllerSettings:
 
     url: str
     """Where it listens."""
+    domains: tuple[StaticDomain, ...] = ()
+    """Those that it asks by itself; others register."""
     profile: Profile = Profile.STRICT
     tick_s: float = 1.0
     """How often it looks for lost domains and for orphans whose time has come."""
@@ -103,12 +107,15 @@ class Controller:
             store=MemoryWorkflowStore() if store is None else store,
         )
         self.workflows.restore()
+        self._pollers = [self._make_poller(domain) for domain in settings.domains]
         #: What a transport listens with at its URL.
         self.handler = self.handler_for(settings.url)
 
     async def start(self) -> None:
         """Begin to look after domains and orphans; whoever calls this listens with `handler`."""
         self._set_timer()
+        for poller in self._pollers:
+            poller.start()
 
     async def stop(self) -> None:
         """Serve nobody any more. Workflows stay where they are."""
@@ -119,6 +126,8 @@ class Controller:
         """End all at once, without a word to anybody."""
         if self._timer is not None:
             self._timer.cancel()
+        for poller in self._pollers:
+            poller.stop()
         for link in self._links.values():
             link.close()
         self._tasks.end()
@@ -145,7 +154,32 @@ class Controller:
 
     async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         """See `DomainRegistrationApi.update_domain`."""
+        return self._register_domain(request)
+
+    def _register_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
         return self._take_registration(request)[1]
+
+    def _make_poller(self, domain: StaticDomain) -> DomainPoller:
+        client = DomainPollClient(
+            self._connect(domain.url), self._wires.calling(domain.url), timeout_s=POLL_TIMEOUT_S
+        )
+        return DomainPoller(
+            domain,
+            client,
+            self._register_domain,
+            scheduler=self._context.scheduler,
+            tasks=self._tasks,
+            journal=self._journal,
+        )
+
+    def census(self) -> tuple[Counter[str], Counter[str]]:
+        """How many workflows there are by phase, and how many domains by usability."""
+        workflows = Counter(workflow.phase.value for workflow in self._table.listed())
+        domains = Counter(
+            "resetting" if entry.epoch is None else "silent" if entry.silent else "usable"
+            for entry in self._register.entries()
+        )
+        return workflows, domains
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the books contradict each other."""

@@ -162,9 +162,7 @@ class Node:
             node_id=settings.node_id,
             agent_url=settings.agent_url or settings.url,
             invocation_url=settings.url,
-            resource_providers=tuple(
-                self._providers[name].specification for name in sorted(self._providers)
-            ),
+            resource_providers=tuple(each.specification for each in self._providers.values()),
             capabilities=settings.capabilities,
             ttl_s=ttl_s,
             nonce=self.nonce,

@@ -11,6 +11,7 @@ from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.resources.base import ResourceHost, ResourceProvider, ResourceSettings
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import FileStore
+from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = ["WARNINGS_BURST", "WARNINGS_PER_S", "make_providers"]
 
@@ -24,8 +25,13 @@ def make_providers(
     context: ActorContext,
     files: FileStore,
     settings: ResourceSettings,
+    *,
+    backends: Backends | None = None,
 ) -> dict[str, ResourceProvider]:
-    """The providers whose ids and classes are *classes*; raise `SettingsError` as the catalog."""
+    """The providers whose ids and classes are *classes*; with *backends*, those in simulation.
+
+    Raises `SettingsError` as the catalog.
+    """
     host = ResourceHost(
         context.name,
         context.clock,
@@ -35,6 +41,7 @@ def make_providers(
         settings=settings,
         spawn=context.spawn,
         dice=context.entropy.stream(f"{context.name}/resources"),
+        backends=backends,
     )
     return {
         provider_id: create_provider(class_type, provider_id, host)

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
-
-from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainRegistrationClient
+from edgeless_sim.api.clients import DomainRegistrationClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
 from edgeless_sim.api.services import UPDATE_NODE
@@ -27,10 +25,10 @@ from edgeless_sim.errors import (
 from edgeless_sim.kernel.actor import Actor
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.compat import Profile
-from edgeless_sim.model.ids import DomainId, LogicalId, NodeId, parse_uuid
+from edgeless_sim.model.ids import LogicalId, NodeId, parse_uuid
 from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
 from edgeless_sim.model.names import quoted, suggestion
+from edgeless_sim.orchestrator.announcement import DomainAnnouncement
 from edgeless_sim.orchestrator.backoff import after_pause
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.domain_state import DomainState
@@ -43,32 +41,13 @@ from edgeless_sim.orchestrator.proxy import Proxy
 from edgeless_sim.orchestrator.records import Component, Placement
 from edgeless_sim.orchestrator.register import NodeRegister, Registration
 from edgeless_sim.orchestrator.requests import ComponentRequests, infeasible, is_final
+from edgeless_sim.orchestrator.settings import OrchestratorSettings
 from edgeless_sim.orchestrator.subscriber import DomainSubscriber
 from edgeless_sim.orchestrator.view import DomainView
 
 __all__ = ["Orchestrator", "OrchestratorSettings"]
 
 _TICK_NS: Final = 1_000_000_000
-_SUBSCRIPTION_INTERVAL_S: Final = 2.0
-
-
-class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one ε-ORC. Times are in seconds."""
-
-    domain_id: DomainId
-    url: str
-    """Where this ε-ORC listens, as the ε-CON is told."""
-    node_url: str = ""
-    """Where nodes register; empty = at `url`."""
-    domain_register_url: str = ""
-    """Where the ε-CON takes registrations; empty = this ε-ORC registers nowhere."""
-    strategy: str = "Random"
-    keep_alive_s: float = 2.0
-    """0 = nodes are believed as long as they announce."""
-    subscription_interval_s: float = 0.0
-    """How often it tells the ε-CON that it is there; 0 = as often as its nodes keep alive."""
-    rpc_timeout_s: float = RPC_TIMEOUT_S
-    profile: Profile = Profile.STRICT
 
 
 class _Intents(Actor[Intent]):
@@ -130,6 +109,7 @@ class Orchestrator:
             wires=wires,
         )
         self._wires = wires
+        self._announcement = self._make_announcement()
         self._subscriber = self._make_subscriber(connect)
         self._intents = _Intents(context, self._obey)
         #: Serves one request of the ε-CON or of a node.
@@ -169,7 +149,11 @@ class Orchestrator:
         wire = self._wires.serving(url)
         keep_alive_s = self._settings.keep_alive_s
         response = UpdateNodeResponse(keep_alive_s / 2 if keep_alive_s else None)
-        services = dict.fromkeys(("FunctionInstance", "ResourceConfiguration"), self._requests)
+        services: dict[str, object] = {
+            "FunctionInstance": self._requests,
+            "ResourceConfiguration": self._requests,
+            "DomainPoll": self._announcement,
+        }
         accepted = wire.encode_result(UPDATE_NODE, response)
         return partial(self._serve, _Door(wire, Dispatcher(services, wire), accepted))
 
@@ -225,6 +209,11 @@ class Orchestrator:
     def snapshot(self) -> DomainView:
         """The domain as it is now."""
         return self._state.view(components=True)
+
+    def unready_reason(self) -> str:
+        """Why the ε-CON does not know of this domain; empty if it does."""
+        known = self._announcement.polled or (self._subscriber and self._subscriber.registered)
+        return "" if known else "the ε-CON does not know of the domain yet"
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the tables of the state contradict each other."""
@@ -356,6 +345,17 @@ class Orchestrator:
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
 
+    def _make_announcement(self) -> DomainAnnouncement:
+        return DomainAnnouncement(
+            self._context,
+            self._state,
+            self._reset,
+            domain_id=self._settings.domain_id,
+            url=self._settings.url,
+            ttl_s=2 * self._settings.announcement_interval_s + 1,
+            chronicle=self._chronicle,
+        )
+
     def _make_subscriber(self, connect: Connect) -> DomainSubscriber | None:
         settings = self._settings
         if not settings.domain_register_url:
@@ -369,11 +369,7 @@ class Orchestrator:
                 self._wires.calling(settings.domain_register_url),
                 timeout_s=settings.rpc_timeout_s,
             ),
-            self._reset,
-            domain_id=settings.domain_id,
-            url=settings.url,
-            interval_s=settings.subscription_interval_s
-            or settings.keep_alive_s
-            or _SUBSCRIPTION_INTERVAL_S,
+            self._announcement,
+            interval_s=settings.announcement_interval_s,
             chronicle=self._chronicle,
         )

@@ -1,18 +1,17 @@
 """Keeps a domain registered with the ε-CON, and tells it what the domain can do and what runs.
 
 One request is on its way at a time. A separate actor, so that no two actors wait for each other:
-the ε-CON calls down, the news go up from here. Not here: the register of nodes (`register`).
+the ε-CON calls down, the news go up from here. Not here: what is said (`announcement`).
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from edgeless_sim.api.clients import DomainRegistrationClient
-from edgeless_sim.api.messages import UpdateDomainRequest, UpdateDomainResponse
+from edgeless_sim.api.messages import UpdateDomainResponse
 from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.ids import DomainId
+from edgeless_sim.orchestrator.announcement import DomainAnnouncement
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.domain_state import DomainState
 
@@ -35,10 +34,8 @@ class DomainSubscriber:
         context: ActorContext,
         state: DomainState,
         client: DomainRegistrationClient,
-        on_reset: Callable[[], None],
+        announcement: DomainAnnouncement,
         *,
-        domain_id: DomainId,
-        url: str,
         interval_s: float,
         chronicle: Chronicle,
     ) -> None:
@@ -46,19 +43,9 @@ class DomainSubscriber:
         self._scheduler = context.scheduler
         self._state = state
         self._client = client
-        self._on_reset = on_reset
+        self._announcement = announcement
         self._chronicle = chronicle
-        self._domain_id = domain_id
-        self._url = url
         self._interval_ns = round(interval_s * 1e9)
-        self._ttl_s = 2 * interval_s + 1
-        # The time is part of the name: a restarted ε-ORC must not look like the one before.
-        dice = context.entropy.stream(f"{context.name}/nonce/{context.scheduler.now_ns()}")
-        self._nonce = dice.getrandbits(63)
-        self._epoch = 0
-        self._counter = 0
-        self._request: UpdateDomainRequest | None = None
-        self._versions = (-1, -1)
         self._periodic: Timer | None = None
         self._news: Timer | None = None
         self._news_ns: int | None = None
@@ -69,6 +56,11 @@ class DomainSubscriber:
         self._sent_ns = -_GAP_NS
         self._registered: bool | None = None
         self._stopped = False
+
+    @property
+    def registered(self) -> bool:
+        """Whether the ε-CON has taken the last registration."""
+        return bool(self._registered)
 
     def start(self) -> None:
         """Register at once."""
@@ -85,10 +77,9 @@ class DomainSubscriber:
 
     def look(self) -> None:
         """Send the news, if there are any, soon."""
-        version, totals_version = self._versions
-        if self._state.totals_version != totals_version:
+        if not self._announcement.totals_told:
             self._send_in(0)
-        elif self._state.version != version:
+        elif not self._announcement.all_told:
             delay_ns = _NEWS_DELAY_PER_COMPONENT_NS * len(self._state.components)
             self._send_in(max(_NEWS_DELAY_NS, min(delay_ns, self._interval_ns)))
 
@@ -152,7 +143,7 @@ class DomainSubscriber:
 
     async def _update(self, exchange: int) -> None:
         try:
-            answer = await self._client.update_domain(self._current_request())
+            answer = await self._client.update_domain(self._announcement.current())
         except UnreachableError as error:
             if exchange == self._exchange and self._sending:
                 self._note(registered=False, reason=str(error))
@@ -181,32 +172,5 @@ class DomainSubscriber:
             self._chronicle.domain("registered" if registered else "unregistered", reason)
 
     def _obey(self, answer: UpdateDomainResponse) -> None:
-        if self._stopped or not answer.reset:
-            return
-        if answer.epoch and answer.epoch == self._epoch:
-            # Done before; the echo was lost.
-            return
-        self._chronicle.domain("reset", f"epoch {answer.epoch}")
-        self._epoch = answer.epoch
-        self._request = None
-        self._on_reset()
-        self._send_in(0)
-
-    def _current_request(self) -> UpdateDomainRequest:
-        """What there is to say; the same object, hence the same bytes, while nothing changes."""
-        state = self._state
-        versions = (state.version, state.totals_version)
-        if self._request is None or versions != self._versions:
-            self._counter += 1
-            self._versions = versions
-            self._request = UpdateDomainRequest(
-                self._domain_id,
-                self._url,
-                state.totals.capabilities(),
-                self._ttl_s,
-                self._counter,
-                self._nonce,
-                state.inventory(),
-                self._epoch,
-            )
-        return self._request
+        if not self._stopped and self._announcement.obey(answer):
+            self._send_in(0)

@@ -17,6 +17,7 @@ from edgeless_sim.model.event import CallReturn, Event, PatchRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.files import FileStore
+from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = [
     "PAYLOAD_BYTES_MAX",
@@ -91,6 +92,8 @@ class ResourceHost:
     #: Begins a task that its node's supervisor owns; see `ProviderTasks`.
     spawn: Spawn = _no_tasks
     dice: Random = field(default_factory=_fixed_dice)
+    #: The world in simulation; None = there is a real one.
+    backends: Backends | None = None
 
 
 class ResourceProvider(Protocol):
@@ -99,7 +102,8 @@ class ResourceProvider(Protocol):
     class_type: ClassVar[str]
     version: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
-    #: Whether it meets the world by sockets, which virtual time cannot wait for.
+    #: Whether it meets the world by sockets, which virtual time cannot wait for. In simulation its
+    #: twin takes its place, if there is one (`catalog`).
     real_time_only: ClassVar[bool]
 
     def __init__(self, provider_id: str, host: ResourceHost) -> None: ...

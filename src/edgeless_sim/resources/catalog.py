@@ -1,5 +1,5 @@
 """From ``class_type`` to the provider that makes its instances: entry points
-``edgeless.resources``.
+``edgeless.resources``, and ``edgeless.resources.simulated`` for twins in simulation.
 
 A provider's module is loaded when the first provider of its class is made.
 """
@@ -21,21 +21,25 @@ __all__ = [
     "simulation_fault",
 ]
 
-_GROUP: Final = "edgeless.resources"
+_REAL: Final = "edgeless.resources"
+_SIMULATED: Final = "edgeless.resources.simulated"
 
 
 def known_classes() -> tuple[str, ...]:
     """The resource classes that are installed, sorted."""
-    return tuple(sorted(_installed()))
+    return tuple(sorted(_installed(_REAL)))
 
 
-def provider_class(class_type: str) -> type[ResourceProvider]:
-    """The provider of *class_type*, with its ``version`` and ``outputs``.
+def provider_class(class_type: str, *, simulated: bool = False) -> type[ResourceProvider]:
+    """The provider of *class_type*, with its ``version`` and ``outputs``; in simulation its twin,
+    if it has one.
 
     Raise `SettingsError` if there is none, naming those that there are, or if it cannot be loaded,
     e.g. because an optional package is missing.
     """
-    entry = _installed().get(class_type)
+    entry = _installed(_REAL).get(class_type)
+    if simulated:
+        entry = _installed(_SIMULATED).get(class_type, entry)
     if entry is None:
         known = known_classes()
         raise SettingsError(
@@ -56,7 +60,7 @@ def simulation_fault(class_type: str) -> str | None:
 
     Raise `SettingsError` as `provider_class`.
     """
-    if provider_class(class_type).real_time_only:
+    if provider_class(class_type, simulated=True).real_time_only:
         return f"the resource class {class_type} is not available in the world sim"
     return None
 
@@ -71,13 +75,14 @@ def check_simulated(class_types: Iterable[str]) -> None:
 
 def create_provider(class_type: str, provider_id: str, host: ResourceHost) -> ResourceProvider:
     """A provider of *class_type* called *provider_id* on *host*; raise as `provider_class`."""
-    return provider_class(class_type)(provider_id, host)
+    simulated = host.backends is not None
+    return provider_class(class_type, simulated=simulated)(provider_id, host)
 
 
 @cache  # Looked up per provider and node, but reading all installed packages takes milliseconds.
-def _installed() -> dict[str, EntryPoint]:
+def _installed(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=_GROUP):
+    for entry in entry_points(group=group):
         other = found.setdefault(entry.name, entry)
         # The same package may be on the path twice, e.g. installed and editable.
         if other.value != entry.value:

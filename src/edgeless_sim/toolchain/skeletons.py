@@ -5,6 +5,8 @@ Each is complete: it builds, runs and passes its check as it is. Nothing that is
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,9 +17,18 @@ from edgeless_sim.toolchain import scenarios, sources
 from edgeless_sim.toolchain.building import FUNCTION_FILE
 from edgeless_sim.toolchain.sdk import c_headers, rust_crate
 
-__all__ = ["LANGUAGES", "new_function", "new_guide", "new_scenario", "new_workflow"]
+__all__ = [
+    "GUIDE_PROGRAMS",
+    "LANGUAGES",
+    "new_function",
+    "new_guide",
+    "new_scenario",
+    "new_workflow",
+]
 
 LANGUAGES: Final = ("rust", "c", "python", "wat")
+#: What the guide types in its own folder.
+GUIDE_PROGRAMS: Final = ("edgeless_con_d", "edgeless_orc_d", "edgeless_node_d", "edgeless_cli")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _Files = dict[str, str]
 
@@ -60,13 +71,22 @@ def new_scenario(folder: Path) -> list[str]:
 
 
 def new_guide(folder: Path) -> list[str]:
-    """What the step-by-step guide assumes: ``target/debug``, the function noop, its workflow."""
+    """What the step-by-step guide assumes: ``target/debug``, the function noop, its workflow.
+
+    The programs are linked into ``target/debug``, so that ``./edgeless_cli`` works too.
+    """
     noop = {f"functions/noop/{path}": text for path, text in _noop_files().items()}
     _write(folder, {**noop, "examples/noop/workflow.json": scenarios.GUIDE_WORKFLOW})
-    (folder / "target" / "debug").mkdir(parents=True)
+    programs = folder / "target" / "debug"
+    programs.mkdir(parents=True)
+    for program in GUIDE_PROGRAMS:
+        here = Path(sys.executable).with_name(program)
+        found = str(here) if here.exists() else shutil.which(program)
+        if found is not None:
+            (programs / program).symlink_to(Path(found).absolute())
     return [
-        f"cd {folder}/target/debug",
-        "edgeless_cli function build ../../functions/noop/function.json",
+        f"cd {programs}",
+        "./edgeless_cli function build ../../functions/noop/function.json",
     ]
 
 

@@ -216,25 +216,35 @@ CONTROL = st.builds(StopReply, UINT64)
 NOTHING = st.none()
 #: Path -> what it takes and what it gives.
 MESSAGES = {
-    "WorkflowInstance/Start": (st.builds(StartWorkflow, WORKFLOW, TEXT), STATUS),
-    "WorkflowInstance/Stop": (st.uuids(), NOTHING),
-    "WorkflowInstance/List": (NOTHING, tuples(STATUS)),
-    "WorkflowInstance/Inspect": (st.uuids(), st.builds(WorkflowInfo, WORKFLOW, STATUS)),
-    "WorkflowInstance/Domains": (TEXT, maps(DOMAIN)),
-    "WorkflowInstance/Migrate": (st.builds(MigrateWorkflow, st.uuids(), TEXT, TEXT), STATUS),
-    "DomainRegistration/UpdateDomain": (
+    "edgeless_api.WorkflowInstance/Start": (st.builds(StartWorkflow, WORKFLOW, TEXT), STATUS),
+    "edgeless_api.WorkflowInstance/Stop": (st.uuids(), NOTHING),
+    "edgeless_api.WorkflowInstance/List": (NOTHING, tuples(STATUS)),
+    "edgeless_api.WorkflowInstance/Inspect": (
+        st.uuids(),
+        st.builds(WorkflowInfo, WORKFLOW, STATUS),
+    ),
+    "edgeless_api.WorkflowInstance/Domains": (TEXT, maps(DOMAIN)),
+    "edgeless_api.WorkflowInstance/Migrate": (
+        st.builds(MigrateWorkflow, st.uuids(), TEXT, TEXT),
+        STATUS,
+    ),
+    "edgeless_api.DomainRegistration/UpdateDomain": (
         DOMAIN_REQUEST,
         st.builds(UpdateDomainResponse, st.booleans(), UINT64),
     ),
-    "FunctionInstance/Start": (FUNCTION, st.builds(StartReply, PHYSICAL, UINT64)),
-    "FunctionInstance/Stop": (PHYSICAL, CONTROL),
-    "FunctionInstance/Patch": (PATCH, CONTROL),
-    "ResourceConfiguration/Start": (RESOURCE, st.builds(StartReply, PHYSICAL, UINT64)),
-    "ResourceConfiguration/Stop": (PHYSICAL, CONTROL),
-    "ResourceConfiguration/Patch": (PATCH, CONTROL),
-    "NodeManagement/UpdatePeers": (PEERS, NOTHING),
-    "NodeManagement/Reset": (NOTHING, CONTROL),
-    "NodeRegistration/UpdateNode": (
+    "edgeless_sim.DomainPoll/Poll": (
+        st.builds(UpdateDomainResponse, st.booleans(), UINT64),
+        DOMAIN_REQUEST,
+    ),
+    "edgeless_api.FunctionInstance/Start": (FUNCTION, st.builds(StartReply, PHYSICAL, UINT64)),
+    "edgeless_api.FunctionInstance/Stop": (PHYSICAL, CONTROL),
+    "edgeless_api.FunctionInstance/Patch": (PATCH, CONTROL),
+    "edgeless_api.ResourceConfiguration/Start": (RESOURCE, st.builds(StartReply, PHYSICAL, UINT64)),
+    "edgeless_api.ResourceConfiguration/Stop": (PHYSICAL, CONTROL),
+    "edgeless_api.ResourceConfiguration/Patch": (PATCH, CONTROL),
+    "edgeless_api.NodeManagement/UpdatePeers": (PEERS, NOTHING),
+    "edgeless_api.NodeManagement/Reset": (NOTHING, CONTROL),
+    "edgeless_api.NodeRegistration/UpdateNode": (
         NODE,
         st.builds(UpdateNodeResponse, st.none() | FLOAT),
     ),
@@ -244,12 +254,12 @@ MESSAGES = {
 def test_every_method_of_ours_is_on_this_wire_and_in_this_test() -> None:
     paths = {method.path for service in METHODS.values() for method in service.values()}
     assert set(WIRE_METHODS) == paths
-    assert {f"/edgeless_api.{name}" for name in MESSAGES} == paths
+    assert {f"/{name}" for name in MESSAGES} == paths
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_requests_and_replies_arrive_as_they_were(name: str) -> None:
-    path, wire = f"/edgeless_api.{name}", WIRES[IdKind.PHYSICAL]
+    path, wire = f"/{name}", WIRES[IdKind.PHYSICAL]
     requests, replies = MESSAGES[name]
 
     @settings(max_examples=60, deadline=None)

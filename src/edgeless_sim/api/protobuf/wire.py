@@ -121,21 +121,25 @@ def _registration(request: _Form, reply: _Form) -> _WireMethod:
     return _WireMethod(request, reply, Carriage(malformed=f"Error when parsing an {name} message"))
 
 
+_DOMAIN: Final = _Form(pb.UpdateDomainRequest, domains.domain_message, domains.read_domain)
+_DOMAIN_REPLY: Final = _form(
+    pb.UpdateDomainResponse, domains.domain_reply_message, domains.read_domain_reply
+)
+
 _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
-    "WorkflowInstance": _workflow_instance(),
-    "DomainRegistration": {
-        "UpdateDomain": _registration(
-            _Form(pb.UpdateDomainRequest, domains.domain_message, domains.read_domain),
-            _form(pb.UpdateDomainResponse, domains.domain_reply_message, domains.read_domain_reply),
-        )
+    "edgeless_api.WorkflowInstance": _workflow_instance(),
+    "edgeless_api.DomainRegistration": {"UpdateDomain": _registration(_DOMAIN, _DOMAIN_REPLY)},
+    # Ours: a registration turned around.
+    "edgeless_sim.DomainPoll": {
+        "Poll": _WireMethod(_DOMAIN_REPLY, _DOMAIN, _status_text("Error when polling a domain"))
     },
-    "FunctionInstance": _components(
+    "edgeless_api.FunctionInstance": _components(
         _form(pb.SpawnFunctionRequest, components.function_message, components.read_function),
         "Invalid function instance creation request",
         "Function instance stopping error",
         "Error when updating the links of a function instance",
     ),
-    "ResourceConfiguration": _components(
+    "edgeless_api.ResourceConfiguration": _components(
         _form(
             pb.ResourceInstanceSpecification, components.resource_message, components.read_resource
         ),
@@ -143,7 +147,7 @@ _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
         "Error when deleting a resource",
         "Error when patching a resource",
     ),
-    "NodeManagement": {
+    "edgeless_api.NodeManagement": {
         "UpdatePeers": _WireMethod(
             _form(pb.UpdatePeersRequest, nodes.peers_message, nodes.read_peers),
             _EMPTY,
@@ -151,7 +155,7 @@ _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
         ),
         "Reset": _WireMethod(_EMPTY, _CONTROL_REPLY, _status_text("Error when resetting")),
     },
-    "NodeRegistration": {
+    "edgeless_api.NodeRegistration": {
         "UpdateNode": _registration(
             _Form(pb.UpdateNodeRequest, nodes.node_message, nodes.read_node),
             _form(pb.UpdateNodeResponse, nodes.node_reply_message, nodes.read_node_reply),
@@ -162,7 +166,7 @@ _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
 #: Path to method.
 WIRE_METHODS: Final[Mapping[str, _WireMethod]] = MappingProxyType(
     {
-        f"/edgeless_api.{service}/{name}": method
+        f"/{service}/{name}": method
         for service, methods in _SERVICES.items()
         for name, method in methods.items()
     }

@@ -1,0 +1,1 @@
+"""Twins of resource classes in virtual time: the same configuration, a world made of values."""
