@@ -5,6 +5,7 @@ Not here: who the component is, and what it serves.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
 from edgeless_sim.api.services import HANDLE
@@ -77,6 +78,17 @@ class Endpoint:
         else:
             self._open.append((_nothing, connection.close))
         return connection  # type: ignore[no-any-return]  # of a transport found by its scheme
+
+    def connected(self, url: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection to *url* for a while, closed in order; see `Transport.connect`.
+
+        Raise `AddressError` for no URL, `SettingsError` for an unknown scheme.
+        """
+        address = Address.parse(self._route(url))
+        made: AbstractAsyncContextManager[Connection] = self._transport(
+            address.scheme, listens=False
+        ).connect(address)
+        return made
 
     def crash(self) -> None:
         """End everything, without a word as far as the transport can; `ended` waits for it."""

@@ -5,6 +5,7 @@ which a client must take its response. Not here: what is answered (`http_ingress
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +29,13 @@ _LINGERING_S: Final = 2.0
 _SWEEP_NS: Final = 500_000_000
 _LINE_BYTES_MAX: Final = 8190
 _HEADERS_MAX: Final = 128
+
+
+def _unheard() -> logging.Logger:
+    """For what aiohttp says of bytes that are no HTTP: whoever sends them must not fill a log."""
+    logger = logging.Logger(__name__)
+    logger.disabled = True
+    return logger
 
 
 class HttpListener:
@@ -60,7 +68,7 @@ class HttpListener:
         """
         place = urlsplit(url)
         loop = asyncio.get_running_loop()
-        manager = self._manager = web.Server(self._serve)
+        manager = self._manager = web.Server(self._serve, logger=_unheard())
         try:
             self._server = await loop.create_server(
                 lambda: _Connection(self, manager), place.hostname, place.port or 0, backlog=1024
