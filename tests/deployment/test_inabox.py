@@ -60,6 +60,9 @@ def test_its_files_work_as_they_are_and_it_stops_in_order(
     ports = [first_port + 7 + 4 * index for index in range(3)]
     answers = [f"http://127.0.0.1:{port}/hello" for port in ports]
     person.until(lambda: "World" in map(person.answer_of, answers), log.read_text)
+    # Each node tells its own measurements.
+    told = [person.answer_of(f"http://127.0.0.1:{port - 1}/metrics") for port in ports]
+    assert all("function_count" in text for text in told)
 
     told_s = time.monotonic()
     process.send_signal(signal.SIGINT)
