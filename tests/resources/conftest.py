@@ -47,11 +47,13 @@ class Function:
     def __init__(self) -> None:
         self.reply: Callable[[str], CallReturn | None] = lambda payload: ERR
         self.casts: list[str] = []
+        #: The same with their channels.
+        self.sent: list[tuple[str, str]] = []
         self.calls: list[str] = []
         self.waiting: list[Callable[[CallReturn], None]] = []
 
     def cast(self, channel: str, payload: str) -> None:
-        assert channel == "new_request"
+        self.sent.append((channel, payload))
         self.casts.append(payload)
 
     async def call(self, channel: str, payload: str, *, timeout_s: float) -> CallReturn:

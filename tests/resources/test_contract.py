@@ -17,6 +17,7 @@ from aiohttp import web
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.model.resource import ResourceProviderSpecification
+from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.catalog import create_provider, provider_class
 from edgeless_sim.resources.files import FileQuotas, VirtualFiles
 
@@ -33,6 +34,10 @@ class Subject(ABC):
     settings: dict[str, Any]
     #: How its back-end can fail.
     faults: ClassVar[tuple[str, ...]] = ("down", "slow", "wrong")
+    #: What it is called in workflows, if that is not its class; whether each instance may have a
+    #: back-end of its own.
+    announced_class: ClassVar[str] = ""
+    has_neighbour: ClassVar[bool] = True
     #: Whether what failed can be well again: a full file cannot.
     recovers: ClassVar[bool] = True
 
@@ -183,11 +188,120 @@ class HttpIngressSubject(Subject):
         await self.session.close()
 
 
+class PostingSubject(Subject):
+    """A class whose casts are POSTs; instance 2 has a server of its own where it can."""
+
+    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
+        self.bodies: list[str] = []
+        self.casts = 0
+        self.runner = web.ServerRunner(web.Server(self.respond), shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.port = self.runner.addresses[0][1]
+        self.gate = await make_gate(self.port)
+        self.configure()
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Say what is good and bad; the port of the gate is known."""
+
+    async def respond(self, request: web.BaseRequest) -> web.Response:
+        body = await request.text()
+        self.bodies.append(body)
+        return web.Response(text=self.answer(body))
+
+    def answer(self, body: str) -> str:
+        return body
+
+    async def use(self, provider: Any, number: int = 1) -> bool:
+        self.casts += 1
+        text = f"{number}/{self.casts}"
+        answer = await self.stage.ask(provider, text, EventType.CAST, number)
+        assert answer in (NO_REPLY, ERR)
+        assert (answer == NO_REPLY) == self.arrived(text)
+        return bool(answer == NO_REPLY)
+
+    @abstractmethod
+    def arrived(self, text: str) -> bool:
+        """Whether *text* had its effect."""
+
+    async def fail(self, fault: str) -> None:
+        await (self.gate.shut() if fault == "down" else self.gate.open(_mode(fault)))
+
+    async def close(self) -> None:
+        await self.runner.cleanup()
+
+
+class HttpPosterSubject(PostingSubject):
+    class_type = "http-poster"
+    announced = ("1.0", ())
+
+    def configure(self) -> None:
+        self.good = {"url": f"http://127.0.0.1:{self.gate.port}/a"}
+        bad = ["", "ftp://x/", "http://", "http://u:p@x/", "http://x/a b", "http://10.0.0.1/"]
+        self.bad = [{}, *({"url": url} for url in bad)]
+        self.settings["http_egress_allow"] = ("127.0.0.1",)
+
+    def neighbour(self) -> dict[str, str]:
+        return {"url": f"http://127.0.0.1:{self.port}/b"}
+
+    def arrived(self, text: str) -> bool:
+        return text in self.bodies
+
+
+class ServerlessSubject(PostingSubject):
+    class_type = "serverless"
+    announced_class = "thumbnail"
+    announced = ("1.7", ("err", "out"))
+    has_neighbour = False
+
+    def configure(self) -> None:
+        self.good, self.bad = {}, []
+        self.settings["serverless"] = (
+            ServerlessSettings(
+                provider_id="serverless-1",
+                class_type="thumbnail",
+                version="1.7",
+                function_url=f"http://127.0.0.1:{self.gate.port}/f",
+            ),
+        )
+
+    def arrived(self, text: str) -> bool:
+        return ("out", text) in self.stage.function.sent
+
+
+class OllamaSubject(PostingSubject):
+    class_type = "ollama"
+    announced = ("1.1", ("out",))
+    has_neighbour = False
+
+    def configure(self) -> None:
+        self.good = {"model": "m"}
+        self.bad = [{}, {"model": ""}, {"model": "m" * 257}]
+        self.settings["ollama"] = OllamaSettings("127.0.0.1", self.gate.port, timeout_s=CASES_S)
+
+    def answer(self, body: str) -> str:
+        said = msgspec.json.decode(body)["messages"][-1]["content"]
+        reply = {"model": "m", "message": {"role": "assistant", "content": said}, "done": True}
+        return msgspec.json.encode(reply).decode()
+
+    def arrived(self, text: str) -> bool:
+        return ("out", text) in self.stage.function.sent
+
+
 def _mode(fault: str) -> str:
     return "open" if fault == "none" else fault
 
 
-SUBJECTS = (FileLogSubject, HttpEgressSubject, HttpIngressSubject, RedisSubject)
+SUBJECTS: tuple[type[Subject], ...] = (
+    FileLogSubject,
+    HttpEgressSubject,
+    HttpIngressSubject,
+    HttpPosterSubject,
+    OllamaSubject,
+    RedisSubject,
+    ServerlessSubject,
+)
 FAULTS = [(subject, fault) for subject in SUBJECTS for fault in subject.faults]
 
 
@@ -220,12 +334,9 @@ async def test_it_announces_itself_as_edgeless_does(subject: Subject) -> None:
     provider = await subject.stage.open(subject.class_type, **subject.settings)
     version, outputs = subject.announced
     assert provider.specification == ResourceProviderSpecification(
-        f"{subject.class_type}-1", subject.class_type, outputs
+        f"{subject.class_type}-1", subject.announced_class or subject.class_type, outputs
     )
-    assert (provider_class(subject.class_type).version, type(provider).outputs) == (
-        version,
-        outputs,
-    )
+    assert (provider.version, provider_class(subject.class_type).outputs) == (version, outputs)
 
 
 @every_subject
@@ -330,7 +441,7 @@ async def test_a_back_end_that_fails_fails_its_own_instance_only_and_not_for_eve
     assert await subject.use(provider)
     await subject.fail(fault)
     using = asyncio.get_running_loop().create_task(subject.use(provider))
-    for _ in range(5):
+    for _ in range(5 if subject.has_neighbour else 0):
         assert await subject.use(provider, 2)
     async with asyncio.timeout(8 * CASES_S):
         assert not await using

@@ -16,7 +16,7 @@ from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.resource import ResourceInstanceSpecification
-from edgeless_sim.resources.base import ResourceHost
+from edgeless_sim.resources.base import OllamaSettings, ResourceHost
 from edgeless_sim.resources.egress_rules import Place, place_of_url
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.posting import Post, Posted, PostingInstance, PostingProvider
@@ -30,6 +30,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Ollama",
+    "chat_place",
 ]
 
 OUT_CHANNEL: Final = "out"
@@ -100,14 +101,7 @@ class Ollama(PostingProvider[Chat]):
     configurations: ClassVar[Mapping[str, str]] = {"model": "the model to chat with, mandatory"}
 
     def __init__(self, provider_id: str, host: ResourceHost) -> None:
-        settings = host.settings.ollama
-        url = settings.host if "://" in settings.host else f"http://{settings.host}"
-        try:
-            self.place: Place = place_of_url(f"{url.rstrip('/')}:{settings.port}{CHAT_PATH}")
-        except ResourceError as cause:
-            raise SettingsError(
-                clipped(f"ollama: the host {quoted(settings.host)} cannot be used: {cause}")
-            ) from None
+        self.place = chat_place(host.settings.ollama)
         super().__init__(provider_id, host)
 
     @property
@@ -155,6 +149,17 @@ class Ollama(PostingProvider[Chat]):
             raise ResourceError(f"the answer is none to a chat: {cause}") from None
         told.add(payload, message, self._limit)
         instance.sink.cast(OUT_CHANNEL, message.content)
+
+
+def chat_place(settings: OllamaSettings) -> Place:
+    """Where chats go; raise `SettingsError` if the host cannot be one."""
+    url = settings.host if "://" in settings.host else f"http://{settings.host}"
+    try:
+        return place_of_url(f"{url.rstrip('/')}:{settings.port}{CHAT_PATH}")
+    except ResourceError as cause:
+        raise SettingsError(
+            clipped(f"ollama: the host {quoted(settings.host)} cannot be used: {cause}")
+        ) from None
 
 
 def _reason(body: bytes) -> str:
