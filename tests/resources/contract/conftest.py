@@ -1,12 +1,10 @@
-"""What every resource provider does, whatever its class: the contract of `ResourceProvider`.
-
-Each class brings a `Subject`: configurations, one use of an instance, and a back-end that can be
-down, slow or wrong.
+"""The classes, as the contract sees them: configurations, one use of an instance, and a back-end
+that can be down, slow or wrong.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import aiohttp
@@ -14,13 +12,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
-from edgeless_sim.model.resource import ResourceProviderSpecification
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
-from edgeless_sim.resources.catalog import create_provider, provider_class
 from edgeless_sim.resources.files import FileQuotas, VirtualFiles
+from edgeless_sim.resources.simulated.backends import Backends
+from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRecord, HttpServer
 
+#: What calls, and whatever else has a deadline, may take here.
 CASES_S = 1.0
 
 
@@ -289,6 +287,65 @@ class OllamaSubject(PostingSubject):
         return ("out", text) in self.stage.function.sent
 
 
+class SimulatedWeb(Subject):
+    """The same class with a simulated web: its twin."""
+
+    port = 8002
+    gate = SimpleNamespace(port=8001)
+
+    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
+        self.bodies: list[str] = []
+        self.casts = 0
+        self.stage.backends = self.backends = Backends(self.stage.clock.scheduler)
+        for port in (self.port, self.gate.port):
+            self.backends.of(HttpServer, _address(port)).otherwise = self.take
+        self.configure()
+
+    def configure(self) -> None:
+        self.good, self.bad = {}, []
+        self.settings["http_egress_allow"] = ("127.0.0.1",)
+
+    def answer(self, body: str) -> str:
+        return "there"
+
+    def take(self, record: HttpRecord) -> HttpAnswer:
+        body = record.body.decode()
+        self.bodies.append(body)
+        return HttpAnswer(body=self.answer(body).encode())
+
+    async def fail(self, fault: str) -> None:
+        state = self.backends.state(_address(self.gate.port))
+        state.down, state.wrong = fault == "down", fault == "wrong"
+        state.delay_ns = 10**13 if fault == "slow" else 0
+
+    async def close(self) -> None:
+        """Nothing was begun."""
+
+
+class SimulatedHttpEgressSubject(SimulatedWeb, HttpEgressSubject):
+    pass
+
+
+class SimulatedHttpPosterSubject(SimulatedWeb, HttpPosterSubject):
+    configure = HttpPosterSubject.configure
+
+
+class SimulatedServerlessSubject(SimulatedWeb, ServerlessSubject):
+    configure = ServerlessSubject.configure
+    answer = ServerlessSubject.answer
+
+
+class SimulatedOllamaSubject(SimulatedWeb, OllamaSubject):
+    configure = OllamaSubject.configure
+
+    def arrived(self, text: str) -> bool:
+        return ("out", f"m: {text}") in self.stage.function.sent
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 def _mode(fault: str) -> str:
     return "open" if fault == "none" else fault
 
@@ -301,8 +358,26 @@ SUBJECTS: tuple[type[Subject], ...] = (
     OllamaSubject,
     RedisSubject,
     ServerlessSubject,
+    SimulatedHttpEgressSubject,
+    SimulatedHttpPosterSubject,
+    SimulatedOllamaSubject,
+    SimulatedServerlessSubject,
 )
-FAULTS = [(subject, fault) for subject in SUBJECTS for fault in subject.faults]
+
+
+def _name(subject: type[Subject]) -> str:
+    return subject.class_type + ("-twin" if issubclass(subject, SimulatedWeb) else "")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test with every class; one with a ``fault``, with each that the class can have."""
+    if "fault" in metafunc.fixturenames:
+        faults = [(subject, fault) for subject in SUBJECTS for fault in subject.faults]
+        names = [f"{_name(subject)}-{fault}" for subject, fault in faults]
+        metafunc.parametrize(("subject", "fault"), faults, indirect=["subject"], ids=names)
+    elif "subject" in metafunc.fixturenames:
+        names = [_name(subject) for subject in SUBJECTS]
+        metafunc.parametrize("subject", SUBJECTS, indirect=True, ids=names)
 
 
 @pytest.fixture
@@ -315,139 +390,3 @@ async def subject(
     yield made
     stage.close()
     await made.close()
-
-
-every_subject = pytest.mark.parametrize(
-    "subject", SUBJECTS, indirect=True, ids=[each.class_type for each in SUBJECTS]
-)
-
-
-async def started(subject: Subject) -> Any:
-    provider = await subject.stage.open(subject.class_type, **subject.settings)
-    await subject.stage.start(provider, subject.good)
-    await subject.stage.patch(provider)
-    return provider
-
-
-@every_subject
-async def test_it_announces_itself_as_edgeless_does(subject: Subject) -> None:
-    provider = await subject.stage.open(subject.class_type, **subject.settings)
-    version, outputs = subject.announced
-    assert provider.specification == ResourceProviderSpecification(
-        f"{subject.class_type}-1", subject.announced_class or subject.class_type, outputs
-    )
-    assert (provider.version, provider_class(subject.class_type).outputs) == (version, outputs)
-
-
-@every_subject
-async def test_it_works_once_it_is_started_and_patched(subject: Subject) -> None:
-    provider = await started(subject)
-    assert await subject.use(provider)
-    assert await subject.use(provider)
-
-
-@every_subject
-async def test_a_bad_configuration_is_refused_and_nothing_is_started(subject: Subject) -> None:
-    provider = await subject.stage.open(subject.class_type, **subject.settings)
-    for number, configuration in enumerate(subject.bad, 1):
-        with pytest.raises(RejectedError) as refusal:
-            await subject.stage.start(provider, configuration, number)
-        assert refusal.value.summary.startswith(("Invalid resource", "Error when creating"))
-        assert 0 < len(str(refusal.value).encode()) <= 1100
-        assert await subject.stage.ask(provider, "x", number=number) == ERR
-
-
-@every_subject
-async def test_a_second_start_configures_anew_and_a_bad_one_changes_nothing(
-    subject: Subject,
-) -> None:
-    provider = await started(subject)
-    for configuration in subject.bad:
-        with pytest.raises(RejectedError):
-            await subject.stage.start(provider, configuration)
-    assert await subject.use(provider)
-    await subject.stage.start(provider, subject.good)
-    assert await subject.use(provider)
-
-
-@every_subject
-async def test_every_event_is_answered_exactly_once(subject: Subject) -> None:
-    provider = await started(subject)
-    kinds = (EventType.CAST, EventType.CALL)
-    answers = [subject.stage.send(provider, f"{n}", kinds[n % 2]) for n in range(200)]
-    await subject.stage.until(lambda: all(answers))
-    assert {len(each) for each in answers} == {1}
-
-
-@every_subject
-async def test_an_instance_that_does_not_exist_answers_err(subject: Subject) -> None:
-    provider = await started(subject)
-    for kind in (EventType.CAST, EventType.CALL):
-        assert await subject.stage.ask(provider, "x", kind, number=77) == ERR
-
-
-@every_subject
-async def test_a_stopped_instance_answers_err_and_stopping_twice_does_no_harm(
-    subject: Subject,
-) -> None:
-    provider = await started(subject)
-    in_hand = [subject.stage.send(provider, f"{n}") for n in range(20)]
-    await provider.stop(subject.stage.pid())
-    await provider.stop(subject.stage.pid())
-    assert await subject.stage.ask(provider, "x") == ERR
-    await subject.stage.until(lambda: all(in_hand))
-    assert {len(each) for each in in_hand} == {1}
-
-
-@every_subject
-async def test_instances_that_come_and_go_leave_nothing_behind(subject: Subject) -> None:
-    provider = await started(subject)
-    tasks = subject.stage.supervisor.tasks_total
-    for number in range(2, 52):
-        await subject.stage.start(provider, subject.neighbour(), number)
-        await provider.stop(subject.stage.pid(number))
-    await subject.stage.until(lambda: subject.stage.supervisor.tasks_total == tasks)
-    assert await subject.use(provider)
-
-
-@every_subject
-async def test_closing_ends_everything_with_events_in_hand_and_twice(subject: Subject) -> None:
-    provider = await started(subject)
-    for number in range(20):
-        subject.stage.send(provider, f"{number}")
-    provider.close()
-    provider.close()
-    await subject.stage.until(lambda: subject.stage.supervisor.tasks_total == 0)
-
-
-@every_subject
-async def test_a_provider_that_never_opened_can_be_closed(subject: Subject) -> None:
-    host = subject.stage.host(**subject.settings)
-    create_provider(subject.class_type, "p", host).close()
-
-
-@pytest.mark.parametrize(
-    ("subject", "fault"),
-    FAULTS,
-    indirect=["subject"],
-    ids=[f"{each.class_type}-{fault}" for each, fault in FAULTS],
-)
-async def test_a_back_end_that_fails_fails_its_own_instance_only_and_not_for_ever(
-    subject: Subject, fault: str
-) -> None:
-    provider = await started(subject)
-    await subject.stage.start(provider, subject.neighbour(), 2)
-    await subject.stage.patch(provider, 2)
-    assert await subject.use(provider)
-    await subject.fail(fault)
-    using = asyncio.get_running_loop().create_task(subject.use(provider))
-    for _ in range(5 if subject.has_neighbour else 0):
-        assert await subject.use(provider, 2)
-    async with asyncio.timeout(8 * CASES_S):
-        assert not await using
-    if not subject.recovers:
-        return
-    await subject.fail("none")
-    async with asyncio.timeout(8 * CASES_S):
-        while not await subject.use(provider):  # noqa: ASYNC110 - a back-end has no event
-            await asyncio.sleep(0.02)
