@@ -155,7 +155,10 @@ def chat_place(settings: OllamaSettings) -> Place:
     """Where chats go; raise `SettingsError` if the host cannot be one."""
     url = settings.host if "://" in settings.host else f"http://{settings.host}"
     try:
-        return place_of_url(f"{url.rstrip('/')}:{settings.port}{CHAT_PATH}")
+        place = place_of_url(f"{url.rstrip('/')}:{settings.port}{CHAT_PATH}")
+        if place.path != CHAT_PATH:
+            raise ResourceError("a host has no path")
+        return place
     except ResourceError as cause:
         raise SettingsError(
             clipped(f"ollama: the host {quoted(settings.host)} cannot be used: {cause}")
