@@ -104,6 +104,14 @@ def worlds(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """The ε-CON of a deployment killed a hundred times; some minutes."""
+    session.install("-e", ".[dev]")
+    test = "tests/deployment/test_kills.py"
+    session.run("python", "-m", "pytest", "-s", test, env={"EDGELESS_KILLS": "100"})
+
+
+@nox.session
 def guide(session: nox.Session) -> None:
     """docs/guide.md typed with the ports that it names, which must be free."""
     session.install("-e", ".[dev]")

@@ -12,6 +12,7 @@
     ├── GuestError                      a function's own code failed                (exit 1)
     │   ├── BadCodeError · TrapError
     ├── ResourceError                   the outside world failed a resource         (exit 1)
+    │   └── ListenError
     └── SimulationError                 the simulated world stopped making sense    (exit 6)
         ├── DeadlockError · LivelockError · ExpectationError
 
@@ -25,6 +26,7 @@ __all__ = [
     "ExpectationError",
     "FunctionSpecError",
     "GuestError",
+    "ListenError",
     "LivelockError",
     "NoFeasibleDomainError",
     "NoFeasibleNodeError",
@@ -108,6 +110,14 @@ class TrapError(GuestError):
 
 class ResourceError(EdgelessError):
     """The outside world failed a resource."""
+
+
+class ListenError(ResourceError):
+    """Nobody can listen at ``url``: it is taken, or not this machine's."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(reason)
 
 
 class SimulationError(EdgelessError):

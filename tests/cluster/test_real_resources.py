@@ -14,7 +14,7 @@ from edgeless_sim.cluster.component_settings import NodeComponent
 from edgeless_sim.cluster.deployment_plan import node_component
 from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
@@ -106,7 +106,7 @@ async def test_a_port_that_is_taken_keeps_the_cluster_from_starting(compiled: An
         node: Any = cluster.node("edge/0")
         url = node.node._providers["edge/0/http-ingress"].url
         port = int(url.rpartition(":")[2])
-        with pytest.raises(SettingsError, match="http_ingress_url: cannot listen at"):
+        with pytest.raises(ListenError, match="http_ingress_url: cannot listen at"):
             async with open_topology(topology(port), world="tcp"):
                 raise AssertionError("it started")
 

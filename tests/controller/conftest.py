@@ -81,6 +81,7 @@ class ScriptedOrchestrator:
         self.started_ns: list[int] = []
         #: Name and start request of what runs.
         self.running: dict[LogicalId, Any] = {}
+        #: By the name of a component, or the method of a patch.
         self.refusals: dict[str, EdgelessError] = {}
         #: Names of components and methods whose requests are carried out, but not answered.
         self.mute: set[str] = set()
@@ -180,11 +181,15 @@ class ScriptedOrchestrator:
         return await self._stop("stop_resource", instance_id)
 
     async def patch_function(self, request: PatchRequest) -> StopReply:
-        self.told.append(("patch_function", request))
-        return StopReply()
+        return self._patch("patch_function", request)
 
     async def patch_resource(self, request: PatchRequest) -> StopReply:
-        self.told.append(("patch_resource", request))
+        return self._patch("patch_resource", request)
+
+    def _patch(self, method: str, request: PatchRequest) -> StopReply:
+        self.told.append((method, request))
+        if method in self.refusals:
+            raise self.refusals[method]
         return StopReply()
 
     async def _start(self, method: str, request: Any) -> StartReply:

@@ -1,4 +1,4 @@
-"""Deployment, ledger, register: the decisions without a network. Pure."""
+"""Deployment, ledger, register: the decisions without a network (case D07). Pure."""
 
 from random import Random
 from typing import Any
@@ -200,6 +200,38 @@ def test_capabilities_are_taken_unless_the_counter_is_older() -> None:
     assert (changed.news, changed.entry.capabilities) == (News.CHANGED, more)
     late = register.update(registration(epoch=epoch), 0)
     assert (late.news, late.overtaken, late.entry.capabilities) == (News.NONE, True, more)
+
+
+def test_under_an_equal_counter_only_the_deadline_is_taken() -> None:
+    register = DomainRegister(Random(1))
+    other: dict[str, Any] = {
+        "capabilities": DomainCapabilities(num_nodes=2),
+        "orchestrator_url": "memory://orc/other",
+    }
+    epoch = register.update(registration(), 0).response.epoch
+    confirmed = register.update(registration(epoch=epoch, **other), SECOND_NS)
+    assert confirmed.news is News.USABLE
+    again = register.update(registration(epoch=epoch, **other), 3 * SECOND_NS)
+    entry = again.entry
+    assert (again.news, again.overtaken, again.response.reset) == (News.NONE, False, False)
+    assert (entry.capabilities.num_nodes, entry.url) == (1, "memory://orc/edge")
+    assert entry.deadline_ns == 8 * SECOND_NS
+    counted = register.update(registration(epoch=epoch, counter=2, **other), 3 * SECOND_NS)
+    assert (counted.news, entry.capabilities.num_nodes, entry.url) == (
+        News.CHANGED,
+        2,
+        "memory://orc/other",
+    )
+
+
+def test_a_new_process_is_taken_whole_whatever_its_counter() -> None:
+    register = DomainRegister(Random(1))
+    epoch = register.update(registration(), 0).response.epoch
+    register.update(registration(epoch=epoch), 0)
+    more = DomainCapabilities(num_nodes=2)
+    restarted = register.update(registration(nonce=2, capabilities=more), 0)
+    assert (restarted.news, restarted.response.reset) == (News.RESTARTED, True)
+    assert restarted.entry.capabilities == more
 
 
 def test_a_deadline_is_the_registers_own_time_plus_the_time_to_live() -> None:

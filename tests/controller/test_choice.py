@@ -1,4 +1,4 @@
-"""Which domain gets a workflow, and why not the others. Pure."""
+"""Which domain gets a workflow, and why not the others (case D09). Pure."""
 
 from random import Random
 

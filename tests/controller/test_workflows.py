@@ -1,7 +1,9 @@
-"""What clients ask for: start, stop, list, inspect, domains (C001, D01, D02, D05, D06, D11)."""
+"""What clients ask for: start, stop, list, inspect (C001, D01, D02, D05, D06, D09, D11)."""
 
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from edgeless_sim.api.messages import ComponentState, StartWorkflow
 from edgeless_sim.errors import (
@@ -12,7 +14,7 @@ from edgeless_sim.errors import (
     UnknownComponentError,
 )
 from edgeless_sim.model.ids import DomainId, WorkflowId
-from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowResource
 
 UNKNOWN = WorkflowId(UUID(int=99))
 
@@ -81,6 +83,7 @@ def test_an_invalid_workflow_is_refused_before_anything_starts(
         edge = await world.domain()
         cases = [
             (make_function(""), "empty name in function"),
+            (make_function("f", **{"": "f"}), "empty channel or component in output_mapping"),
             (make_function("f", out=""), "empty channel or component in output_mapping"),
             (make_function("f", out="g"), "'g', which is not a component of this workflow"),
             (make_function("f", {"tee": "maybe"}), "tee: 'maybe' is neither"),
@@ -93,6 +96,63 @@ def test_an_invalid_workflow_is_refused_before_anything_starts(
         assert "two components are called 'f'" in (twice.detail or "")
         assert edge.told == []
         assert await world.client.list_workflows() == ()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("resource", "detail"),
+    [
+        (WorkflowResource("", "test-res"), "empty name in resource"),
+        (WorkflowResource("r", ""), "empty class type in resource"),
+        (
+            WorkflowResource("r", "test-res", {"": "r"}),
+            "empty channel or component in output_mapping of a resource",
+        ),
+        (
+            WorkflowResource("r", "test-res", {"out": "nobody"}),
+            "'nobody', which is not a component of this workflow",
+        ),
+    ],
+)
+def test_an_invalid_resource_is_refused_before_anything_starts(
+    resource: WorkflowResource, detail: str, play: Any, make_function: Any
+) -> None:
+    async def story(world: Any) -> None:
+        edge = await world.domain()
+        request = SpawnWorkflowRequest((make_function("f"),), (resource,))
+        error = await world.refused(world.client.start(StartWorkflow(request)))
+        assert error.summary == "Invalid workflow creation request"
+        assert detail in (error.detail or "")
+        assert edge.told == []
+        assert await world.client.list_workflows() == ()
+
+    play(story)
+
+
+def test_a_workflow_is_never_divided_between_domains(play: Any) -> None:
+    async def story(world: Any) -> None:
+        # As two that a portal could join.
+        code, things = world.orchestrator("code"), world.orchestrator("things")
+        joined = ("portal-domain=code", "portal-domain=things")
+        code.offer(
+            num_nodes=1, runtimes=("RUST_WASM",), resource_classes=("portal",), labels=joined
+        )
+        things.offer(num_nodes=1, resource_classes=("test-res", "portal"), labels=joined)
+        await code.join()
+        await things.join()
+        error = await world.refused(world.start("f", resources=("r",)))
+        assert error.summary == "Workflow creation failed"
+        assert error.detail == (
+            "0 of 2 domains feasible; code: no resource class 'test-res' for 'r'; "
+            "things: no run-time 'RUST_WASM' for 'f'"
+        )
+        assert (code.told, things.told) == ([], [])
+        assert await world.client.list_workflows() == ()
+        whole = await world.domain("whole")
+        for _ in range(8):
+            await world.start("f", resources=("r",))
+        assert (code.told, things.told, len(whole.running)) == ([], [], 16)
 
     play(story)
 
@@ -134,6 +194,24 @@ def test_a_failure_in_the_middle_leaves_nothing_and_tells_the_true_reason(play: 
         del edge.refusals["f2"]
         await world.start("f1", "f2", resources=("r",), name="game")
         assert sorted(edge.names()) == ["f1", "f2", "r"]
+
+    play(story)
+
+
+def test_a_patch_that_is_refused_leaves_nothing(play: Any, make_function: Any) -> None:
+    async def story(world: Any) -> None:
+        # Only EDGELESS's own ε-ORC gets patches, and it has chosen the ids.
+        edge = world.orchestrator()
+        edge.foreign = True
+        edge.listen()
+        await edge.register()
+        edge.refusals["patch_function"] = RejectedError("no route")
+        error = await world.refused(world.start(make_function("f", out="r"), resources=("r",)))
+        assert error.summary == "Request rejected"
+        assert "no route" in (error.detail or "")
+        assert edge.starts() == ["f", "r"]
+        assert edge.running == {}
+        assert await world.client.list_workflows() == ()
 
     play(story)
 
@@ -217,6 +295,27 @@ def test_inspect_shows_request_domain_state_and_instance(play: Any, make_functio
         assert component.instance is not None
         error = await world.refused(world.client.inspect(UNKNOWN))
         assert isinstance(error, UnknownComponentError)
+
+    play(story)
+
+
+def test_an_orphan_is_inspected_as_it_was_asked_for_and_runs_nowhere(
+    play: Any, make_function: Any
+) -> None:
+    async def story(world: Any) -> None:
+        edge = await world.domain()
+        request = SpawnWorkflowRequest(
+            (make_function("f", {"init-payload": "x"}, out="r"),),
+            (WorkflowResource("r", "test-res", {}, {"key": "value"}),),
+        )
+        status = await world.client.start(StartWorkflow(request, "game"))
+        edge.crash()
+        await world.sleep(7)
+        info = await world.client.inspect(status.workflow_id)
+        assert info.request == request
+        assert (info.status.workflow_id, info.status.name) == (status.workflow_id, "game")
+        assert info.status.mapping == ()
+        assert "no domain is registered" in info.status.reason
 
     play(story)
 

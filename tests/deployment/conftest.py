@@ -1,18 +1,194 @@
-"""What the tests of deployments share: processes that end with the test."""
+"""What the tests of deployments share: processes that end with the test, and daemons with files."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+from uuid import UUID, uuid5
 
 import pytest
 
+from edgeless_sim.cluster.ports import free_ports
+
 Start: TypeAlias = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
 STOP_S: Final = 15
+PATIENCE_S: Final = 60
+HOST: Final = "127.0.0.1"
+_IDS: Final = UUID("fda6ce79-46df-4f96-a0d2-456f720f606c")
+
+
+def until(condition: Callable[[], Any], told: Callable[[], str] = str) -> Any:
+    """What *condition* returns as soon as that is true; fails after a minute with *told*."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        if time.monotonic() > deadline_s:
+            pytest.fail(f"it has not happened; {told()}")
+        time.sleep(0.02)
+    return found
+
+
+class Deployment:
+    """An ε-CON, ε-ORCs and nodes with a file each, and the processes that run them.
+
+    Components are called ``con``, ``orc/DOMAIN`` and ``node/DOMAIN/NUMBER``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        start: Start,
+        *,
+        scheme: str = "http",
+        domains: Mapping[str, int],
+        strategy: str = "RoundRobin",
+    ) -> None:
+        """*domains* says how many nodes each has."""
+        self.folder = folder
+        self.scheme = scheme
+        self._start = start
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.nodes = [f"node/{name}/{i}" for name, count in domains.items() for i in range(count)]
+        orchestrators = [f"orc/{name}" for name in domains]
+        self.names = ["con", *orchestrators, *self.nodes]
+        ports = iter(free_ports(2 * len(self.names) + len(self.nodes)))
+        self._ports = {name: (next(ports), next(ports)) for name in self.names}
+        events = {name: next(ports) for name in self.nodes}
+        listed = ", ".join(
+            f'{{domain_id = "{name}", orchestrator_url = "{self.url(f"orc/{name}")}"}}'
+            for name in domains
+        )
+        self._write(
+            "con",
+            f'controller_url = "{self.url("con")}"\norchestrators = [{listed}]\n'
+            f'[edgeless_sim]\nmetrics_url = "{self.status_url("con")}"\n',
+        )
+        for name in domains:
+            self._write(
+                f"orc/{name}",
+                f'[general]\ndomain_id = "{name}"\norchestrator_url = '
+                f'"{self.url(f"orc/{name}")}"\n[baseline]\norchestration_strategy = '
+                f'"{strategy}"\n[edgeless_sim]\nmetrics_url = '
+                f'"{self.status_url(f"orc/{name}")}"\n',
+            )
+        for node in self.nodes:
+            domain = node.split("/")[1]
+            self._write(
+                node,
+                f'[general]\nnode_id = "{self.node_id(node)}"\nagent_url = "{self.url(node)}"\n'
+                f'invocation_url = "{scheme}://{HOST}:{events[node]}"\norchestrator_url = '
+                f'"{self.url(f"orc/{domain}")}"\nmetrics_url = "{self.status_url(node)}"\n'
+                "[wasm_runtime]\nenabled = true\n[resources]\n"
+                f'file_log_provider = "{node.replace("/", "-")}-log"\n',
+            )
+        (folder / "cli.toml").write_text(f'controller_url = "{self.url("con")}"\n')
+
+    def url(self, name: str) -> str:
+        """Where a component is asked."""
+        return f"{self.scheme}://{HOST}:{self._ports[name][0]}"
+
+    def status_url(self, name: str) -> str:
+        """Where it tells how it does."""
+        return f"http://{HOST}:{self._ports[name][1]}"
+
+    def node_id(self, node: str) -> UUID:
+        """The id of a node."""
+        return uuid5(_IDS, node)
+
+    def place(self, name: str) -> Path:
+        """The folder that a component is started in."""
+        return self.folder / name.replace("/", "-")
+
+    def start(self, *names: str, options: Sequence[str] = ()) -> None:
+        """Start components, all of them if none is named."""
+        for name in names or self.names:
+            program = f"edgeless_{name.partition('/')[0]}_d"
+            command = f'cd "$0" && RUST_LOG=info exec {program} "$@"'
+            log = self.folder / f"{name.replace('/', '-')}.log"
+            self.processes[name] = self._start(
+                ("sh", "-c", command, str(self.place(name)), *options), log
+            )
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL, and nothing is left of their processes."""
+        for name in names:
+            self.processes[name].kill()
+        for name in names:
+            self.processes[name].wait()
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a component."""
+        self.processes[name].send_signal(number)
+
+    def said(self, name: str) -> str:
+        """The log of its last life."""
+        return (self.folder / f"{name.replace('/', '-')}.log").read_text(encoding="utf-8")
+
+    def ask(self, name: str, what: str) -> tuple[int, str]:
+        """Status and body of what it tells of itself; (0, "") while nobody answers."""
+        try:
+            with urlopen(f"{self.status_url(name)}/{what}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+        except (URLError, ConnectionError, TimeoutError):
+            return 0, ""
+
+    def answers(self, name: str, what: str = "health") -> bool:
+        """Whether it says that it does well."""
+        return self.ask(name, what)[0] == 200
+
+    def functions_on(self, node: str) -> int:
+        """How many function instances a node has; 0 while it does not answer."""
+        counts = re.findall(r"^function_count\{.*\} (\d+)", self.ask(node, "metrics")[1], re.M)
+        return sum(map(int, counts))
+
+    def functions(self) -> list[int]:
+        """The same for each node."""
+        return [self.functions_on(node) for node in self.nodes]
+
+    def cli(self, *words: str) -> str:
+        """What ``edgeless_cli`` prints; it must succeed."""
+        command = [str(Path(sys.executable).with_name("edgeless_cli")), *words]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def _write(self, name: str, text: str) -> None:
+        files = {"con": "controller.toml", "orc": "orchestrator.toml", "node": "node.toml"}
+        self.place(name).mkdir(parents=True)
+        (self.place(name) / files[name.partition("/")[0]]).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def make_deployment(tmp_path: Path, start: Start) -> Callable[..., Deployment]:
+    """``make_deployment(domains={"d": 2})``; what it starts ends with the test."""
+
+    def made(**settings: Any) -> Deployment:
+        return Deployment(tmp_path, start, **settings)
+
+    return made
+
+
+@pytest.fixture
+def deployment(make_deployment: Callable[..., Deployment]) -> Deployment:
+    """One ε-CON, one ε-ORC, one node."""
+    return make_deployment(domains={"d": 1})
+
+
+@pytest.fixture(name="until")
+def waiting() -> Callable[..., Any]:
+    """``until(condition, told)``: what *condition* returns as soon as that is true."""
+    return until
 
 
 @pytest.fixture
@@ -38,6 +214,8 @@ def start() -> Generator[Start]:
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
+    # One that a test has frozen could not hear it.
+    process.send_signal(signal.SIGCONT)
     try:
         process.wait(STOP_S)
     finally:

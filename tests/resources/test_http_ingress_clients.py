@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.resources import http_ingress, http_listener
 
@@ -244,7 +244,7 @@ async def test_a_client_that_leaves_takes_nothing_along(
 async def test_a_place_that_is_taken_is_an_error_that_names_the_key(
     stage: Any, provider: Any
 ) -> None:
-    with pytest.raises(SettingsError, match=r"http_ingress_url: cannot listen at http://127"):
+    with pytest.raises(ListenError, match=r"http_ingress_url: cannot listen at http://127"):
         await stage.open("http-ingress", http_ingress_url=provider.url)
 
 

@@ -1,37 +1,51 @@
-"""What ``edgeless_cli`` asks an ε-CON, and how the answers are shown (spec 9.2)."""
+"""What ``edgeless_cli`` asks an ε-CON or a node (spec 9.2).
 
-from collections.abc import Awaitable, Callable, Iterator
+Not here: how it is shown (`answers`).
+"""
+
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import anyio
-import msgspec
-import typer
 
 from edgeless_sim.api.clients import ControllerClient
-from edgeless_sim.api.messages import (
-    MigrateWorkflow,
-    StartWorkflow,
-    WorkflowInfo,
-    WorkflowStatus,
+from edgeless_sim.api.messages import MigrateWorkflow, StartWorkflow, WorkflowStatus
+from edgeless_sim.cli.answers import (
+    Answer,
+    domain_answer,
+    domains_answer,
+    info_answer,
+    show,
+    workflows_answer,
 )
 from edgeless_sim.cli.problems import complain
-from edgeless_sim.cluster.deployment_client import open_controller
+from edgeless_sim.cluster.deployment_client import open_controller, send_cast
 from edgeless_sim.cluster.settings import load_cli_settings, load_tls
-from edgeless_sim.errors import RejectedError, UnknownComponentError, UnreachableError
+from edgeless_sim.errors import (
+    RejectedError,
+    ResourceError,
+    SettingsError,
+    UnknownComponentError,
+    UnreachableError,
+)
 from edgeless_sim.kernel.loop import run
-from edgeless_sim.model.domain import DomainCapabilities
-from edgeless_sim.model.ids import DomainId, WorkflowId, parse_uuid
+from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, NodeId, WorkflowId, parse_uuid
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.workflow_file import load_workflow
 
-__all__ = ["Asking", "capabilities_text", "info_lines"]
+__all__ = ["Asking"]
 
 _ALL: Final = "all"
 _POLL_S: Final = 0.2
 #: How long one request of a waiting client may take.
 _POLL_TIMEOUT_S: Final = 2.0
+#: What may stand for an id: its first digits, four or more.
+_PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
+_CANDIDATES_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class Asking:
     config_file: Path
     timeout_s: float
     form: str
+    quiet: bool = False
 
     def start(self, file: Path, name: str) -> None:
         """Start the workflow in *file* and print its id."""
@@ -50,7 +65,8 @@ class Asking:
 
         async def ask(controller: ControllerClient) -> None:
             status = await controller.start(StartWorkflow(request, name))
-            self._show(str(status.workflow_id), {"workflow_id": str(status.workflow_id)})
+            text = str(status.workflow_id)
+            self._show(Answer([text], {"workflow_id": text, "name": name}, [text]))
 
         self._ask(ask)
 
@@ -60,17 +76,16 @@ class Asking:
         async def ask(controller: ControllerClient) -> None:
             for text, workflow_id in await self._chosen(controller, which):
                 await controller.stop(workflow_id)
-                self._show(f"Workflow {text} stopped", {"stopped": str(workflow_id)})
+                stopped = str(workflow_id)
+                self._show(Answer([f"Workflow {text} stopped"], {"stopped": stopped}, [stopped]))
 
         self._ask(ask)
 
     def list_workflows(self) -> None:
-        """Print all ids."""
+        """Print all workflows."""
 
         async def ask(controller: ControllerClient) -> None:
-            for status in await controller.list_workflows():
-                entry = {"workflow_id": str(status.workflow_id), "name": status.name}
-                self._show(str(status.workflow_id), entry)
+            self._show(workflows_answer(await controller.list_workflows()))
 
         self._ask(ask)
 
@@ -78,11 +93,10 @@ class Asking:
         """Print what a workflow, or each, consists of."""
 
         async def ask(controller: ControllerClient) -> None:
+            everything = which.lower() == _ALL
             for text, workflow_id in await self._chosen(controller, which):
                 info = await controller.inspect(workflow_id)
-                if which.lower() == _ALL and self.form == "plain":
-                    typer.echo(f"** workflow {text}")
-                self._show("\n".join(info_lines(info)), _entry(info))
+                self._show(info_answer(info, text if everything else ""))
 
         self._ask(ask)
 
@@ -99,7 +113,8 @@ class Asking:
                 text = f"migration of {which} to {domain_id} failed: {error.summary}{detail}"
                 raise type(error)(text) from None
             done = {"migrated": str(workflow_id), "domain": domain_id}
-            self._show(f"migration of {which} to {domain_id} successful", done)
+            plain = [f"migration of {which} to {domain_id} successful"]
+            self._show(Answer(plain, done, [str(workflow_id)]))
 
         self._ask(ask)
 
@@ -107,9 +122,7 @@ class Asking:
         """Print the domains."""
 
         async def ask(controller: ControllerClient) -> None:
-            for name, offer in sorted((await controller.domains(DomainId(""))).items()):
-                text = f"domain {name} ({offer.num_nodes} nodes)"
-                self._show(text, {"domain": name, "nodes": offer.num_nodes})
+            self._show(domains_answer(dict(await controller.domains(DomainId("")))))
 
         self._ask(ask)
 
@@ -118,14 +131,12 @@ class Asking:
 
         async def ask(controller: ControllerClient) -> None:
             domain_id = DomainId("" if which.lower() == _ALL else which)
-            found = await controller.domains(domain_id)
-            for name, offer in sorted(found.items()):
-                entry = {"domain": name, **msgspec.to_builtins(offer)}
-                self._show(f"domain {name},{capabilities_text(offer)}", entry)
+            found = dict(await controller.domains(domain_id))
             if domain_id and domain_id not in found:
                 known = sorted(await controller.domains(DomainId("")))
                 detail = f"{quoted(which)}{suggestion(which, known)}"
                 raise UnknownComponentError(f"domain {which} not found", detail)
+            self._show(domain_answer(found, one=bool(domain_id)))
 
         self._ask(ask)
 
@@ -141,7 +152,7 @@ class Asking:
                         there = sum(offer.num_nodes for offer in offers.values())
                         why = f"there are {there} of {nodes} nodes"
                         if there >= nodes:
-                            self._show(f"{there} nodes", {"nodes": there})
+                            self._show(Answer([f"{there} nodes"], {"nodes": there}, []))
                             return
                     except (UnreachableError, RejectedError) as error:
                         why = str(error)
@@ -150,12 +161,26 @@ class Asking:
 
         self._ask(ask, timeout_s=min(self.timeout_s, _POLL_TIMEOUT_S))
 
+    def cast(self, url: str, node: str, function: str, payload: str) -> None:
+        """Cast an event to the instance *function* of *node*, which takes events at *url*."""
+        target = InstanceId(NodeId(_id_of("NODE", node)), FunctionId(_id_of("FUN", function)))
+        tls = load_tls(self.config_file.parent)
+
+        async def main() -> None:
+            try:
+                await send_cast(url, target, payload, tls=tls, timeout_s=self.timeout_s)
+            except UnreachableError as error:
+                raise UnreachableError(f"error casting the event: {error}") from None
+
+        run(main, world="real")
+        self._show(Answer(["event casted"], {"cast": str(target.function_id)}, []))
+
     # -- how ------------------------------------------------------------------------------------
 
     def _ask(
         self, ask: Callable[[ControllerClient], Awaitable[None]], timeout_s: float | None = None
     ) -> None:
-        settings = load_cli_settings(self.config_file)
+        settings = load_cli_settings(_there(self.config_file))
         tls = load_tls(self.config_file.parent)
 
         async def main() -> None:
@@ -163,7 +188,13 @@ class Asking:
             async with open_controller(
                 settings.controller_url, tls=tls, timeout_s=wait_s
             ) as controller:
-                await ask(controller)
+                try:
+                    await ask(controller)
+                except UnreachableError as error:
+                    raise UnreachableError(
+                        f"no ε-CON answers at {settings.controller_url}, which is the "
+                        f"controller_url of {self.config_file}: {error}"
+                    ) from None
 
         run(main, world="real")
 
@@ -171,6 +202,7 @@ class Asking:
         self, controller: ControllerClient, which: str, *, all_means: bool = True
     ) -> list[tuple[str, WorkflowId]]:
         """The workflows that are meant, each as it is to be called; ids need no question."""
+        which = which.strip()
         if not (all_means and which.lower() == _ALL):
             try:
                 return [(which, WorkflowId(parse_uuid(which)))]
@@ -181,58 +213,40 @@ class Asking:
             return [(str(status.workflow_id), status.workflow_id) for status in listed]
         return [(which, _named(listed, which).workflow_id)]
 
-    def _show(self, text: str, entry: object) -> None:
-        if self.form == "json":
-            typer.echo(msgspec.json.encode(entry).decode())
-        elif text:
-            typer.echo(text)
+    def _show(self, answer: Answer) -> None:
+        show(answer, self.form, quiet=self.quiet)
+
+
+def _there(file: Path) -> Path:
+    if not file.exists():
+        raise SettingsError(
+            f"configuration file does not exist or cannot be accessed: {file}; "
+            f"edgeless_cli -t {file} writes one"
+        )
+    return file
+
+
+def _id_of(what: str, text: str) -> UUID:
+    try:
+        return parse_uuid(text.strip())
+    except ValueError:
+        raise ResourceError(
+            f"{what}: {quoted(text)} is no id such as workflow inspect shows"
+        ) from None
 
 
 def _named(listed: tuple[WorkflowStatus, ...], name: str) -> WorkflowStatus:
+    """The workflow of that name, or whose id begins so."""
     for status in listed:
         if status.name == name:
             return status
+    if _PREFIX.fullmatch(name.lower()):
+        begun = [each for each in listed if str(each.workflow_id).startswith(name.lower())]
+        if len(begun) == 1:
+            return begun[0]
+        if begun:
+            ids = ", ".join(str(each.workflow_id) for each in begun[:_CANDIDATES_SHOWN])
+            raise UnknownComponentError("ambiguous workflow ID", f"{quoted(name)} may be {ids}")
     names = [status.name for status in listed if status.name]
     detail = f"{quoted(name)}{suggestion(name, names)}"
     raise UnknownComponentError("unknown or invalid workflow ID", detail)
-
-
-def _entry(info: WorkflowInfo) -> object:
-    entry = msgspec.to_builtins(info, enc_hook=str)
-    for each in entry["request"]["functions"]:
-        each["class_specification"].pop("binary", None)
-    return entry
-
-
-def info_lines(info: WorkflowInfo) -> Iterator[str]:
-    """What ``workflow inspect`` prints, in EDGELESS's words."""
-    for each in info.request.functions:
-        code = each.class_specification
-        yield f"* function {each.name}"
-        path = "None" if code.code is None else f'Some("{code.code}")'
-        yield f"run-time {code.function_type} class {code.id} version {code.version} code {path}"
-        yield from (f"OUT {channel} -> {to}" for channel, to in each.output_mapping.items())
-        yield from (f"F_ANN {key} -> {value}" for key, value in each.annotations.items())
-    for resource in info.request.resources:
-        yield f"* resource {resource.name}"
-        yield resource.class_type
-        yield from (f"OUT {channel} -> {to}" for channel, to in resource.output_mapping.items())
-        yield from (f"CONF {key} -> {value}" for key, value in resource.configurations.items())
-    yield "* mapping"
-    yield from (f"W_ANN {key} -> {value}" for key, value in info.request.annotations.items())
-    for mapping in info.status.mapping:
-        yield f"MAP {mapping.name} -> {mapping.domain_id} [logical ID {mapping.logical_id}]"
-
-
-def capabilities_text(offer: DomainCapabilities) -> str:
-    """What ``domain inspect`` prints of a domain, in EDGELESS's words."""
-    return (
-        f"{offer.num_nodes} nodes, {offer.num_cpus} CPUs ({offer.num_cores} cores) with "
-        f"{offer.mem_size} MiB, labels [{','.join(sorted(offer.labels))}], "
-        f"num TEE {offer.num_tee}, num TPM {offer.num_tpm}, "
-        f"runtimes [{','.join(sorted(offer.runtimes))}], "
-        f"resources classes [{','.join(sorted(offer.resource_classes))}] "
-        f"providers [{','.join(sorted(offer.resource_providers))}], "
-        f"disk space {offer.disk_tot_space} MiB, "
-        f"{offer.num_gpus} GPUs with {offer.mem_size_gpu} MiB"
-    )

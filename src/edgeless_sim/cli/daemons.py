@@ -1,4 +1,5 @@
-"""The daemons ``edgeless_con_d``, ``edgeless_orc_d`` and ``edgeless_node_d`` (spec 9.1).
+"""The daemons ``edgeless_con_d``, ``edgeless_orc_d``, ``edgeless_node_d`` and
+``edgeless_inabox`` (spec 9.1).
 
 Their options, and how they begin. What they do is a component's.
 """
@@ -11,9 +12,9 @@ from typing import Annotated, Final
 
 import typer
 
-from edgeless_sim.cli.problems import reported
+from edgeless_sim.cli.problems import complain, reported
 
-__all__ = ["controller_main", "node_main", "orchestrator_main"]
+__all__ = ["controller_main", "inabox_main", "node_main", "orchestrator_main"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,73 @@ def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format
 
             write_template(daemon.kind, template)
             return
-        from edgeless_sim.cli.logs import set_up_logs
+        from edgeless_sim.cli.logs import console_reader, set_up_logs
         from edgeless_sim.cluster.component import run_component
         from edgeless_sim.cluster.component_files import load_component
-        from edgeless_sim.report.console import ConsoleReader
+        from edgeless_sim.cluster.services import naming_places
 
         set_up_logs(as_json=log_format == "json")
         settings = load_component(daemon.kind, config_file)
         told = logging.getLogger("edgeless_sim").getChild(daemon.kind)
-        run_component(settings, reader=ConsoleReader(told.info).read)
+        with naming_places(settings, config_file):
+            run_component(settings, reader=console_reader(told, settings.said_level))
+
+
+_INABOX: Final = typer.Typer(
+    pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+)
+
+
+@_INABOX.command(name="edgeless_inabox")
+def _inabox(
+    templates: Annotated[
+        bool,
+        typer.Option("--templates", "-t", help="Write the missing files, and exit."),
+    ] = False,
+    config_path: Annotated[
+        Path, typer.Option("--config-path", help="The folder of the files.")
+    ] = Path(),
+    nodes: Annotated[
+        int, typer.Option("--num-of-nodes", "-n", help="With -t: how many nodes.", min=1, max=100)
+    ] = 1,
+    initial_port: Annotated[
+        int,
+        typer.Option(
+            help="With -t: the first port of ε-ORC and nodes; the ε-CON has 7001 and 7002.",
+            min=1,
+            max=65_535,
+        ),
+    ] = 7000,
+    everywhere: Annotated[
+        bool,
+        typer.Option(
+            "--bind-to-nonloopback", "-b", help="With -t: let other machines reach all of it."
+        ),
+    ] = False,
+    log_format: Annotated[str, typer.Option(help="plain or json.", callback=_log_format)] = "plain",
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """A whole deployment in one process: whatever has a file in the folder (controller.toml,
+    orchestrator.toml, node*.toml). Runs until it is told to stop.
+    """
+    del version
+    with reported(config_path):
+        from edgeless_sim.cli.inabox import run_inabox, write_templates
+
+        if templates:
+            write_templates(config_path, nodes, initial_port, everywhere=everywhere)
+            return
+        from edgeless_sim.cli.logs import set_up_logs
+
+        if everywhere or (nodes, initial_port) != (1, 7000):
+            complain("warning: -n, --initial-port and -b are for -t; the files say what is started")
+        set_up_logs(as_json=log_format == "json")
+        run_inabox(config_path)
 
 
 def controller_main() -> None:
@@ -106,3 +165,8 @@ def orchestrator_main() -> None:
 def node_main() -> None:
     """Run ``edgeless_node_d``."""
     _app(_NODE)()
+
+
+def inabox_main() -> None:
+    """Run ``edgeless_inabox``."""
+    _INABOX()

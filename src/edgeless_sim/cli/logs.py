@@ -13,9 +13,11 @@ from typing import Final
 
 import msgspec
 
-from edgeless_sim.report.logs import printable
+from edgeless_sim.kernel.journal import JournalReader
+from edgeless_sim.report.console import ConsoleReader
+from edgeless_sim.report.logs import LogEntry, log_line, printable
 
-__all__ = ["log_level", "set_up_logs"]
+__all__ = ["console_reader", "log_level", "set_up_logs"]
 
 _LEVELS: Final = {
     "off": logging.CRITICAL + 10,
@@ -25,6 +27,8 @@ _LEVELS: Final = {
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+#: Of what functions say, the most urgent one first.
+_SAID: Final = ("off", "error", "warn", "info", "debug", "trace")
 _COLOURS: Final = {"ERROR": "31", "WARN": "33", "INFO": "32", "DEBUG": "34"}
 _NAMES: Final = {"WARNING": "WARN", "CRITICAL": "ERROR"}
 _PART: Final = re.compile(r"(?:[\w:]+=)?(\w+)")
@@ -55,6 +59,20 @@ def set_up_logs(*, as_json: bool) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("edgeless_sim").setLevel(level)
     logging.getLogger("edgeless_transports").setLevel(level)
+
+
+def console_reader(told: logging.Logger, said_level: str = "trace") -> JournalReader:
+    """A reader of a component's journal that writes to *told* what happens there.
+
+    What functions say has the level at which they said it, and is left out below *said_level*.
+    """
+    last = _SAID.index(said_level)
+
+    def say(entry: LogEntry) -> None:
+        if _SAID.index(entry.level) <= last:
+            told.log(_LEVELS[entry.level], log_line(entry))
+
+    return ConsoleReader(told.info, say).read
 
 
 class _Lines(logging.Formatter):

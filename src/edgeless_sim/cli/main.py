@@ -11,11 +11,12 @@ import typer
 from edgeless_sim.cli.authoring import authoring
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "component", "export", "main", "run", "wire"]
+__all__ = ["app", "check", "component", "export", "main", "run", "up", "wire"]
 
 app = typer.Typer(
     name="edgeless-sim",
-    help="The EDGELESS platform: run scenarios, in virtual time or over real sockets; check files.",
+    help="The EDGELESS platform: run scenarios, in virtual time or over real sockets; work with"
+    " clusters; check files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Rich help would take twice as long to show.
@@ -125,6 +126,65 @@ def run(
                 form=form,
                 quiet=quiet,
                 real_resources=real_resources,
+            )
+        )
+
+
+def _wire(value: str) -> str:
+    if value not in ("tcp", "grpc"):
+        raise typer.BadParameter(f"{value!r} is none of tcp, grpc")
+    return value
+
+
+@app.command()
+def up(
+    scenario: Annotated[
+        str | None,
+        typer.Argument(help="As for run; without one, a domain of two nodes.", show_default=False),
+    ] = None,
+    steps: Annotated[
+        bool,
+        typer.Option("--steps", help="Perform the scenario's steps, too, once it is up."),
+    ] = False,
+    wire_format: Annotated[
+        str,
+        typer.Option("--wire", help="grpc (EDGELESS's own) or tcp (ours).", callback=_wire),
+    ] = "grpc",
+    port: Annotated[
+        int, typer.Option(help="The ε-CON's; the others get the next free ones.", min=1, max=65_535)
+    ] = 7001,
+    state: Annotated[
+        Path, typer.Option(help="The folder for cli.toml and the nodes' files.")
+    ] = Path(".edgeless"),
+    seed: Annotated[
+        int | None,
+        typer.Option(help="For ids and dice; else a new one.", min=0, max=(1 << 63) - 1),
+    ] = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="A process for each component.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show the ε-CON's URL only, and no logs.")
+    ] = False,
+) -> None:
+    """Bring a cluster up on this machine, and keep it up until Ctrl-C.
+
+    It has the domains, nodes, providers and links of the scenario, or is a small one. Nothing of
+    the scenario is started without --steps. What functions say is shown.
+    """
+    with reported(state):
+        from edgeless_sim.cli.up import UpOptions, up_command
+
+        up_command(
+            UpOptions(
+                scenario=scenario,
+                steps=steps,
+                wire=wire_format,
+                port=port,
+                state=state,
+                seed=seed,
+                processes=processes,
+                quiet=quiet,
             )
         )
 

@@ -31,6 +31,7 @@ from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import Settling
+from edgeless_sim.cluster.site import Site
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.cluster.ways import ways_of
 from edgeless_sim.cluster.worlds import Foundation, lay_foundation
@@ -332,14 +333,15 @@ async def open_topology(
     processes: bool = False,
     in_path: bool = True,
     capture: Capture | None = None,
+    site: Site | None = None,
 ) -> AsyncGenerator[Cluster]:
     """Bring a cluster up, yield it ready, stop it in reverse order of start.
 
     *world* is ``sim``, which must run on a `VirtualTimeLoop` (see `edgeless_sim.kernel.run`, or the
     pytest plugin), or ``tcp`` or ``grpc``: real sockets on loopback, in real time. There,
     *processes* gives each component a process of its own, and without *in_path* there can be no
-    faults of the network. *capture* gets all frames. Raises `SettingsError` for a world that does
-    not exist.
+    faults of the network; its ports and files are those of *site*, if there is one. *capture* gets
+    all frames. Raises `SettingsError` for a world that does not exist.
     """
     async with Supervisor.open() as supervisor:
         foundation = lay_foundation(
@@ -352,6 +354,7 @@ async def open_topology(
             processes=processes,
             in_path=in_path,
             capture=capture,
+            site=site,
         )
         cluster = Cluster(topology, foundation)
         supervisor.on_stop("cluster", cluster.close)

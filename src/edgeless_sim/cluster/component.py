@@ -1,34 +1,32 @@
-"""One ε-CON, ε-ORC or node as a process of its own.
+"""One ε-CON, ε-ORC or node of a deployment, as a process of its own or beside others in one.
 
 With supervision it belongs to a cluster on this machine (`supervision`); without, it is a part of a
-deployment and obeys signals alone. Not here: its file (`settings`).
+deployment and obeys signals alone. Not here: its file (`settings`), many in one process (`box`).
 """
 
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
 
 from edgeless_sim.api.dispatch import Dispatcher
-from edgeless_sim.api.services import HANDLE
-from edgeless_sim.api.wire import EventError
-from edgeless_sim.api.wires import Role, Wires
-from edgeless_sim.cluster.capture import open_part
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
     ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
 )
-from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, take_output
 from edgeless_sim.cluster.supervision import Charter, Cordon
+from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.controller.poller import StaticDomain
 from edgeless_sim.controller.workflow_database import DatabaseWorkflowStore
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.entropy import Entropy
@@ -36,7 +34,7 @@ from edgeless_sim.kernel.journal import Journal, JournalReader
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.kernel.supervisor import Supervisor
-from edgeless_sim.model.ids import DomainId, NodeId
+from edgeless_sim.model.ids import DomainId
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.providers import make_providers
 from edgeless_sim.node.state_store import FileStateStore
@@ -45,9 +43,14 @@ from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
-from edgeless_transports import Connection
 
-__all__ = ["run_component"]
+if TYPE_CHECKING:
+    from edgeless_sim.cluster.status.server import StatusServer
+
+__all__ = ["OnStop", "run_component", "start_component"]
+
+#: Takes a name, and what to await at the end.
+OnStop: TypeAlias = Callable[[str, Callable[[], Awaitable[None]]], None]
 
 _FLUSH_NS: Final = 100_000_000
 
@@ -75,33 +78,15 @@ def run_component(
 
     async def main() -> None:
         async with Supervisor.open() as supervisor:
-            clock = LoopClock.running()
-            serials_after = 0 if charter is None else charter.serials_after
-            journal = Journal(clock.scheduler, sink=sink, serials_after=serials_after)
-            context = ActorContext(
-                settings.name,
-                clock,
-                clock.scheduler,
-                Entropy(secrets.randbits(62) if settings.seed is None else settings.seed),
-                journal,
-                supervisor.spawn,
-            )
             stop = StopSignal()
-            around = _Surroundings(context, clock, settings, charter)
-            component = _made(settings, around)
-            lifeline = None
-            if sink is not None:
-                lifeline = Lifeline(clock.scheduler, journal, sink, component.obey)
-                # Registered first, closed last: the journal has the stop hooks.
-                supervisor.on_stop("lifeline", lifeline.close)
-            supervisor.on_stop("capture", around.end_capture)
-            supervisor.on_stop(settings.name, component.stop)
-            await component.start()
-            if lifeline is not None:
-                await lifeline.open()
-            elif reader is not None:
-                journal.subscribe(reader)
-                _flush(journal, clock.scheduler)
+            await start_component(
+                settings,
+                supervisor.spawn,
+                supervisor.on_stop,
+                charter=charter,
+                sink=sink,
+                reader=reader,
+            )
             if on_ready is not None:
                 on_ready()
             await stop.wait()
@@ -109,65 +94,59 @@ def run_component(
     run(main, world="real", started_ns=None if charter is None else charter.started_ns)
 
 
+async def start_component(
+    settings: ComponentSettings,
+    spawn: Spawn,
+    on_stop: OnStop,
+    *,
+    log: logging.Logger = _log,
+    charter: Charter | None = None,
+    sink: BinaryIO | None = None,
+    reader: JournalReader | None = None,
+) -> None:
+    """Start the component on the running loop and return when it listens.
+
+    *on_stop* is told how to end it, the last one told being the first to do; *log* gets what it
+    says of itself. Raises as `run_component`; what *on_stop* was told is to be done then, too.
+    """
+    clock = LoopClock.running()
+    serials_after = 0 if charter is None else charter.serials_after
+    journal = Journal(clock.scheduler, sink=sink, serials_after=serials_after)
+    context = ActorContext(
+        settings.name,
+        clock,
+        clock.scheduler,
+        Entropy(secrets.randbits(62) if settings.seed is None else settings.seed),
+        journal,
+        spawn,
+    )
+    around = Surroundings(context, clock, settings, charter, log)
+    component = _made(settings, around)
+    lifeline = None
+    if sink is not None:
+        lifeline = Lifeline(clock.scheduler, journal, sink, component.obey)
+        # Registered first, closed last: the journal has the stop hooks.
+        on_stop("lifeline", lifeline.close)
+    elif reader is not None:
+        journal.subscribe(reader)
+        on_stop("journal", partial(_tell_rest, journal))
+    on_stop("capture", around.end_capture)
+    on_stop(settings.name, component.stop)
+    await component.start()
+    if lifeline is not None:
+        await lifeline.open()
+    elif reader is not None:
+        _flush(journal, clock.scheduler)
+
+
+async def _tell_rest(journal: Journal) -> None:
+    journal.flush()
+
+
 def _flush(journal: Journal, scheduler: Scheduler) -> None:
     """Tell the reader what has happened, again and again."""
     journal.flush()
     scheduler.background_at(scheduler.now_ns() + _FLUSH_NS, _flush, journal, scheduler)
-
-
-class _Surroundings:
-    """What a component is made with: its sockets, its wires, its life."""
-
-    def __init__(
-        self,
-        context: ActorContext,
-        clock: LoopClock,
-        settings: ComponentSettings,
-        charter: Charter | None,
-    ) -> None:
-        self.context = context
-        self.life = 1 if charter is None else charter.life
-        self.supervised = charter is not None
-        routes = {} if charter is None else charter.routes
-        role, home, announced = _identity(settings)
-        self.wires = Wires(
-            role, epoch_ns=clock.epoch_ns, now_ns=context.scheduler.now_ns, home=home
-        )
-        self._event_wire = self.wires.serving(announced or "memory://")
-        self.endpoint = Endpoint(
-            context.scheduler,
-            context.spawn,
-            announced=announced,
-            route=lambda url: routes.get(url, url),
-            tls=settings.tls,
-            on_cast_lost=self._cast_lost,
-        )
-        part = None if charter is None else charter.capture
-        self._here = "" if part is None else part.here
-        self._recorder = None if part is None else open_part(part, clock)
-
-    def connect(self, url: str) -> Connection:
-        """A connection of the component; see `Endpoint.connection`."""
-        connection = self.endpoint.connection(url)
-        if self._recorder is None:
-            return connection
-        return self._recorder.wrapped(connection, self._here, url)
-
-    async def end_capture(self) -> None:
-        """Write down which calls wait, and no frame after that."""
-        if self._recorder is not None:
-            self._recorder.close()
-
-    def _cast_lost(self, method: str, payload: bytes, cause: str) -> None:
-        if method != HANDLE:
-            return
-        try:
-            event = self._event_wire.decode_event(payload)
-        except EventError:
-            return
-        journal = self.context.journal
-        number = journal.intern("instance", event.target.hex())
-        journal.record("drop", event.serial, number, cause)
 
 
 class _Component(Protocol):
@@ -186,19 +165,7 @@ class _Component(Protocol):
         ...
 
 
-def _identity(settings: ComponentSettings) -> tuple[Role, NodeId | None, str]:
-    """Role, id if it is a node, and the URL at which it takes events, if it does."""
-    match settings:
-        case ControllerComponent():
-            return Role.CONTROLLER, None, ""
-        case OrchestratorComponent():
-            return Role.ORCHESTRATOR, None, ""
-        case NodeComponent():
-            announced = settings.invocation_announced_url or settings.invocation_url
-            return Role.NODE, settings.node_id, announced
-
-
-def _made(settings: ComponentSettings, around: _Surroundings) -> _Component:
+def _made(settings: ComponentSettings, around: Surroundings) -> _Component:
     match settings:
         case ControllerComponent():
             return _ControllerProcess(settings, around)
@@ -213,12 +180,25 @@ def _spelt(strategy: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", strategy).lower()
 
 
+async def _open_status(
+    settings: ComponentSettings, kind: str, registry: Any, ready: Callable[[], str]
+) -> "StatusServer":
+    # Loaded where it is wanted: a tenth of a second, which simulations would pay too.
+    from edgeless_sim.cluster.status.server import StatusServer
+
+    server = StatusServer(settings.metrics_url, f"{kind} {settings.name}", registry, ready)
+    await server.open()
+    return server
+
+
 class _ControllerProcess:
-    def __init__(self, settings: ControllerComponent, around: _Surroundings) -> None:
+    def __init__(self, settings: ControllerComponent, around: Surroundings) -> None:
         self._settings = settings
         self._endpoint = around.endpoint
+        self._log = around.log
         name = settings.persistence_filename
         self._store = DatabaseWorkflowStore(Path(name)) if name else None
+        self._status: StatusServer | None = None
         self._controller = Controller(
             around.context,
             ControllerSettings(
@@ -233,14 +213,21 @@ class _ControllerProcess:
     async def start(self) -> None:
         """See `_Component.start`."""
         controller = self._controller
-        _log.info("Starting Edgeless Controller at %s", self._settings.url)
+        self._log.info("Starting Edgeless Controller at %s", self._settings.url)
         for url in dict.fromkeys((self._settings.url, self._settings.domain_url)):
             if url:
                 await self._endpoint.listen(url, controller.handler_for(url))
         await controller.start()
+        if self._settings.metrics_url:
+            from edgeless_sim.cluster.status.control_metrics import controller_registry
+
+            registry = controller_registry(controller)
+            self._status = await _open_status(self._settings, "ε-CON", registry, lambda: "")
 
     async def stop(self) -> None:
         """See `_Component.stop`."""
+        if self._status is not None:
+            await self._status.close()
         await self._controller.stop()
         self._endpoint.crash()
         await self._endpoint.ended()
@@ -253,9 +240,10 @@ class _ControllerProcess:
 
 
 class _OrchestratorProcess:
-    def __init__(self, settings: OrchestratorComponent, around: _Surroundings) -> None:
+    def __init__(self, settings: OrchestratorComponent, around: Surroundings) -> None:
         self._settings = settings
         self._endpoint = around.endpoint
+        self._log = around.log
         self._orchestrator = Orchestrator(
             around.context,
             OrchestratorSettings(
@@ -269,21 +257,30 @@ class _OrchestratorProcess:
             around.connect,
             wires=around.wires,
         )
+        self._status: StatusServer | None = None
 
     async def start(self) -> None:
         """See `_Component.start`."""
         settings, orchestrator = self._settings, self._orchestrator
-        _log.info("Starting Edgeless Orchestrator at %s", settings.url)
-        _log.info("node keep-alive enabled every %g seconds", settings.keep_alive_s)
-        _log.info("Orchestration logic strategy: %s", _spelt(settings.strategy))
+        self._log.info("Starting Edgeless Orchestrator at %s", settings.url)
+        self._log.info("node keep-alive enabled every %g seconds", settings.keep_alive_s)
+        self._log.info("Orchestration logic strategy: %s", _spelt(settings.strategy))
         for url in dict.fromkeys((settings.url, settings.node_url)):
             if url:
                 await self._endpoint.listen(url, orchestrator.handler_for(url))
-                _log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
+                self._log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
         await orchestrator.start()
+        if settings.metrics_url:
+            from edgeless_sim.cluster.status.control_metrics import orchestrator_registry
+
+            registry = orchestrator_registry(orchestrator)
+            ready = orchestrator.unready_reason
+            self._status = await _open_status(settings, "ε-ORC", registry, ready)
 
     async def stop(self) -> None:
         """See `_Component.stop`."""
+        if self._status is not None:
+            await self._status.close()
         await self._orchestrator.stop()
         self._endpoint.crash()
         await self._endpoint.ended()
@@ -297,9 +294,10 @@ class _OrchestratorProcess:
 
 
 class _NodeProcess:
-    def __init__(self, settings: NodeComponent, around: _Surroundings) -> None:
+    def __init__(self, settings: NodeComponent, around: Surroundings) -> None:
         self._settings = settings
         self._endpoint = around.endpoint
+        self._log = around.log
         self._context = context = around.context
         self._runtimes = RuntimeCatalog(
             RuntimeSettings(
@@ -331,35 +329,44 @@ class _NodeProcess:
             nonce=dice.getrandbits(63),
             wires=around.wires,
         )
+        self._status: StatusServer | None = None
 
     async def start(self) -> None:
         """See `_Component.start`."""
         settings, node = self._settings, self._node
-        _log.info("Starting Edgeless Node")
+        self._log.info("Starting Edgeless Node")
         await node.open()
         if settings.agent_url == settings.invocation_url:
             await self._endpoint.listen(settings.agent_url, node.handler, node.plane.receive)
         else:
             await self._endpoint.listen(settings.agent_url, node.handler)
             await self._endpoint.listen(settings.invocation_url, Dispatcher({}), node.plane.receive)
-        _log.info("Start InvocationAPI GRPC Server at %s", settings.invocation_url)
+        self._log.info("Start InvocationAPI GRPC Server at %s", settings.invocation_url)
         for provider_id, class_type in settings.providers:
             at = f" at {settings.http_ingress_url}" if class_type == "http-ingress" else ""
-            _log.info("Creating resource '%s'%s", provider_id, at)
-        _log.info("Starting Edgeless Runner")
-        _log.info("Starting Edgeless Agent")
-        _log.info("Start AgentAPI GRPC Server at %s", settings.agent_url)
-        _log.info(
+            self._log.info("Creating resource '%s'%s", provider_id, at)
+        self._log.info("Starting Edgeless Runner")
+        self._log.info("Starting Edgeless Agent")
+        self._log.info("Start AgentAPI GRPC Server at %s", settings.agent_url)
+        self._log.info(
             "Registering this node '%s' on e-ORC %s, capabilities: %s",
             settings.node_id,
             settings.orchestrator_url,
             settings.capabilities,
         )
+        if settings.metrics_url:
+            from edgeless_sim.cluster.status.node_metrics import NodeMetrics
+
+            registry = NodeMetrics(node).registry
+            ready = node.subscriber.unready_reason
+            self._status = await _open_status(settings, "node", registry, ready)
         node.start()
 
     async def stop(self) -> None:
         """See `_Component.stop`: instances get their stop hooks."""
         await self._node.stop()
+        if self._status is not None:
+            await self._status.close()
         self._node.crash("the node was stopped")
         self._endpoint.crash()
         await self._endpoint.ended()

@@ -191,6 +191,7 @@ def _controller(path: Path) -> ControllerComponent:
         domain_url=file.domain_register_url or "",
         domains=tuple((each.domain_id, each.orchestrator_url) for each in file.orchestrators),
         persistence_filename=file.persistence_filename,
+        metrics_url=file.edgeless_sim.metrics_url or "",
         name=file.name,
         seed=file.edgeless_sim.seed,
     )
@@ -210,6 +211,7 @@ def _orchestrator(path: Path) -> OrchestratorComponent:
         strategy=file.baseline.orchestration_strategy,
         keep_alive_s=keep_alive_s,
         subscription_interval_s=float(general.subscription_refresh_interval_sec) if told else 0.0,
+        metrics_url=ours.metrics_url or "",
         name=file.name,
         seed=ours.seed,
     )
@@ -245,6 +247,8 @@ def _node(path: Path) -> NodeComponent:
         files_folder=ours.files_folder,
         http_ingress_url=file.resources.http_ingress_url or "",
         http_egress_allow=file.resources.http_egress_allow,
+        metrics_url=file.metrics_url or "",
+        said_level=file.telemetry.log_level,
         name=file.name,
         seed=ours.seed,
     )
@@ -262,6 +266,8 @@ _READERS: Final[dict[str, Callable[[Path], ComponentSettings]]] = {
 
 def _text(settings: ComponentSettings) -> str:
     ours: dict[str, Any] = {"name": settings.name}
+    if settings.metrics_url and not isinstance(settings, NodeComponent):
+        ours["metrics_url"] = settings.metrics_url
     if settings.seed is not None:
         ours["seed"] = settings.seed
     match settings:
@@ -327,8 +333,12 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
             "invocation_url_announced": settings.invocation_announced_url,
             "node_register_url": settings.orchestrator_url,
             "subscription_refresh_interval_sec": int(settings.refresh_interval_s),
+            "metrics_url": settings.metrics_url,
         },
-        "telemetry": {"performance_samples": settings.performance_samples},
+        "telemetry": {
+            "performance_samples": settings.performance_samples,
+            "log_level": settings.said_level,
+        },
         "wasm_runtime": {"enabled": "RUST_WASM" in runtimes},
         "python_runtime": {
             # Without a folder there is nothing that it could run.

@@ -38,6 +38,10 @@ class ControllerComponent:
     """Id and ε-ORC's URL of each domain that it asks by itself."""
     persistence_filename: str = ""
     """Where it keeps its workflows; empty = nowhere."""
+    metrics_url: str = ""
+    """Where it shows measurements and health; empty = nowhere."""
+    said_level: str = "info"
+    """The least urgent level at which what functions say is told in its log."""
     name: str = "con"
     seed: int | None = None
     """Of its dice; None = another one each time."""
@@ -60,6 +64,10 @@ class OrchestratorComponent:
     keep_alive_s: float = 2.0
     subscription_interval_s: float = 0.0
     """How often the ε-CON hears of it; 0 = every `keep_alive_s`."""
+    metrics_url: str = ""
+    """Where it shows measurements and health; empty = nowhere."""
+    said_level: str = "info"
+    """The least urgent level at which what functions say is told in its log."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
@@ -94,6 +102,10 @@ class NodeComponent:
     """Where http-ingress takes requests; needed if it is among `providers`."""
     http_egress_allow: tuple[str, ...] = ()
     """Private addresses that http-egress may send to."""
+    metrics_url: str = ""
+    """Where it shows measurements and health; empty = nowhere."""
+    said_level: str = "info"
+    """The least urgent level at which what functions say is told in its log."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None

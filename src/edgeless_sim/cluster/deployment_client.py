@@ -1,22 +1,29 @@
-"""A client of a real deployment: asks an ε-CON, ours or EDGELESS's own, at its URL."""
+"""A client of a real deployment: asks an ε-CON, or casts to a node, ours or EDGELESS's own."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from edgeless_sim.api.clients import ControllerClient
+from edgeless_sim.api.services import HANDLE
 from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.settings.tls import ComponentTls
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import SettingsError, UnreachableError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.supervisor import Supervisor
-from edgeless_transports import AddressError
+from edgeless_sim.model.event import Event, EventType
+from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
+from edgeless_transports import AddressError, RemoteError, TransportError
 
-__all__ = ["open_controller"]
+__all__ = ["open_controller", "send_cast"]
 
 #: Starting a workflow includes starting all of its components.
 _TIMEOUT_S: Final = 60.0
+#: A method that nobody serves.
+_NOTHING: Final = "/edgeless_sim.Nothing/Nothing"
+#: In whose name an event from outside comes, as with EDGELESS's own client.
+_NOBODY: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
 
 
 @asynccontextmanager
@@ -41,3 +48,35 @@ async def open_controller(
         finally:
             endpoint.crash()
             await endpoint.ended()
+
+
+async def send_cast(
+    url: str,
+    target: InstanceId,
+    payload: str,
+    *,
+    tls: ComponentTls | None = None,
+    timeout_s: float = _TIMEOUT_S,
+) -> None:
+    """Cast an event of nobody to an instance, whose node takes events at *url* (spec 9.2).
+
+    Raises `SettingsError` for a text that is no URL, `UnreachableError` if nobody is there.
+    """
+    async with Supervisor.open() as supervisor:
+        clock = LoopClock.running()
+        endpoint = Endpoint(clock.scheduler, supervisor.spawn, tls=tls)
+        wires = Wires(Role.CLIENT, epoch_ns=clock.epoch_ns, now_ns=clock.now_ns)
+        event = Event(
+            EventType.CAST, target.key, _NOBODY.key, 0, payload, clock.now_ns(), bytes(24), 0
+        )
+        try:
+            with clock.fail_after(timeout_s):
+                async with endpoint.connected(url) as connection:
+                    await connection.cast(HANDLE, wires.calling(url).encode_event(event))
+                    # Frames keep their order: whatever is answered to this one, the cast was taken.
+                    with suppress(RemoteError):
+                        await connection.call(_NOTHING, b"", timeout_s=timeout_s)
+        except AddressError as error:
+            raise SettingsError(f"{url}: {error}") from None
+        except (TransportError, TimeoutError) as error:
+            raise UnreachableError(f"{url}: {error or 'nobody answers'}") from None

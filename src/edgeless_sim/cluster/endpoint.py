@@ -5,11 +5,12 @@ Not here: who the component is, and what it serves.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
 from edgeless_sim.api.services import HANDLE
 from edgeless_sim.cluster.settings.tls import TLS_FILE, ComponentTls
-from edgeless_sim.errors import ResourceError, SettingsError
+from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_transports import Address, AddressError, CastLost, CastReceiver, Connection, Handler
@@ -52,7 +53,7 @@ class Endpoint:
     async def listen(self, url: str, handler: Handler, on_cast: CastReceiver | None = None) -> str:
         """Listen at *url*; return it with the port that was bound.
 
-        Raise `ResourceError` if it is taken, `SettingsError` for an unknown scheme.
+        Raise `ListenError` if it is taken, `SettingsError` for an unknown scheme.
         """
         await self.ended()
         address = Address.parse(url)
@@ -60,7 +61,7 @@ class Endpoint:
         try:
             bound, listener = await transport.attach(address, handler, on_cast=on_cast)
         except AddressError as error:
-            raise ResourceError(str(error)) from None
+            raise ListenError(url, str(error)) from None
         if hasattr(listener, "crash"):
             self._open.append((listener.crash, listener.ended))
         else:
@@ -77,6 +78,17 @@ class Endpoint:
         else:
             self._open.append((_nothing, connection.close))
         return connection  # type: ignore[no-any-return]  # of a transport found by its scheme
+
+    def connected(self, url: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection to *url* for a while, closed in order; see `Transport.connect`.
+
+        Raise `AddressError` for no URL, `SettingsError` for an unknown scheme.
+        """
+        address = Address.parse(self._route(url))
+        made: AbstractAsyncContextManager[Connection] = self._transport(
+            address.scheme, listens=False
+        ).connect(address)
+        return made
 
     def crash(self) -> None:
         """End everything, without a word as far as the transport can; `ended` waits for it."""

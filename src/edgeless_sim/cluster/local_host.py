@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
+from edgeless_sim.cluster.disk import FolderDisk, NodeDisk, VirtualDisk
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.network_base import Crash, Network
+from edgeless_sim.cluster.site import node_folder
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.errors import RejectedError
@@ -18,11 +21,9 @@ from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.model.ids import DomainId, NodeId
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.providers import make_providers
-from edgeless_sim.node.state_store import MemoryStateStore
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
 from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
 from edgeless_sim.resources.catalog import check_simulated
-from edgeless_sim.resources.files import VirtualFiles
 from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
@@ -42,10 +43,15 @@ class _Surroundings:
     runtimes: RuntimeCatalog
     backends: Backends | None
     """The world of resources; None = there is a real one, and time is real too."""
+    folder: Path | None
+
+    def disk(self, name: str) -> NodeDisk:
+        """A disk for the node called *name*."""
+        return VirtualDisk() if self.folder is None else FolderDisk(node_folder(self.folder, name))
 
 
 class LocalHost(ComponentHost):
-    """See `ComponentHost`."""
+    """See `ComponentHost`. Disks are in *folder*; None = virtual."""
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class LocalHost(ComponentHost):
         make_context: MakeContext,
         *,
         backends: Backends | None,
+        folder: Path | None = None,
     ) -> None:
         """Without *backends*, resources meet the real world in real time."""
         settings = RuntimeSettings(
@@ -63,7 +70,7 @@ class LocalHost(ComponentHost):
             module_cache=topology.module_cache,
         )
         self._around = _Surroundings(
-            topology, network, make_context, RuntimeCatalog(settings), backends
+            topology, network, make_context, RuntimeCatalog(settings), backends, folder
         )
         self._controller: Controller | None = None
         self._crash: Crash | None = None
@@ -197,9 +204,8 @@ class _LocalNode(NodeHandle):
         self._around = around
         self._context = around.make_context(name)
         self._lives = count(1)
-        # The node's disk: it outlives a crash.
-        self._states = MemoryStateStore()
-        self._files = VirtualFiles() if group.providers else None
+        # It outlives a crash.
+        self._disk = around.disk(name)
         self._crash_listener: Crash | None = None
         self._node: Node | None = None
 
@@ -245,7 +251,7 @@ class _LocalNode(NodeHandle):
             lambda url: network.connection(self._location, url),
             runtimes=self._around.runtimes,
             providers=self._providers(),
-            states=self._states,
+            states=self._disk.states,
             nonce=dice.getrandbits(63),
             wires=network.wires(Role.NODE, self.node_id),
         )
@@ -280,7 +286,7 @@ class _LocalNode(NodeHandle):
 
     def files(self) -> dict[str, bytes]:
         """See `NodeHandle.files`."""
-        return {} if self._files is None else self._files.contents()
+        return self._disk.contents()
 
     def counters(self) -> Counter[str]:
         """See `NodeHandle.counters`."""
@@ -290,6 +296,7 @@ class _LocalNode(NodeHandle):
         """See `NodeHandle.close`."""
         if self._node is not None:
             self._vanish(self._node)
+        self._disk.close()
 
     def _vanish(self, node: Node) -> None:
         if self._crash_listener is not None:
@@ -298,15 +305,15 @@ class _LocalNode(NodeHandle):
         self._node = None
 
     def _providers(self) -> dict[str, ResourceProvider]:
-        if self._files is None:
-            return {}
         group = self._group
+        if not group.providers:
+            return {}
         if self._around.backends is not None:
             check_simulated(group.providers)
         return make_providers(
             {f"{self.name}/{class_type}": class_type for class_type in group.providers},
             self._context,
-            self._files,
+            self._disk.files,
             ResourceSettings(
                 group.http_ingress_url,
                 group.http_egress_allow,

@@ -8,14 +8,15 @@ Elsewhere it is let go, and who listens there next says whether somebody else wa
 
 import socket
 import sys
-from typing import Final
+from typing import Final, Self
 
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError, SettingsError
 
 __all__ = ["LOOPBACK", "ReservedPorts", "free_ports"]
 
 LOOPBACK: Final = "127.0.0.1"
 _CAN_HOLD: Final = sys.platform == "linux"
+_PORT_MAX: Final = 65_535
 
 
 class ReservedPorts:
@@ -28,7 +29,7 @@ class ReservedPorts:
                 one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
                 self._held.append(one)
                 one.bind((host, 0))
-            self.ports: Final = tuple(int(one.getsockname()[1]) for one in self._held)
+            self.ports = tuple(int(one.getsockname()[1]) for one in self._held)
             for one in self._held:
                 # Not before: two clusters that say so could be given the same port.
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,6 +38,41 @@ class ReservedPorts:
             raise SettingsError(f"no {number} free ports on {host}: {error}") from None
         if not _CAN_HOLD:
             self.close()
+
+    @classmethod
+    def from_port(cls, first: int, number: int, host: str = LOOPBACK) -> Self:
+        """*first*, and the next ones above it at which nobody listens, *number* in all.
+
+        Raise `ListenError` if somebody listens at *first*, `SettingsError` if there are not so
+        many.
+        """
+        reserved = cls(0, host)
+        ports: list[int] = []
+        for port in range(first, _PORT_MAX + 1):
+            if len(ports) == number:
+                break
+            one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            # Connections that ended a minute ago keep a port from nobody.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind((host, port))
+            except OSError as error:
+                one.close()
+                if not ports:
+                    reserved.close()
+                    raise ListenError(
+                        f"{host}:{port}", f"nobody can listen at {host}:{port}: {error.strerror}"
+                    ) from None
+                continue
+            ports.append(port)
+            reserved._held.append(one)
+        if len(ports) < number:
+            reserved.close()
+            raise SettingsError(f"no {number} free ports on {host} from {first} on")
+        reserved.ports = tuple(ports)
+        if not _CAN_HOLD:
+            reserved.close()
+        return reserved
 
     def close(self) -> None:
         """Let them go. Idempotent."""

@@ -19,6 +19,7 @@ from edgeless_sim.cluster.deployment_plan import (
     node_component,
     orchestrator_component,
 )
+from edgeless_sim.cluster.disk import files_below
 from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.supervision import Charter, ComponentProcess, Cordon
@@ -54,12 +55,14 @@ class ProcessHost(ComponentHost):
         spawn: Spawn,
         seed: int,
         capture: Capture | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """*folder* is where components have their files and disks; None = a temporary one."""
         total = 1 + len(topology.domains) + topology.nodes_total
         if total > PROCESSES_MAX:
             raise SettingsError(
                 f"{total} components, at most {PROCESSES_MAX} in processes of their own; "
-                "--in-process has room for more"
+                "one process has room for more"
             )
         self.topology = topology
         self.network = network
@@ -69,7 +72,11 @@ class ProcessHost(ComponentHost):
         self._spawn = spawn
         self._capture = capture
         self._lives = count(1)
-        self._folder = TemporaryDirectory(prefix="edgeless-sim-")
+        self._temporary = None
+        if folder is None:
+            self._temporary = TemporaryDirectory(prefix="edgeless-sim-")
+            folder = Path(self._temporary.name)
+        self._folder = folder.resolve()
         self._processes: list[ComponentProcess] = []
 
     async def start_controller(self) -> None:
@@ -89,7 +96,7 @@ class ProcessHost(ComponentHost):
 
     def folder(self, location: str) -> Path:
         """Where the component at *location* has its file, and its disk if it is a node."""
-        return Path(self._folder.name) / location
+        return self._folder / location
 
     async def launch(self, location: str, settings: ComponentSettings) -> ComponentProcess:
         """Begin a new life of the component at *location*."""
@@ -134,7 +141,8 @@ class ProcessHost(ComponentHost):
             process.terminate()
         for process in self._processes:
             await process.ended(_CLOSE_TIMEOUT_S)
-        self._folder.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
 
 class _Lives:
@@ -270,12 +278,7 @@ class _NodeProcess(NodeHandle):
 
     def files(self) -> dict[str, bytes]:
         """See `NodeHandle.files`."""
-        root = self._settings.files_folder
-        return {
-            path.relative_to(root).as_posix(): path.read_bytes()
-            for path in sorted(root.rglob("*"))
-            if path.is_file()
-        }
+        return files_below(self._settings.files_folder)
 
     def counters(self) -> Counter[str]:
         """See `NodeHandle.counters`: what it lost is in the journal."""

@@ -7,7 +7,7 @@ partition held back arrives when it heals.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -75,11 +75,14 @@ class WireNetwork(Network):
 
     # -- who is where ---------------------------------------------------------------------------
 
-    def assign(self, locations: Sequence[str]) -> None:
-        """Choose a port for each of *locations*; raise `SettingsError` if there are not so many."""
-        self._reserved = ReservedPorts(len(locations))
-        for location, port in zip(locations, self._reserved.ports, strict=True):
-            self._ports[location] = port
+    def assign(self, locations: Sequence[str], ports: Mapping[str, int] | None = None) -> None:
+        """Give each of *locations* its port of *ports*, which others hold; without them choose
+        ports, and raise `SettingsError` if there are not so many."""
+        if ports is None:
+            self._reserved = ReservedPorts(len(locations))
+            ports = dict(zip(locations, self._reserved.ports, strict=True))
+        for location in locations:
+            self._ports[location] = ports[location]
             self._locations[self.url(location)] = location
 
     def url(self, location: str) -> str:

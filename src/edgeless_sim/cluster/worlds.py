@@ -4,14 +4,15 @@ The actors do not know which it is.
 """
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.hosts import ComponentHost
-from edgeless_sim.cluster.local_host import LocalHost
+from edgeless_sim.cluster.local_host import LocalHost, MakeContext
 from edgeless_sim.cluster.network import NetworkHandle
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import RealSettling, Settling, VirtualSettling, virtual_loop
+from edgeless_sim.cluster.site import Site
 from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.cluster.ways import locations_of
 from edgeless_sim.errors import SettingsError
@@ -26,6 +27,8 @@ from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = ["Foundation", "lay_foundation"]
+
+_DICE: Final = "network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +57,59 @@ def lay_foundation(
     processes: bool,
     in_path: bool,
     capture: Capture | None = None,
+    site: Site | None = None,
 ) -> Foundation:
     """What *world* gives to a cluster; see `edgeless_sim.cluster.cluster.open_topology`."""
     if world not in WORLDS:
         raise SettingsError(f"there is no world {world!r}; there are: {', '.join(WORLDS)}")
     if world == SIM:
+        processes = False
         virtual_loop()
     clock = LoopClock.running()
     entropy = Entropy(seed)
-    kind = MergedJournal if processes and world != SIM else Journal
-    journal = kind(clock.scheduler, sink=journal_sink, enabled=journal_enabled)
+    journal = (MergedJournal if processes else Journal)(
+        clock.scheduler, sink=journal_sink, enabled=journal_enabled
+    )
 
     def make_context(name: str) -> ActorContext:
         return ActorContext(name, clock, clock.scheduler, entropy, journal, supervisor.spawn)
 
-    dice = entropy.stream("network")
     if world == SIM:
-        simulated = NetworkHandle(clock.scheduler, journal, dice, topology.links)
-        if capture is not None:
-            simulated.recorder = capture.begin(world, clock, simulated.location)
-        backends = Backends(clock.scheduler)
-        host: ComponentHost = LocalHost(topology, simulated, make_context, backends=backends)
-        settled = VirtualSettling()
-        return Foundation(world, clock, entropy, journal, simulated, host, settled, backends)
+        return _simulated(topology, clock, entropy, journal, make_context, capture)
     # Sockets are loaded where there are any.
     from edgeless_sim.cluster.wire_network import WireNetwork
 
+    dice = entropy.stream(_DICE)
     wires = WireNetwork(
         world, clock, supervisor.spawn, journal, dice, topology.links, in_path=in_path
     )
-    wires.assign(locations_of(topology))
+    ports, folder = (None, None) if site is None else (site.ports, site.folder)
+    wires.assign(locations_of(topology), ports)
     if capture is not None:
         wires.recorder = capture.begin(world, clock, wires.location)
     if isinstance(journal, MergedJournal):
         from edgeless_sim.cluster.process_host import ProcessHost
 
-        host = ProcessHost(topology, wires, journal, clock, supervisor.spawn, seed, capture)
+        host: ComponentHost = ProcessHost(
+            topology, wires, journal, clock, supervisor.spawn, seed, capture, folder
+        )
     else:
-        host = LocalHost(topology, wires, make_context, backends=None)
+        host = LocalHost(topology, wires, make_context, backends=None, folder=folder)
     settling = RealSettling(clock, current_scheduler(), journal, host.caught_up)
     return Foundation(world, clock, entropy, journal, wires, host, settling)
+
+
+def _simulated(
+    topology: Topology,
+    clock: LoopClock,
+    entropy: Entropy,
+    journal: Journal,
+    make_context: MakeContext,
+    capture: Capture | None,
+) -> Foundation:
+    network = NetworkHandle(clock.scheduler, journal, entropy.stream(_DICE), topology.links)
+    if capture is not None:
+        network.recorder = capture.begin(SIM, clock, network.location)
+    backends = Backends(clock.scheduler)
+    host = LocalHost(topology, network, make_context, backends=backends)
+    return Foundation(SIM, clock, entropy, journal, network, host, VirtualSettling(), backends)

@@ -7,6 +7,7 @@ awaits, so that no request sees half of one. Not here: portals between domains, 
 workflows (`workflow_store`).
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -170,6 +171,15 @@ class Controller:
             tasks=self._tasks,
             journal=self._journal,
         )
+
+    def census(self) -> tuple[Counter[str], Counter[str]]:
+        """How many workflows there are by phase, and how many domains by usability."""
+        workflows = Counter(workflow.phase.value for workflow in self._table.listed())
+        domains = Counter(
+            "resetting" if entry.epoch is None else "silent" if entry.silent else "usable"
+            for entry in self._register.entries()
+        )
+        return workflows, domains
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the books contradict each other."""

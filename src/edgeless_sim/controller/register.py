@@ -205,8 +205,10 @@ class DomainRegister:
 
     def _refresh(self, entry: DomainEntry, request: UpdateDomainRequest) -> Verdict:
         response = UpdateDomainResponse(reset=False, epoch=request.epoch)
-        if request.counter < entry.counter:
-            return Verdict(entry, response, News.NONE, overtaken=True)
+        if request.counter <= entry.counter:
+            # Equal: it says itself that it offers what it did, so only its deadline moves.
+            overtaken = request.counter < entry.counter
+            return Verdict(entry, response, News.NONE, overtaken=overtaken)
         if not self._take(entry, request):
             return Verdict(entry, response, News.NONE)
         entry.refresh_view()
@@ -222,7 +224,8 @@ class DomainRegister:
         news = News.USABLE if entry.epoch is None else News.RESET
         entry.epoch = request.epoch
         entry.epoch_ordered = None
-        self._take(entry, request)
+        if request.counter != entry.counter:
+            self._take(entry, request)
         entry.refresh_view()
         return Verdict(entry, UpdateDomainResponse(reset=False, epoch=request.epoch), news)
 

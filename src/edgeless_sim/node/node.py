@@ -100,7 +100,7 @@ class Node:
         self.subscriber = self._make_subscriber(wires, connect)
 
     async def open(self) -> None:
-        """Open the resource providers, before `start`; raise `SettingsError` if one cannot."""
+        """Open the resource providers, before `start`; raise `EdgelessError` if one cannot."""
         try:
             for provider in self._providers.values():
                 await provider.open()

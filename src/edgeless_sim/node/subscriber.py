@@ -22,6 +22,9 @@ __all__ = ["REFRESH_INTERVAL_S", "NodeSubscriber"]
 #: Until the ε-ORC asks for another interval.
 REFRESH_INTERVAL_S: Final = 2.0
 _PROMPT_NS: Final = 50_000_000
+#: Between attempts to register for the first time; doubled up to the interval. The order in which
+#: components start is free, and nobody should wait for a whole interval because of it.
+_FIRST_PAUSE_NS: Final = 100_000_000
 _TIMEOUT_S: Final = 5.0
 #: Refreshes without an answer yet. More than one: the loss of one must not delay the next by the
 #: deadline of a call, in which the ε-ORC would give the node up.
@@ -60,6 +63,9 @@ class NodeSubscriber:
         self._sent: tuple[object, float] | None = None
         self._payload = b""
         self._waiting = 0
+        self._pause_ns = _FIRST_PAUSE_NS
+        #: When the next refresh is due once the node is registered.
+        self._due_ns = 0
         self._stopped = False
         self.registered = False
         self.refusal = ""
@@ -70,6 +76,12 @@ class NodeSubscriber:
         """Register now."""
         # In the foreground, so that a cluster is not settled before its nodes are registered.
         self._context.scheduler.foreground_soon(self._refresh)
+
+    def unready_reason(self) -> str:
+        """Why the ε-ORC does not count on this node; empty if it does."""
+        if self.registered:
+            return ""
+        return self.refusal or f"not registered at {self._above} yet"
 
     def stop(self) -> None:
         """Refresh no more."""
@@ -88,8 +100,14 @@ class NodeSubscriber:
             return
         self._timer = None
         jitter = 0.95 + 0.05 * self._dice.random()
+        now_ns = self._context.scheduler.now_ns()
         interval_ns = round(self._interval_s * jitter * 1e9)
-        self._set_timer(self._context.scheduler.now_ns() + interval_ns)
+        self._due_ns = now_ns + interval_ns
+        if self.registered:
+            self._set_timer(self._due_ns)
+        else:
+            self._set_timer(now_ns + min(self._pause_ns, interval_ns))
+            self._pause_ns *= 2
         if self._waiting >= _WAITING_MAX:
             return
         version = (self._version(), self._interval_s)
@@ -112,9 +130,13 @@ class NodeSubscriber:
             self.registered = False
             self.refusal = str(error)
             self._sent = None
+            # It was heard: saying it sooner than usual does not help.
+            self._set_timer(self._due_ns)
             return
         if not self.registered:
             _log.info("this node '%s' registered to e-ORC '%s'", self._name, self._above)
+            self._pause_ns = _FIRST_PAUSE_NS
+            self._set_timer(self._due_ns)
         self.registered = True
         self.refusal = ""
         if reply.refresh_interval_s is not None and reply.refresh_interval_s != self._interval_s:

@@ -43,7 +43,8 @@ class DomainAnnouncement:
         self._counter = 0
         self._request: UpdateDomainRequest | None = None
         self._versions = (-1, -1)
-        self._polled = False
+        #: Whether the ε-CON has asked for it.
+        self.polled = False
 
     @property
     def totals_told(self) -> bool:
@@ -88,8 +89,8 @@ class DomainAnnouncement:
 
     async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
         """See `DomainPollApi.poll`."""
-        if not self._polled:
-            self._polled = True
+        if not self.polled:
+            self.polled = True
             self._chronicle.domain("registered", "the ε-CON asks for it")
         self.obey(answer)
         return self.current()

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
-
-from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainRegistrationClient
+from edgeless_sim.api.clients import DomainRegistrationClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
 from edgeless_sim.api.services import UPDATE_NODE
@@ -27,8 +25,7 @@ from edgeless_sim.errors import (
 from edgeless_sim.kernel.actor import Actor
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.compat import Profile
-from edgeless_sim.model.ids import DomainId, LogicalId, NodeId, parse_uuid
+from edgeless_sim.model.ids import LogicalId, NodeId, parse_uuid
 from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.orchestrator.announcement import DomainAnnouncement
@@ -44,32 +41,13 @@ from edgeless_sim.orchestrator.proxy import Proxy
 from edgeless_sim.orchestrator.records import Component, Placement
 from edgeless_sim.orchestrator.register import NodeRegister, Registration
 from edgeless_sim.orchestrator.requests import ComponentRequests, infeasible, is_final
+from edgeless_sim.orchestrator.settings import OrchestratorSettings
 from edgeless_sim.orchestrator.subscriber import DomainSubscriber
 from edgeless_sim.orchestrator.view import DomainView
 
 __all__ = ["Orchestrator", "OrchestratorSettings"]
 
 _TICK_NS: Final = 1_000_000_000
-_SUBSCRIPTION_INTERVAL_S: Final = 2.0
-
-
-class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one ε-ORC. Times are in seconds."""
-
-    domain_id: DomainId
-    url: str
-    """Where this ε-ORC listens, as the ε-CON is told."""
-    node_url: str = ""
-    """Where nodes register; empty = at `url`."""
-    domain_register_url: str = ""
-    """Where the ε-CON takes registrations; empty = this ε-ORC waits until it is asked."""
-    strategy: str = "Random"
-    keep_alive_s: float = 2.0
-    """0 = nodes are believed as long as they announce."""
-    subscription_interval_s: float = 0.0
-    """How often it tells the ε-CON that it is there; 0 = as often as its nodes keep alive."""
-    rpc_timeout_s: float = RPC_TIMEOUT_S
-    profile: Profile = Profile.STRICT
 
 
 class _Intents(Actor[Intent]):
@@ -232,6 +210,11 @@ class Orchestrator:
         """The domain as it is now."""
         return self._state.view(components=True)
 
+    def unready_reason(self) -> str:
+        """Why the ε-CON does not know of this domain; empty if it does."""
+        known = self._announcement.polled or (self._subscriber and self._subscriber.registered)
+        return "" if known else "the ε-CON does not know of the domain yet"
+
     def check_invariants(self) -> None:
         """Raise AssertionError if the tables of the state contradict each other."""
         check_state(self._state)
@@ -362,11 +345,6 @@ class Orchestrator:
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
 
-    @property
-    def _interval_s(self) -> float:
-        settings = self._settings
-        return settings.subscription_interval_s or settings.keep_alive_s or _SUBSCRIPTION_INTERVAL_S
-
     def _make_announcement(self) -> DomainAnnouncement:
         return DomainAnnouncement(
             self._context,
@@ -374,7 +352,7 @@ class Orchestrator:
             self._reset,
             domain_id=self._settings.domain_id,
             url=self._settings.url,
-            ttl_s=2 * self._interval_s + 1,
+            ttl_s=2 * self._settings.announcement_interval_s + 1,
             chronicle=self._chronicle,
         )
 
@@ -392,6 +370,6 @@ class Orchestrator:
                 timeout_s=settings.rpc_timeout_s,
             ),
             self._announcement,
-            interval_s=self._interval_s,
+            interval_s=settings.announcement_interval_s,
             chronicle=self._chronicle,
         )

@@ -57,6 +57,11 @@ class DomainSubscriber:
         self._registered: bool | None = None
         self._stopped = False
 
+    @property
+    def registered(self) -> bool:
+        """Whether the ε-CON has taken the last registration."""
+        return bool(self._registered)
+
     def start(self) -> None:
         """Register at once."""
         self._scheduler.foreground_soon(self._send_periodic)

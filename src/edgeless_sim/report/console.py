@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edgeless_sim.kernel.journal import Record
-from edgeless_sim.report.logs import LogReader, log_line
+from edgeless_sim.report.logs import LogEntry, LogReader, log_line
 from edgeless_sim.report.names import Names
 
 __all__ = ["ConsoleReader"]
@@ -15,13 +15,18 @@ _TOLD: Final = frozenset({"place", "start", "stop", "state", "drop", "fault"})
 
 
 class ConsoleReader:
-    """Subscribe `read` to a journal from its beginning; *tell* gets every line."""
+    """Subscribe `read` to a journal from its beginning; *tell* gets every line.
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    What functions say goes to *say*, if there is one, and not to *tell*.
+    """
+
+    def __init__(
+        self, tell: Callable[[str], None], say: Callable[[LogEntry], None] | None = None
+    ) -> None:
         self._tell = tell
         self._names = Names()
         self._known: dict[int, str] = {}
-        self._logs = LogReader(lambda entry: tell(log_line(entry)))
+        self._logs = LogReader(say or (lambda entry: tell(log_line(entry))))
 
     def read(self, batch: Sequence[Record]) -> None:
         """Take a batch of records."""

@@ -116,7 +116,7 @@ class ResourceProvider(Protocol):
     async def open(self) -> None:
         """Begin, before any instance is started. Once.
 
-        Raise `SettingsError` if what the node was told cannot be had, e.g. a port.
+        Raise `ListenError` for a port that cannot be had, `SettingsError` for what else cannot.
         """
         ...
 

@@ -5,6 +5,7 @@ which a client must take its response. Not here: what is answered (`http_ingress
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError
 from edgeless_sim.kernel.scheduler import Scheduler, Timer
 
 __all__ = ["CONNECTIONS_MAX", "HEADER_TIMEOUT_S", "IDLE_TIMEOUT_S", "HttpListener", "Respond"]
@@ -28,6 +29,13 @@ _LINGERING_S: Final = 2.0
 _SWEEP_NS: Final = 500_000_000
 _LINE_BYTES_MAX: Final = 8190
 _HEADERS_MAX: Final = 128
+
+
+def _unheard() -> logging.Logger:
+    """For what aiohttp says of bytes that are no HTTP: whoever sends them must not fill a log."""
+    logger = logging.Logger(__name__)
+    logger.disabled = True
+    return logger
 
 
 class HttpListener:
@@ -56,18 +64,18 @@ class HttpListener:
     async def open(self, url: str) -> None:
         """Listen at *url*, ``http://HOST:PORT``; port 0 is a free one, which `url` tells.
 
-        Raise `SettingsError` if that place cannot be had.
+        Raise `ListenError` if that place cannot be had.
         """
         place = urlsplit(url)
         loop = asyncio.get_running_loop()
-        manager = self._manager = web.Server(self._serve)
+        manager = self._manager = web.Server(self._serve, logger=_unheard())
         try:
             self._server = await loop.create_server(
                 lambda: _Connection(self, manager), place.hostname, place.port or 0, backlog=1024
             )
         except OSError as cause:
-            raise SettingsError(
-                f"http_ingress_url: cannot listen at {url}: {cause.strerror or cause}"
+            raise ListenError(
+                url, f"http_ingress_url: cannot listen at {url}: {cause.strerror or cause}"
             ) from cause
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://{place.netloc.rpartition(':')[0]}:{port}"

@@ -45,7 +45,7 @@ from edgeless_sim.scenario.web_steps import WebSteps
 from edgeless_sim.scenario.workflow_names import WorkflowNames
 from edgeless_sim.scenario.workload_runner import WorkloadRunner, fresh_counts
 
-__all__ = ["open_cluster", "run_scenario"]
+__all__ = ["check_world", "needs_relays", "open_cluster", "run_scenario"]
 
 _SLICE_NS: Final = 20_000_000
 _PROGRESS_NS: Final = 100_000_000
@@ -88,7 +88,7 @@ def run_scenario(
     component gets a process of its own. *capture* gets all frames. Raises `SettingsError` for a
     world that does not exist, and `SimulationError` if the simulated world stops making sense.
     """
-    _check_world(scenario, world)
+    check_world(scenario, world)
     experiment = _Experiment(
         scenario,
         world,
@@ -107,7 +107,8 @@ def run_scenario(
     )
 
 
-def _check_world(scenario: Scenario, world: str) -> None:
+def check_world(scenario: Scenario, world: str) -> None:
+    """Raise `SettingsError` if there is no such world, `ScenarioError` if it is not for this."""
     if world not in WORLDS:
         raise SettingsError(f"there is no world {world!r}; there are: {', '.join(WORLDS)}")
     if world not in scenario.worlds:
@@ -166,7 +167,7 @@ class _Experiment:
             seed=self._seed,
             journal_sink=self._beginning,
             processes=self._processes,
-            in_path=_needs_relays(self._scenario),
+            in_path=needs_relays(self._scenario),
             capture=self._capture,
         ) as cluster:
             self.cluster = cluster
@@ -344,7 +345,7 @@ class _Reporting:
         self._reached_ns = when_ns
 
 
-def _needs_relays(scenario: Scenario) -> bool:
+def needs_relays(scenario: Scenario) -> bool:
     """Whether something between two components is to be slower or less sure than loopback."""
     hindered = any(isinstance(step, Partition | Degrade) for step in scenario.steps)
     links = scenario.topology().links

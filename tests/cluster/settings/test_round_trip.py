@@ -47,7 +47,7 @@ from edgeless_sim.cluster.settings.resources import (
     ResourcesTable,
     ServerlessTable,
 )
-from edgeless_sim.cluster.settings.values import SEED_MAX, EdgelessSimTable
+from edgeless_sim.cluster.settings.values import SEED_MAX, ControlEdgelessSimTable
 from edgeless_sim.model.names import name_fault
 
 ValueT = TypeVar("ValueT")
@@ -103,7 +103,9 @@ controllers = made(
             for at, name in enumerate(domains)
         )
     ),
-    edgeless_sim=made(EdgelessSimTable, name=component_name, seed=seed),
+    edgeless_sim=made(
+        ControlEdgelessSimTable, name=component_name, seed=seed, metrics_url=no_url | urls(4_000)
+    ),
 )
 orchestrators = made(
     OrchestratorSettingsFile,
@@ -255,7 +257,7 @@ def test_what_is_absent_is_not_written() -> None:
     settings = ControllerSettingsFile(
         controller_url="http://127.0.0.1:7001",
         domain_register_url=None,
-        edgeless_sim=EdgelessSimTable(name="con", seed=None),
+        edgeless_sim=ControlEdgelessSimTable(name="con", seed=None),
     )
     assert render_controller_settings(settings) == (
         'controller_url = "http://127.0.0.1:7001"\n\n[edgeless_sim]\nname = "con"\n'

@@ -54,6 +54,7 @@ def _of_controller(settings: ControllerSettingsFile, *, any_port: bool = False) 
         [
             _Service(("controller_url",), settings.controller_url),
             _Service(("domain_register_url",), settings.domain_register_url, ("controller_url",)),
+            _Service(("edgeless_sim", "metrics_url"), settings.edgeless_sim.metrics_url),
         ],
         peers,
         any_port=any_port,
@@ -74,6 +75,7 @@ def _of_orchestrator(
             _Service(("general", "node_register_url"), general.node_register_url, orchestrator),
             _Service(agent, general.agent_url),
             _Service(("general", "invocation_url"), general.invocation_url, agent),
+            _Service(("edgeless_sim", "metrics_url"), settings.edgeless_sim.metrics_url),
         ],
         [_Peer(("general", "domain_register_url"), general.domain_register_url)],
         any_port=any_port,

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from edgeless_sim.cluster.settings.urls import BoundUrl, OptionalBoundUrl, Url
-from edgeless_sim.cluster.settings.values import EdgelessSimTable, Text
+from edgeless_sim.cluster.settings.values import ControlEdgelessSimTable, Text
 from edgeless_sim.model.toml_table import Few, Name, Table
 
 __all__ = ["PERSISTENCE_FILENAME", "ControllerSettingsFile", "StaticOrchestrator"]
@@ -31,7 +31,7 @@ class ControllerSettingsFile(Table):
     """Where active workflows are stored; "" = nowhere."""
     orchestrators: Annotated[tuple[StaticOrchestrator, ...], Few] = ()
     """The domains that do not register themselves."""
-    edgeless_sim: EdgelessSimTable = EdgelessSimTable()
+    edgeless_sim: ControlEdgelessSimTable = ControlEdgelessSimTable()
 
     @property
     def name(self) -> str:

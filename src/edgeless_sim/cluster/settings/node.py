@@ -113,6 +113,7 @@ class TelemetryTable(Table):
 
     metrics_url: OptionalHttpUrl = None
     log_level: Literal["off", "error", "warn", "info", "debug", "trace"] = "info"
+    """The least urgent level at which the node's log tells what functions say."""
     performance_samples: bool = False
     """Whether the time of each execution and transfer goes up with the registration."""
 

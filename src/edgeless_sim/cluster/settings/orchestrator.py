@@ -10,7 +10,7 @@ from edgeless_sim.cluster.settings.urls import (
     OptionalBoundUrl,
     OptionalUrl,
 )
-from edgeless_sim.cluster.settings.values import EdgelessSimTable, Seconds, Text
+from edgeless_sim.cluster.settings.values import ControlEdgelessSimTable, Seconds, Text
 from edgeless_sim.model.toml_table import Name, Table
 
 __all__ = [
@@ -107,7 +107,7 @@ class CollectorTable(Table):
     redis_url: Text = ""
 
 
-class OrchestratorEdgelessSimTable(EdgelessSimTable):
+class OrchestratorEdgelessSimTable(ControlEdgelessSimTable):
     """``[edgeless_sim]`` of an ε-ORC."""
 
     keep_alive_secs: Annotated[float, Field(ge=0.1, le=86_400)] | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from edgeless_sim.cluster.settings.urls import OptionalHttpUrl
 from edgeless_sim.model.names import (
     NAME_BYTES_MAX,
     looks_like_node_name,
@@ -19,6 +20,7 @@ from edgeless_sim.model.toml_table import Table
 __all__ = [
     "SEED_MAX",
     "ComponentName",
+    "ControlEdgelessSimTable",
     "EdgelessSimTable",
     "Folder",
     "OptionalName",
@@ -83,3 +85,10 @@ class EdgelessSimTable(Table):
     """What people and the journal call this component."""
     seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = None
     """What identifiers and random choices derive from; absent = from fresh randomness."""
+
+
+class ControlEdgelessSimTable(EdgelessSimTable):
+    """``[edgeless_sim]`` of an ε-CON or an ε-ORC."""
+
+    metrics_url: OptionalHttpUrl = None
+    """Where it shows measurements, health and readiness; absent or empty = nowhere."""

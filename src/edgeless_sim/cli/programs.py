@@ -1,0 +1,74 @@
+"""Where the programs begin: Ctrl-C while they are still loading ends them without a word.
+
+Loading takes a fifth of a second, in which Python would show a traceback. Nothing is imported here
+before that is taken care of.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final
+
+__all__ = [
+    "cli_main",
+    "controller_main",
+    "inabox_main",
+    "main",
+    "node_main",
+    "orchestrator_main",
+]
+
+_INTERRUPTED: Final = 130
+
+
+@contextmanager
+def _quietly_loading() -> Generator[None]:
+    # Whoever ignores it, as shells do for programs in the background, goes on ignoring it.
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if default:
+        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(_INTERRUPTED))
+    yield
+    if default:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def main() -> None:
+    """``edgeless-sim``."""
+    with _quietly_loading():
+        from edgeless_sim.cli.main import main as run
+    run()
+
+
+def cli_main() -> None:
+    """``edgeless_cli``."""
+    with _quietly_loading():
+        from edgeless_sim.cli.edgeless_cli import main as run
+    run()
+
+
+def controller_main() -> None:
+    """``edgeless_con_d``."""
+    _daemon("controller_main")
+
+
+def orchestrator_main() -> None:
+    """``edgeless_orc_d``."""
+    _daemon("orchestrator_main")
+
+
+def node_main() -> None:
+    """``edgeless_node_d``."""
+    _daemon("node_main")
+
+
+def inabox_main() -> None:
+    """``edgeless_inabox``."""
+    _daemon("inabox_main")
+
+
+def _daemon(name: str) -> None:
+    with _quietly_loading():
+        from edgeless_sim.cli import daemons
+    run: Callable[[], None] = getattr(daemons, name)
+    run()

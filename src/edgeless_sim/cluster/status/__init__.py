@@ -1,0 +1,1 @@
+"""What a component of a deployment shows about itself over HTTP: measurements and health."""

@@ -1,0 +1,37 @@
+"""What one ε-ORC is told at its start. Not here: the file that says so."""
+
+from typing import Final
+
+import msgspec
+
+from edgeless_sim.api.clients import RPC_TIMEOUT_S
+from edgeless_sim.model.compat import Profile
+from edgeless_sim.model.ids import DomainId
+
+__all__ = ["OrchestratorSettings"]
+
+_INTERVAL_S: Final = 2.0
+
+
+class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one ε-ORC. Times are in seconds."""
+
+    domain_id: DomainId
+    url: str
+    """Where this ε-ORC listens, as the ε-CON is told."""
+    node_url: str = ""
+    """Where nodes register; empty = at `url`."""
+    domain_register_url: str = ""
+    """Where the ε-CON takes registrations; empty = this ε-ORC waits until it is asked."""
+    strategy: str = "Random"
+    keep_alive_s: float = 2.0
+    """0 = nodes are believed as long as they announce."""
+    subscription_interval_s: float = 0.0
+    """How often it tells the ε-CON that it is there; 0 = as often as its nodes keep alive."""
+    rpc_timeout_s: float = RPC_TIMEOUT_S
+    profile: Profile = Profile.STRICT
+
+    @property
+    def announcement_interval_s(self) -> float:
+        """How often the ε-CON hears of the domain."""
+        return self.subscription_interval_s or self.keep_alive_s or _INTERVAL_S
