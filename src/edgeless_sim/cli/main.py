@@ -69,6 +69,7 @@ _World = Annotated[
 _InProcess = Annotated[
     bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
 ]
+_Realtime = Annotated[bool, typer.Option("--realtime", help="As fast as the wall clock.")]
 _RealResources = Annotated[
     bool,
     typer.Option("--real-resources", help="With --realtime: real sockets, in one process."),
@@ -86,9 +87,7 @@ def run(
     ] = None,
     world: _World = "sim",
     in_process: _InProcess = False,
-    realtime: Annotated[
-        bool, typer.Option("--realtime", help="As fast as the wall clock.")
-    ] = False,
+    realtime: _Realtime = False,
     real_resources: _RealResources = False,
     speed: Annotated[
         str | None,
