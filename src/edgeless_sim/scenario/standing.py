@@ -61,6 +61,8 @@ def run_standing(
     """
 
     async def main() -> None:
+        # Before anything is up: who says stop meanwhile is heard when it is.
+        stop = StopSignal()
         beginning, observer = Beginning(None), Observer()
         async with open_topology(
             standing.topology,
@@ -71,7 +73,6 @@ def run_standing(
             in_path=_in_path(standing),
             site=standing.site,
         ) as cluster:
-            stop = StopSignal()
             beginning.hand_over(cluster.journal, [observer.read, *readers])
             _flush(cluster)
             on_ready(cluster)
