@@ -1,4 +1,4 @@
-"""Map-reduce workflows of drawn shapes are EDGELESS's, and the same for the same seed (spec 11.3)."""
+"""Map-reduce workflows of drawn shapes are EDGELESS's, the same for the same seed (spec 11.3)."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ def test_one_stage_of_two_processes_is_wired_as_edgeless_does() -> None:
         fan_out=[2, 2],
         input_size=[50, 50],
         work=[1000, 1000],
-        transaction_interval=[700_000_000, 700_000_000],
+        transaction_interval=["700ms", "700ms"],
         process="wasm",
     ).request(3)
     found = {each.name: each for each in request.functions}

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import AfterValidator, Field
 
 from edgeless_sim.errors import WorkflowSpecError
+from edgeless_sim.kernel.entropy import Entropy
 from edgeless_sim.model.annotations import INIT_PAYLOAD
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.function import FunctionClassSpecification
@@ -95,9 +96,8 @@ class MapReduceClasses:
     @classmethod
     def read(cls, folder: Path) -> "MapReduceClasses":
         """Those of the library in *folder*; raise `SpecError` for what is not there."""
-        return cls(
-            *(_class_in(folder / n) for n in ("trigger", "bench_mapreduce", "bench_process"))
-        )
+        names = ("trigger", "bench_mapreduce", "bench_process")
+        return cls(*(_class_in(folder / name) for name in names))
 
 
 class MapReduceMaker:
@@ -106,14 +106,14 @@ class MapReduceMaker:
     def __init__(self, table: MapReduceTable, classes: MapReduceClasses, seed: int) -> None:
         self._table = table
         self._classes = classes
-        self._seed = seed
+        self._entropy = Entropy(seed)
         self.warnings: list[str] = []
         self.first = self.request(0)
 
     def request(self, number: int) -> SpawnWorkflowRequest:
         """The workflow *number*; always the same one for the same seed."""
         # A number of its own each, so that what is drawn does not depend on which were refused.
-        dice = Random(f"{self._seed}/{number}")
+        dice = self._entropy.stream(str(number))
         table = self._table
         stages = dice.randint(*table.stages)
         low_ms, high_ms = (each // 1_000_000 for each in table.transaction_interval)
