@@ -50,6 +50,7 @@ def test_help_lists_only_what_exists() -> None:
     text = invoke("--help").stdout
     assert " run " in text
     assert " check " in text
+    assert " up " in text
     for later in ("explore", "top"):
         assert f" {later} " not in text
 

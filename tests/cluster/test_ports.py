@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgeless_sim.cluster.ports import LOOPBACK, ReservedPorts
-from edgeless_sim.errors import SettingsError
+from edgeless_sim.errors import ListenError, SettingsError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="held on Linux only")
 
@@ -57,3 +57,40 @@ def test_two_cannot_listen_at_the_same_one() -> None:
 def test_ports_that_cannot_be_had_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"no 2 free ports on 203\.0\.113\.1: "):
         ReservedPorts(2, "203.0.113.1")
+
+
+def free_block(number: int) -> int:
+    """A port with nobody at it and at those above."""
+    for first in range(12_000, 30_000, number):
+        try:
+            ReservedPorts.from_port(first, number).close()
+        except ListenError:
+            continue
+        return first
+    raise AssertionError
+
+
+def test_ports_from_one_on_leave_out_those_that_are_taken() -> None:
+    first = free_block(8)
+    with bound(first + 2, reuse=True) as other:
+        other.listen()
+        reserved = ReservedPorts.from_port(first, 3)
+        assert reserved.ports[:2] == (first, first + 1)
+        assert reserved.ports[2] > first + 2
+        with bound(first, reuse=True) as listening:
+            listening.listen()
+        reserved.close()
+
+
+def test_the_first_port_is_had_or_refused() -> None:
+    first = free_block(8)
+    with bound(first, reuse=True) as other:
+        other.listen()
+        with pytest.raises(ListenError, match=f"at 127.0.0.1:{first}: Address already in use"):
+            ReservedPorts.from_port(first, 3)
+    ReservedPorts.from_port(first, 3).close()
+
+
+def test_so_many_ports_from_one_on_are_had_or_refused() -> None:
+    with pytest.raises(SettingsError, match=r"no 9 free ports on 127\.0\.0\.1 from 65530 on"):
+        ReservedPorts.from_port(65_530, 9)

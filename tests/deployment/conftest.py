@@ -1,13 +1,15 @@
 """What the tests of deployments share: processes that end with the test, and daemons with files."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.error import HTTPError, URLError
@@ -22,6 +24,7 @@ Start: TypeAlias = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
 STOP_S: Final = 15
 PATIENCE_S: Final = 60
 HOST: Final = "127.0.0.1"
+ROOT: Final = Path(__file__).parents[2]
 _IDS: Final = UUID("fda6ce79-46df-4f96-a0d2-456f720f606c")
 
 
@@ -210,6 +213,89 @@ def start() -> Generator[Start]:
             return process
 
         yield started
+
+
+@pytest.fixture
+def first_port() -> int:
+    """A port with nobody at it and at the 39 above; below those that clients are given."""
+    begin = 11_000 + os.getpid() * 40 % 16_000
+    for port in range(begin, begin + 4_000, 40):
+        if all(_is_free(one) for one in range(port, port + 40)):
+            return port
+    raise AssertionError("no free ports")
+
+
+class Person:
+    """Somebody beside a program that stays up: types commands, waits, reads what it says."""
+
+    def typed(
+        self, program: str, *words: str, cwd: Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """One of our programs, typed in *cwd*, to its end."""
+        command = [str(Path(sys.executable).with_name(program)), *words]
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    until = staticmethod(until)
+
+    def web_workflow(self, folder: Path) -> Path:
+        """A workflow file with an http-ingress, whose function answers ``World`` to ``/hello``."""
+        function = ROOT / "functions" / "http_processor" / "function.json"
+        specification = json.loads(function.read_text())
+        specification["code"] = str(function.with_name("http_processor.wasm"))
+        workflow = {
+            "functions": [
+                {
+                    "name": "processor",
+                    "class_specification": specification,
+                    "output_mapping": {},
+                    "annotations": {},
+                }
+            ],
+            "resources": [
+                {
+                    "name": "ingress",
+                    "class_type": "http-ingress",
+                    "output_mapping": {"new_request": "processor"},
+                    "configurations": {"methods": "GET"},
+                }
+            ],
+            "annotations": {},
+        }
+        path = folder / "web.json"
+        path.write_text(json.dumps(workflow))
+        return path
+
+    def answer_of(self, url: str) -> str:
+        """What is answered there; empty if nothing is."""
+        try:
+            with urlopen(url, timeout=PATIENCE_S) as response:
+                return str(response.read().decode())
+        except (URLError, OSError):
+            return ""
+
+
+@pytest.fixture
+def person() -> Person:
+    return Person()
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

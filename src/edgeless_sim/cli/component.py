@@ -6,6 +6,7 @@ import typer
 
 from edgeless_sim.cluster.component import run_component
 from edgeless_sim.cluster.component_files import load_component
+from edgeless_sim.cluster.services import naming_places
 from edgeless_sim.report.console import ConsoleReader
 
 __all__ = ["component_command"]
@@ -14,9 +15,10 @@ __all__ = ["component_command"]
 def component_command(kind: str, file: Path, *, supervised: bool) -> None:
     """Run it; raise `EdgelessError` if it cannot begin."""
     settings = load_component(kind, file)
-    run_component(
-        settings,
-        supervised=supervised,
-        reader=None if supervised else ConsoleReader(typer.echo).read,
-        on_ready=None if supervised else lambda: typer.echo(f"{settings.name} is ready"),
-    )
+    with naming_places(settings, file):
+        run_component(
+            settings,
+            supervised=supervised,
+            reader=None if supervised else ConsoleReader(typer.echo).read,
+            on_ready=None if supervised else lambda: typer.echo(f"{settings.name} is ready"),
+        )

@@ -112,9 +112,7 @@ def _check_options(options: RunOptions) -> None:
     if options.real_resources and options.world != SIM:
         raise typer.BadParameter(f"--real-resources: those of the world {options.world} are real")
     if options.real_resources and options.speed != 1.0:
-        raise typer.BadParameter(
-            "--real-resources needs --realtime: sockets know no other"
-        )
+        raise typer.BadParameter("--real-resources needs --realtime: sockets know no other")
 
 
 def _with_real_resources(options: RunOptions, scenario: Scenario) -> RunOptions:

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ __all__ = ["COMPONENTS_MAX", "BoxedComponent", "find_components", "run_box"]
 COMPONENTS_MAX: Final = 128
 #: For the stop hooks of all functions; what is not done by then is cut short.
 _NODES_STOP_S: Final = 8.0
+_FAULTS_SHOWN: Final = 5
 _NODE_FILES: Final = "node*.toml"
 _BALANCER: Final = "balancer.toml"
 
@@ -80,9 +82,9 @@ def find_components(folder: Path) -> list[BoxedComponent]:
     if len(kinds) > COMPONENTS_MAX:
         raise SettingsError(f"{folder}: {len(kinds)} files, at most {COMPONENTS_MAX}")
     components = [BoxedComponent(path, load_component(kind, path)) for kind, path in kinds]
-    faults = list(_collisions(components))
+    faults = list(islice(chain(_twins(components), _collisions(components)), _FAULTS_SHOWN))
     if faults:
-        raise SettingsError(clipped("\n".join(faults)))
+        raise SettingsError("\n".join(clipped(fault) for fault in faults))
     return components
 
 
@@ -163,7 +165,7 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 
 def _collisions(components: Sequence[BoxedComponent]) -> Iterator[str]:
-    """What two files both want; within one file that has been found out already."""
+    """Addresses that two files want; within one file that has been found out already."""
     bound: list[tuple[BoxedComponent, TomlPath, Endpoint]] = []
     for each in components:
         for key, url in services_of(each.settings).items():
@@ -173,6 +175,10 @@ def _collisions(components: Sequence[BoxedComponent]) -> Iterator[str]:
                     place = place_of(each.path, key)
                     yield f"{place}: {url} is taken by {place_of(other.path, other_key)}"
             bound.append((each, key, endpoint))
+
+
+def _twins(components: Sequence[BoxedComponent]) -> Iterator[str]:
+    """Two files of one name, or two nodes of one id."""
     known: dict[str, BoxedComponent] = {}
     for each in components:
         for what, key in _identities(each.settings):

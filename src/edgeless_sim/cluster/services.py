@@ -39,6 +39,10 @@ _KEYS: Final[dict[type, dict[str, TomlPath]]] = {
         "metrics_url": ("general", "metrics_url"),
     },
 }
+#: Another key that says the same, where the first one is absent.
+_SAME: Final[dict[TomlPath, TomlPath]] = {
+    ("general", "metrics_url"): ("telemetry", "metrics_url"),
+}
 _INGRESS: Final = "http-ingress"
 
 
@@ -54,8 +58,10 @@ def services_of(settings: ComponentSettings) -> dict[TomlPath, str]:
 
 def place_of(path: Path, key: TomlPath) -> str:
     """``FILE:LINE: KEY`` of the file at *path*, which has been read before."""
-    line = read_toml_file(path, error=SettingsError).places.line_of(key)
-    return f"{path}:{line}: {path_text(key)}"
+    document = read_toml_file(path, error=SettingsError)
+    if key in _SAME and key[-1] not in document.value.get(str(key[0]), {}):
+        key = _SAME[key]
+    return f"{path}:{document.places.line_of(key)}: {path_text(key)}"
 
 
 @contextmanager

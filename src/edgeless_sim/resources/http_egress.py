@@ -5,7 +5,6 @@ resolver of the client checks every address that a name has, and connections are
 it did not check. Not here: which addresses those are (`egress_policy`).
 """
 
-import re
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -24,32 +23,32 @@ from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
 from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
+from edgeless_sim.resources.egress_rules import (
+    CONNECTIONS_MAX,
+    INSTANCES_MAX,
+    REDIRECTS,
+    REDIRECTS_MAX,
+    SECRETS,
+    TIMEOUT_S,
+    WAITING_MAX,
+    canonical_name,
+    next_method,
+    place_of,
+    sendable_headers,
+)
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.http_messages import (
-    FRAMING_HEADERS,
     HttpRequest,
     HttpResponse,
     decode_request,
     encode_payload,
-    header_fault,
 )
 from edgeless_sim.resources.http_routes import parse_host
 from edgeless_sim.resources.tasks import ProviderTasks
 
 __all__ = ["CONNECTIONS_MAX", "REDIRECTS_MAX", "TIMEOUT_S", "WAITING_MAX", "HttpEgressProvider"]
 
-#: Requests of one instance that are under way; the next ones wait.
-CONNECTIONS_MAX: Final = 6
-WAITING_MAX: Final = 1024
-#: For everything: name, connection, redirects, response.
-TIMEOUT_S: Final = 10.0
-REDIRECTS_MAX: Final = 5
-_INSTANCES_MAX: Final = 10_000
 _IDLE_CONNECTIONS_MAX: Final = 256
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-#: What one server may know and another one may not.
-_SECRETS: Final = frozenset({"authorization", "cookie", "host"})
-_PATH: Final = re.compile(r"/[!-~]*")
 _UNSET_HEADERS: Final = ("Accept-Encoding", "User-Agent")
 
 
@@ -152,9 +151,9 @@ class HttpEgressProvider:
         """See `ResourceProvider.start`."""
         if pid.key in self._instances:
             return
-        if len(self._instances) >= _INSTANCES_MAX:
+        if len(self._instances) >= INSTANCES_MAX:
             raise RejectedError(
-                REJECTED_SUMMARY, f"the provider has {_INSTANCES_MAX} instances, the most it can"
+                REJECTED_SUMMARY, f"the provider has {INSTANCES_MAX} instances, the most it can"
             )
         self._instances[pid.key] = _Instance(pid)
 
@@ -228,7 +227,7 @@ class HttpEgressProvider:
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
         """The response to *request*, redirects followed."""
         method = request.method.upper()
-        headers = _sendable(request.headers)
+        headers = sendable_headers(request.headers)
         body = bytes(request.body) if request.body else None
         url = _url(request)
         for _ in range(REDIRECTS_MAX + 1):
@@ -238,16 +237,17 @@ class HttpEgressProvider:
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
                 target = response.headers.get("Location")
-                if response.status not in _REDIRECTS or target is None:
+                if response.status not in REDIRECTS or target is None:
                     return HttpResponse(
                         response.status, _readable(response), list(await _body_of(response))
                     )
             following = _redirected(url, target)
-            if response.status == 303 or (response.status in (301, 302) and method == "POST"):
-                method, body = ("HEAD" if method == "HEAD" else "GET"), None
+            method, keeps_body = next_method(method, response.status)
+            if not keeps_body:
+                body = None
                 headers.pop("content-type", None)
             if following.origin() != url.origin():
-                for secret in _SECRETS:
+                for secret in SECRETS:
                     headers.pop(secret, None)
             url = following
         raise ResourceError(f"more than {REDIRECTS_MAX} redirects")
@@ -271,13 +271,7 @@ async def _keep(session: aiohttp.ClientSession) -> None:
 
 
 def _url(request: HttpRequest) -> URL:
-    scheme = "https" if request.protocol == "HTTPS" else "http"
-    host = parse_host(request.host)
-    if host is None:
-        raise ResourceError(f"{quoted(request.host)} is no host")
-    if _PATH.fullmatch(request.path) is None or "#" in request.path:
-        raise ResourceError("the path must begin with '/' and be free of spaces, controls and '#'")
-    return _canonical(scheme, host.name, host.port, request.path)
+    return _built(*place_of(request))
 
 
 def _redirected(url: URL, target: str) -> URL:
@@ -289,32 +283,12 @@ def _redirected(url: URL, target: str) -> URL:
     parsed = parse_host(f"[{host}]" if ":" in host else host)
     if parsed is None or following.user or following.password:
         raise ResourceError(f"a redirect to {quoted(target)}, which is no usable URL")
-    return _canonical(following.scheme, parsed.name, following.explicit_port, following.raw_path_qs)
+    name = canonical_name(parsed.name)
+    return _built(following.scheme, name, following.explicit_port, following.raw_path_qs)
 
 
-def _canonical(scheme: str, name: str, port: int | None, path: str) -> URL:
-    """A URL whose host, if it is an address, is spelt in the one usual way.
-
-    The client takes for an address whatever consists of digits and dots, and hands it to the system
-    unresolved; what would come out of that must be known before.
-    """
-    address = literal_address(name)
-    if address is not None:
-        name = f"[{address}]" if address.version == 6 else str(address)
-    elif name.replace(".", "").isdigit():
-        raise ResourceError(f"{quoted(name)} is no address")
+def _built(scheme: str, name: str, port: int | None, path: str) -> URL:
     return URL(f"{scheme}://{name}{'' if port is None else f':{port}'}{path}", encoded=True)
-
-
-def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    fault = header_fault(headers)
-    if fault is not None:
-        raise ResourceError(fault)
-    return {
-        name.lower(): value
-        for name, value in headers.items()
-        if name.lower() not in FRAMING_HEADERS
-    }
 
 
 def _readable(response: aiohttp.ClientResponse) -> dict[str, str]:

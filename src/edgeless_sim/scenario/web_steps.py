@@ -6,7 +6,7 @@ Not here: when a step is performed (`runner`).
 from collections.abc import Awaitable, Callable
 
 from edgeless_sim.cluster.cluster import Cluster
-from edgeless_sim.errors import ExpectationError, UnreachableError
+from edgeless_sim.errors import ExpectationError, RejectedError, UnreachableError
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.resources.simulated.backends import Backends, backend_address
 from edgeless_sim.resources.simulated.http_ingress import IngressResponse
@@ -30,8 +30,9 @@ class WebSteps:
         self._latency_ns = {table.address: table.latency for table in tables}
         #: The last step about each address.
         self._last: dict[str, do.Backend] = {}
-        for address in self._latency_ns:
-            self._set(address, "up", 0)
+        if cluster.backends is not None:
+            for address in self._latency_ns:
+                self._set(address, "up", 0)
 
     async def ask(self, step: do.HttpRequest) -> None:
         """Send a request; raise `UnreachableError` without a response, `ExpectationError` for
@@ -65,6 +66,10 @@ class WebSteps:
             self._set(address, "up", 0)
             self._cluster.journal.record("fault", "back-end up", address)
 
+    def reply(self, step: do.HttpReply) -> None:
+        """Let a web server answer as *step* says."""
+        raise RejectedError("there are no simulated web servers yet", step.url)
+
     def _set(self, address: str, condition: str, delay_ns: int) -> None:
         state = self._backends.state(address)
         state.down = condition == "down"
@@ -74,7 +79,10 @@ class WebSteps:
     @property
     def _backends(self) -> Backends:
         backends = self._cluster.backends
-        assert backends is not None, "checked: such a scenario is for the world sim only"
+        if backends is None:
+            raise RejectedError(
+                "back-ends are simulated in the world sim only", self._cluster.world
+            )
         return backends
 
 

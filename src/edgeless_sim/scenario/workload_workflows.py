@@ -63,8 +63,10 @@ class WorkflowSource(WorkloadSource):
         self._names.named(name, status.workflow_id)
         self.settle(number, STARTED)
         until_ns = self._zero_ns + arrival.end_ns
-        if not self._table.keep:
-            until_ns = min(until_ns, self._end_ns)
+        if until_ns > self._end_ns:
+            if self._table.keep:
+                return
+            until_ns = self._end_ns
         left_ns = until_ns - self.scheduler.now_ns()
         if left_ns > 0:
             await self._cluster.clock.sleep(left_ns / 1e9)
