@@ -21,9 +21,6 @@ __all__ = ["WORLDLY", "WorldJudge", "is_expected"]
 WORLDLY: Final = (
     expect.WorkloadExpected,
     expect.HttpReceived,
-    expect.RedisValue,
-    expect.RedisWrites,
-    expect.SqlRow,
 )
 _SHOWN_MAX: Final = 6
 
