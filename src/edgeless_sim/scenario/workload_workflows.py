@@ -12,6 +12,7 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import EdgelessError, WorkflowSpecError
 from edgeless_sim.model.ids import WorkflowId
 from edgeless_sim.scenario.arrivals import Arrival
+from edgeless_sim.scenario.map_reduce import MapReduceMaker
 from edgeless_sim.scenario.workflow_names import WorkflowNames
 from edgeless_sim.scenario.workflow_template import WorkflowTemplate
 from edgeless_sim.scenario.workload_counts import REJECTED, STARTED, WorkloadCounts
@@ -32,7 +33,7 @@ class WorkflowSource(WorkloadSource):
         cluster: Cluster,
         begun_ns: int,
         *,
-        template: WorkflowTemplate,
+        template: WorkflowTemplate | MapReduceMaker,
         names: WorkflowNames,
         group: TaskGroup,
         end_ns: int,
