@@ -1,5 +1,6 @@
 """Requests to ingresses as steps, in virtual time and over sockets; conditions of back-ends."""
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import pytest
 
 from edgeless_sim.kernel.journal import Record
+from edgeless_sim.resources.simulated.http import HttpServer
 from edgeless_sim.scenario.loader import parse_scenario
 from edgeless_sim.scenario.outcome import Outcome
 from edgeless_sim.scenario.runner import run_scenario
@@ -127,3 +129,103 @@ def test_conditions_of_back_ends_are_in_the_journal_and_heal(tmp_path: Path) -> 
         (7, "back-end up", "redis://cache:6379"),
         (8, "back-end up", "http://web:80"),
     ]
+
+
+#: ingress (async) -> requestor -> egress -> https://sink.lab/page, and a file of what came back.
+RINGS: Final = f"""
+name = "x"
+duration = "10s"
+[[domain]]
+name = "edge"
+nodes = [{{providers = ["http-ingress", "http-egress"]}}]
+[[step]]
+at = "100ms"
+do = "start_workflow"
+file = "{(ROOT / "scenarios/http_workload/news.json").as_posix()}"
+as = "news"
+"""
+RING: Final = (
+    '[[step]]\nat = "{}"\ndo = "http_request"\nmethod = "POST"\nbody = "ring"\nstatus = 200\n'
+)
+SINK: Final = 'url = "https://sink.lab"\n'
+
+
+def rung(tmp_path: Path, more: str) -> tuple[Outcome, list[str]]:
+    text = RINGS + RING.format("1s") + RING.format("3s") + more
+    logs: list[str] = []
+
+    def read(batch: Sequence[Record]) -> None:
+        logs.extend(r[5] for r in batch if r[1] == "log" and "got" in r[5])
+
+    scenario = parse_scenario(text.encode(), folder=tmp_path)
+    return run_scenario(scenario, readers=[read]), logs
+
+
+def test_simulated_servers_answer_what_they_are_told(tmp_path: Path) -> None:
+    more = (
+        f'[[backend]]\n{SINK}replies = [{{path = "/page", status = 201, body = "old"}}]\n'
+        f'[[step]]\nat = "2s"\ndo = "http_reply"\n{SINK}path = "/page"\nbody = "new"\n'
+    )
+    outcome, logs = rung(tmp_path, more)
+    assert outcome.failure is None
+    new = "http_requestor: got 200: new"
+    assert logs == ["http_requestor: got 201: old", new, new], "the last one asks by itself"
+
+
+@pytest.mark.parametrize("condition", ['"down"', '"wrong"', '"slow"\ndelay = "1min"'])
+def test_a_condition_keeps_requests_from_their_server(tmp_path: Path, condition: str) -> None:
+    more = (
+        f'[[step]]\nat = "2s"\ndo = "backend"\n{SINK}condition = {condition}\n'
+        f'[[expect]]\nwhat = "http_received"\n{SINK}exactly = 1\n'
+    )
+    assert rung(tmp_path, more)[0].judgements[0].holds
+
+
+def test_a_latency_is_that_of_the_server(tmp_path: Path) -> None:
+    more = (
+        f'[[backend]]\n{SINK}latency = "250ms"\n'
+        '[[expect]]\nwhat = "events_within"\nworkflow = "news"\ncomponent = "egress"\n'
+    )
+    assert rung(tmp_path, f'{more}within = "251ms"\n')[0].judgements[0].holds
+    assert not rung(tmp_path, f'{more}within = "249ms"\n')[0].judgements[0].holds
+
+
+@pytest.mark.parametrize(
+    ("keys", "holds"),
+    [
+        ("exactly = 3", True),
+        ("max = 2", False),
+        ('method = "GET"\npath = "/page"\nexactly = 3', True),
+        ('method = "POST"\nmin = 1', False),
+        ('path = "/"\nexactly = 0', True),
+        ('text = "ring"\nmin = 1', False),
+    ],
+)
+def test_what_a_server_received(tmp_path: Path, keys: str, holds: bool) -> None:
+    check = f'[[expect]]\nwhat = "http_received"\n{SINK}{keys}\n'
+    (judgement,) = rung(tmp_path, check)[0].judgements
+    assert judgement.holds is holds, judgement.found
+
+
+def test_nobody_asked_another_server(tmp_path: Path) -> None:
+    check = '[[expect]]\nwhat = "http_received"\nurl = "http://sink.lab"\nexactly = 0\n'
+    (judgement,) = rung(tmp_path, check)[0].judgements
+    assert (judgement.holds, judgement.found) == (True, "0 requests")
+
+
+def test_requests_that_are_not_kept_are_counted_or_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two(self: HttpServer) -> None:
+        original(self)
+        self.requests = deque(maxlen=2)
+
+    original = HttpServer.__init__
+    monkeypatch.setattr(HttpServer, "__init__", two)
+    checks = "".join(
+        f'[[expect]]\nwhat = "http_received"\n{SINK}{keys}\n'
+        for keys in ("exactly = 3", 'path = "/page"\nmin = 2', 'path = "/page"\nexactly = 2')
+    )
+    judgements = rung(tmp_path, checks)[0].judgements
+    assert [each.holds for each in judgements] == [True, True, False]
+    assert judgements[2].found == "2 of the last 2 of 3 requests"

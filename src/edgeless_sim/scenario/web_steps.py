@@ -9,6 +9,7 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import ExpectationError, RejectedError, UnreachableError
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.resources.simulated.backends import Backends, backend_address
+from edgeless_sim.resources.simulated.http import HttpServer
 from edgeless_sim.resources.simulated.http_ingress import IngressResponse
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.http_tables import BackendTable
@@ -31,8 +32,10 @@ class WebSteps:
         #: The last step about each address.
         self._last: dict[str, do.Backend] = {}
         if cluster.backends is not None:
-            for address in self._latency_ns:
-                self._set(address, "up", 0)
+            for table in tables:
+                self._set(table.address, "up", 0)
+                for reply in table.replies:
+                    cluster.backends.of(HttpServer, table.address).add_rule(reply.rule())
 
     async def ask(self, step: do.HttpRequest) -> None:
         """Send a request; raise `UnreachableError` without a response, `ExpectationError` for
@@ -67,8 +70,8 @@ class WebSteps:
             self._cluster.journal.record("fault", "back-end up", address)
 
     def reply(self, step: do.HttpReply) -> None:
-        """Let a web server answer as *step* says."""
-        raise RejectedError("there are no simulated web servers yet", step.url)
+        """Let a web server answer as *step* says; raise `ResourceError` for too many rules."""
+        self._backends.of(HttpServer, backend_address(step.url)).add_rule(step.rule())
 
     def _set(self, address: str, condition: str, delay_ns: int) -> None:
         state = self._backends.state(address)
