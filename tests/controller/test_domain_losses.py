@@ -5,7 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from edgeless_sim.errors import UnreachableError
+from edgeless_sim.api.dispatch import Request
+from edgeless_sim.api.wires import OUR_WIRES
+from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.model.ids import DomainId, LogicalId
 from edgeless_transports.rules import between, loss
 
@@ -26,6 +28,19 @@ def test_first_registration_refresh_and_restart_are_answered_in_turn(play: Any) 
         restarted.listen()
         assert (await restarted.register()).reset
         assert not (await restarted.register()).reset
+
+    play(story)
+
+
+def test_over_grpc_a_domain_without_a_name_is_refused_in_the_reply(play: Any) -> None:
+    async def story(world: Any) -> None:
+        url, path = "http://127.0.0.1:7001", "/edgeless_api.DomainRegistration/UpdateDomain"
+        handler = world.controller.handler_for(url)
+        reply = handler(Request(path, b"", "somebody", None))
+        with pytest.raises(RejectedError) as caught:
+            OUR_WIRES.calling(url).decode_reply(path, reply)
+        assert caught.value.summary == "Empty domain identifier"
+        assert await world.client.domains(DomainId("")) == {}
 
     play(story)
 

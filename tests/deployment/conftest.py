@@ -109,10 +109,10 @@ class Deployment:
         """The folder that a component is started in."""
         return self.folder / name.replace("/", "-")
 
-    def start(self, *names: str, options: Sequence[str] = ()) -> None:
-        """Start components, all of them if none is named."""
+    def start(self, *names: str, options: Sequence[str] = (), through: str = "") -> None:
+        """Start components, all of them if none is named; by the command *through* if given."""
         for name in names or self.names:
-            program = f"edgeless_{name.partition('/')[0]}_d"
+            program = f"{through} edgeless_{name.partition('/')[0]}_d".lstrip()
             command = f'cd "$0" && RUST_LOG=info exec {program} "$@"'
             log = self.folder / f"{name.replace('/', '-')}.log"
             self.processes[name] = self._start(

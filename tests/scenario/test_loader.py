@@ -190,7 +190,7 @@ def test_a_cause_of_a_refused_output_is_known(folder: Path) -> None:
     assert len(parse(folder, more).expectations) == 1
 
 
-@pytest.mark.parametrize("class_type", ["http-egress", "redis"])
+@pytest.mark.parametrize("class_type", ["redis"])
 def test_a_class_that_needs_real_sockets_is_refused_for_the_world_sim(
     folder: Path, class_type: str
 ) -> None:

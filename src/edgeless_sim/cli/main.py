@@ -69,6 +69,11 @@ _World = Annotated[
 _InProcess = Annotated[
     bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
 ]
+_Realtime = Annotated[bool, typer.Option("--realtime", help="As fast as the wall clock.")]
+_RealResources = Annotated[
+    bool,
+    typer.Option("--real-resources", help="With --realtime: real sockets, in one process."),
+]
 
 
 @app.command()
@@ -82,13 +87,8 @@ def run(
     ] = None,
     world: _World = "sim",
     in_process: _InProcess = False,
-    realtime: Annotated[
-        bool, typer.Option("--realtime", help="As fast as the wall clock.")
-    ] = False,
-    real_resources: Annotated[
-        bool,
-        typer.Option("--real-resources", help="With --realtime: real sockets, in one process."),
-    ] = False,
+    realtime: _Realtime = False,
+    real_resources: _RealResources = False,
     speed: Annotated[
         str | None,
         typer.Option(help="So many times the wall clock, such as 10x.", callback=_speed),

@@ -3,7 +3,8 @@
 A return is accepted only from the called instance, for the calling instance, for the open number,
 once, and only if it is a return (invariant I26; defect U12). Numbers are drawn from 63 random bits,
 not counted from 1, so that nobody can guess one. Every call ends within the same deadline, so the
-deadlines form a queue and need one alarm, not one timer each.
+deadlines form a queue and need one alarm, not one timer each. A call whose callee is known to have
+gone ends at once.
 """
 
 from collections import deque
@@ -34,7 +35,16 @@ class _Pending:
 class PendingCalls:
     """The open calls of all instances of one node."""
 
-    __slots__ = ("_alarm", "_calls", "_deadlines", "_dice", "_scheduler", "_timeout_ns", "timeouts")
+    __slots__ = (
+        "_alarm",
+        "_calls",
+        "_deadlines",
+        "_dice",
+        "_scheduler",
+        "_timeout_ns",
+        "bereaved",
+        "timeouts",
+    )
 
     def __init__(
         self, scheduler: Scheduler, dice: Random, *, timeout_s: float = CALL_TIMEOUT_S
@@ -47,6 +57,8 @@ class PendingCalls:
         self._alarm: Timer | None = None
         #: How many calls ended by their deadline.
         self.timeouts = 0
+        #: How many calls ended because the called instance had gone.
+        self.bereaved = 0
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -104,6 +116,19 @@ class PendingCalls:
         if pending is not None:
             self._finish(stream, pending, ERR)
 
+    def lose(self, target: bytes, streams: Iterable[int] | None = None) -> None:
+        """End with Err, in a later callback, the open calls to *target*, which has gone.
+
+        *target* is the key of an instance, or the 16 bytes of a node and means all that ran there.
+        Of *streams* only, if they are given.
+        """
+        calls = self._calls
+        for stream in list(calls if streams is None else streams):
+            pending = calls.get(stream)
+            if pending is not None and pending.target.startswith(target):
+                # Later, as its answer may run a guest; in the foreground, as was the call itself.
+                self._scheduler.foreground_soon(self._bereave, stream)
+
     def forget(self, streams: Iterable[int]) -> None:
         """Drop the open calls *streams* without answering: their caller is gone."""
         for stream in streams:
@@ -122,6 +147,10 @@ class PendingCalls:
 
     def _expire(self, stream: int) -> None:
         self.timeouts += stream in self._calls
+        self.abort(stream)
+
+    def _bereave(self, stream: int) -> None:
+        self.bereaved += stream in self._calls
         self.abort(stream)
 
     def _finish(self, stream: int, pending: _Pending, result: CallReturn) -> None:

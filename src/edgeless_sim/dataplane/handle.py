@@ -98,7 +98,11 @@ class DataplaneHandle:
         return {name: self._routes[name].target for name in self.channels}
 
     def patch(self, mapping: Mapping[str, Target], generation: int) -> bool:
-        """Replace all outputs; False if *generation* is older than the present one (F44)."""
+        """Replace all outputs; False if *generation* is older than the present one (F44).
+
+        A channel without an instance now says that the one it led to has gone: open calls to that
+        end with Err. One that leads elsewhere does not: what migrates may still answer.
+        """
         if generation < self.generation:
             return False
         self.generation = generation
@@ -115,6 +119,8 @@ class DataplaneHandle:
         # Two channels may lead to one target, which gets its events in the order of sending.
         for _, event, channel in sorted(held):
             self._release(event, self._routes.get(channel))
+        if self._calls:
+            self._lose_calls(old)
         return True
 
     # -- sending --------------------------------------------------------------------------------
@@ -271,6 +277,14 @@ class DataplaneHandle:
             return None
         route = self._routes[alias] = self._holding()
         return route
+
+    def _lose_calls(self, old: Mapping[str, Route]) -> None:
+        """End the calls to those whose channels of *old* lead to no instance any more."""
+        streams = tuple(self._calls)
+        for channel, route in old.items():
+            now = self._routes.get(channel)
+            if now is not None and now.target == UNPLACED.key != route.target:
+                self._plane.calls.lose(route.target, streams)
 
     def _holding(self) -> Route:
         plane = self._plane

@@ -137,11 +137,15 @@ class Dataplane:
             )
 
     def remove_peer(self, node: bytes) -> None:
-        """Forget a peer. Routes that lead there stay until they are patched."""
-        self._peers.pop(node, None)
+        """Forget a peer that has gone, and end the open calls to its instances with Err.
+
+        Routes that lead there stay until they are patched.
+        """
+        if self._peers.pop(node, None) is not None:
+            self.calls.lose(node)
 
     def clear_peers(self) -> None:
-        """Forget all peers (defect U20 absent)."""
+        """Forget all peers (defect U20 absent). That says of none that it has gone."""
         self._peers.clear()
 
     def link_to(self, key: bytes) -> Link | None:

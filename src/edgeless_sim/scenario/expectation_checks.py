@@ -4,7 +4,6 @@ Pure; see `checks`.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.scenario import expectations as expect
@@ -14,13 +13,6 @@ from edgeless_sim.scenario.units import duration_text
 from edgeless_sim.scenario.workload_checks import simulated_url_faults, web_url_faults
 
 __all__ = ["expectation_faults"]
-
-_OF_BACKENDS: Final = (
-    expect.HttpReceived,
-    expect.RedisValue,
-    expect.RedisWrites,
-    expect.SqlRow,
-)
 
 
 def expectation_faults(
@@ -72,20 +64,11 @@ def _world_faults(
         case expect.WorkloadExpected():
             yield from _workload_faults(path, expectation, known)
         case expect.HttpReceived():
+            yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
             yield from web_url_faults((*path, "url"), expectation.url)
             yield from _count_faults(path, expectation)
-        case expect.RedisWrites():
-            yield from _count_faults(path, expectation)
-        case expect.RedisValue():
-            if expectation.value is None and expectation.contains is None:
-                yield path, "one of 'value', 'contains' is needed"
-        case expect.SqlRow():
-            if expectation.id is None and expectation.workflow is None:
-                yield path, "one of 'id', 'workflow' is needed"
         case _:
             return
-    if isinstance(expectation, _OF_BACKENDS):
-        yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
 
 
 def _workload_faults(
@@ -108,10 +91,7 @@ def _workload_faults(
 
 def _count_faults(
     path: TomlPath,
-    expectation: expect.EventsHandled
-    | expect.HttpReceived
-    | expect.RedisWrites
-    | expect.WorkloadExpected,
+    expectation: expect.EventsHandled | expect.HttpReceived | expect.WorkloadExpected,
 ) -> Iterator[ScenarioFault]:
     low, high = expectation.min, expectation.max
     if low is None and high is None and expectation.exactly is None:

@@ -13,9 +13,6 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.units import Duration
 from edgeless_sim.scenario.world_expectations import (
     HttpReceived,
-    RedisValue,
-    RedisWrites,
-    SqlRow,
     WorkloadExpected,
 )
 
@@ -33,9 +30,6 @@ __all__ = [
     "Moved",
     "NoDuplicates",
     "NoLosses",
-    "RedisValue",
-    "RedisWrites",
-    "SqlRow",
     "WorkflowRunning",
     "WorkflowStopped",
     "WorkloadExpected",
@@ -202,9 +196,6 @@ Expectation: TypeAlias = Annotated[
     | NoDuplicates
     | AllComponentsRunning
     | WorkloadExpected
-    | HttpReceived
-    | RedisValue
-    | RedisWrites
-    | SqlRow,
+    | HttpReceived,
     Field(discriminator="what"),
 ]

@@ -12,6 +12,7 @@ from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX
 from edgeless_sim.resources.http_messages import header_fault
 from edgeless_sim.resources.http_routes import parse_host
 from edgeless_sim.resources.simulated.backends import backend_address
+from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRule
 from edgeless_sim.resources.simulated.http_ingress import IngressRequest
 from edgeless_sim.scenario.units import Duration
 
@@ -93,6 +94,11 @@ class Reply(Table):
     status: Annotated[int, Field(ge=200, le=999)] = 200
     headers: Headers = Field(default_factory=dict)
     body: _Body = ""
+
+    def rule(self) -> HttpRule:
+        """The same for the server."""
+        answer = HttpAnswer(self.status, self.headers, self.body.encode())
+        return HttpRule(answer, self.method, self.path)
 
 
 class BackendTable(Table):

@@ -20,6 +20,7 @@ from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
 from edgeless_sim.scenario.http_tables import BackendTable
+from edgeless_sim.scenario.map_reduce import MapReduceClasses
 from edgeless_sim.scenario.steps import StartWorkflow, Step
 from edgeless_sim.scenario.units import Bandwidth, Duration, MemorySize
 from edgeless_sim.scenario.workflow_template import WorkflowTemplate
@@ -116,6 +117,8 @@ class ScenarioFiles:
     workflows: dict[str, SpawnWorkflowRequest] = field(default_factory=dict)
     templates: dict[str, WorkflowTemplate] = field(default_factory=dict)
     """Those that workloads start."""
+    classes: dict[str, MapReduceClasses] = field(default_factory=dict)
+    """What map-reduce workflows consist of, by folder."""
     traces: dict[str, tuple[Arrival, ...]] = field(default_factory=dict)
 
 

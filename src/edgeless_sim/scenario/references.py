@@ -100,7 +100,7 @@ class References:
         yield from self.workflow(path, workflow, at)
         names = self.components.get(workflow)
         family = self.family(workflow)
-        if names is None and family is not None:
+        if names is None and family is not None and family.map_reduce is None:
             template = self._templates.get(family.file)
             names = _component_names(None if template is None else template.first)
         if names is not None and component not in names:

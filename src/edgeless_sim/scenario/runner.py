@@ -21,11 +21,11 @@ from edgeless_sim.cluster.topology import LinkTopology
 from edgeless_sim.errors import EdgelessError, ScenarioError, SettingsError, SimulationError
 from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import Pacer, run
-from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.worlds import SIM, WORLDS
 from edgeless_sim.scenario.beginning import Beginning
 from edgeless_sim.scenario.expectations import AllComponentsRunning, EventsWithin, Expectation
 from edgeless_sim.scenario.faults import StepPerformer
+from edgeless_sim.scenario.hands import Hands, open_hands
 from edgeless_sim.scenario.judge import Judge, one_line
 from edgeless_sim.scenario.loader import load_scenario
 from edgeless_sim.scenario.model import Scenario
@@ -39,10 +39,6 @@ from edgeless_sim.scenario.outcome import (
 )
 from edgeless_sim.scenario.shipped import find_scenario
 from edgeless_sim.scenario.steps import Degrade, Partition, StartWorkflow, Step
-from edgeless_sim.scenario.web_client import WebClient
-from edgeless_sim.scenario.web_clients import web_client
-from edgeless_sim.scenario.web_steps import WebSteps
-from edgeless_sim.scenario.workflow_names import WorkflowNames
 from edgeless_sim.scenario.workload_runner import WorkloadRunner, fresh_counts
 
 __all__ = ["check_world", "needs_relays", "open_cluster", "run_scenario"]
@@ -182,8 +178,12 @@ class _Experiment:
         begun_ns = self._begun_ns
         judge = Judge(cluster, self._observer, self._counts, begun_ns)
         failed = anyio.Event()
-        async with self._client(cluster) as client, anyio.create_task_group() as group:
-            performer, workloads = self._hands(cluster, group, client)
+        async with (
+            open_hands(self._scenario, cluster, self._observer, begun_ns) as hands,
+            anyio.create_task_group() as group,
+        ):
+            performer = hands.performer
+            workloads = self._workload_runner(cluster, hands, group)
             workloads.begin()
             for place, step in enumerate(self._scenario.steps):
                 group.start_soon(self._step, place, step, performer, failed)
@@ -206,39 +206,17 @@ class _Experiment:
             workloads.stop()
             group.cancel_scope.cancel()
 
-    @asynccontextmanager
-    async def _client(self, cluster: Cluster) -> AsyncGenerator[WebClient]:
-        client = None
-        try:
-            async with Supervisor.open() as supervisor:
-                ingresses = self._scenario.ingresses()
-                client = web_client(cluster, self._observer, ingresses, supervisor.spawn)
-                yield client
-        finally:
-            # After the tasks that use it.
-            with anyio.CancelScope(shield=True):
-                if client is not None:
-                    await client.close()
-
-    def _hands(
-        self, cluster: Cluster, group: TaskGroup, client: WebClient
-    ) -> tuple[StepPerformer, WorkloadRunner]:
-        """What performs the steps, and what brings the workloads."""
-        scenario, observer, begun_ns = self._scenario, self._observer, self._begun_ns
-        names = WorkflowNames(cluster.journal)
-        web = WebSteps(cluster, client, scenario.backends)
-        performer = StepPerformer(scenario, cluster, observer, web, names, begun_ns)
-        workloads = WorkloadRunner(
-            scenario,
+    def _workload_runner(self, cluster: Cluster, hands: Hands, group: TaskGroup) -> WorkloadRunner:
+        return WorkloadRunner(
+            self._scenario,
             cluster,
-            observer,
+            self._observer,
             self._counts,
-            client=client,
-            names=names,
+            client=hands.client,
+            names=hands.names,
             group=group,
-            begun_ns=begun_ns,
+            begun_ns=self._begun_ns,
         )
-        return performer, workloads
 
     async def _step(
         self, place: int, step: Step, performer: StepPerformer, failed: anyio.Event

@@ -6,7 +6,7 @@ Not here: the scenario's own file (`loader`).
 from pathlib import Path
 from typing import Final
 
-from edgeless_sim.errors import WorkflowSpecError
+from edgeless_sim.errors import SpecError, WorkflowSpecError
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.json_text import JSON_BYTES_MAX
 from edgeless_sim.model.names import clipped, quoted, shown_path
@@ -14,6 +14,7 @@ from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow_file import load_workflow
 from edgeless_sim.scenario.arrivals import parse_trace
 from edgeless_sim.scenario.checks import ScenarioFault
+from edgeless_sim.scenario.map_reduce import MapReduceClasses
 from edgeless_sim.scenario.model import Scenario, ScenarioFiles
 from edgeless_sim.scenario.steps import StartWorkflow
 from edgeless_sim.scenario.workflow_template import WorkflowTemplate
@@ -34,7 +35,11 @@ def read_files(
             reader.workflow(("step", place, "file"), step.file)
     for place, workload in enumerate(scenario.workloads):
         if isinstance(workload, WorkflowWorkload):
-            reader.template(("workload", place, "file"), workload.file)
+            if workload.map_reduce is None:
+                reader.template(("workload", place, "file"), workload.file)
+            else:
+                path = ("workload", place, "map_reduce", "functions")
+                reader.classes(path, workload.map_reduce.functions)
         if workload.trace is not None:
             reader.trace(("workload", place, "trace"), workload.trace)
     return reader.files, list(reader.faults.values()), reader.warnings
@@ -71,6 +76,14 @@ class _Reader:
         else:
             self.files.templates[file] = template
             self._warn(file, template.warnings)
+
+    def classes(self, path: TomlPath, folder: str) -> None:
+        if folder in self.files.classes or folder in self.faults:
+            return
+        try:
+            self.files.classes[folder] = MapReduceClasses.read(self._folder / folder)
+        except SpecError as cause:
+            self.faults[folder] = path, str(cause)
 
     def trace(self, path: TomlPath, file: str) -> None:
         if file in self.files.traces or file in self.faults:

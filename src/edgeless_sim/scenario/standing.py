@@ -4,11 +4,12 @@ Not here: what they are told, and where it is (`edgeless_sim.cluster.site`).
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.lifeline import StopSignal
@@ -19,6 +20,7 @@ from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.scenario.beginning import Beginning
 from edgeless_sim.scenario.faults import StepPerformer
+from edgeless_sim.scenario.hands import open_hands
 from edgeless_sim.scenario.judge import one_line
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.observer import Observer
@@ -74,11 +76,16 @@ def run_standing(
             beginning.hand_over(cluster.journal, [observer.read, *readers])
             _flush(cluster)
             on_ready(cluster)
-            async with anyio.create_task_group() as group:
-                if standing.steps_of is not None:
-                    player = _Player(standing.steps_of, cluster, observer, on_trouble)
-                    for place, step in enumerate(standing.steps_of.steps):
-                        group.start_soon(player.play, place, step)
+            async with AsyncExitStack() as stack:
+                player = None
+                if (scenario := standing.steps_of) is not None:
+                    begun_ns = cluster.clock.now_ns()
+                    opening = open_hands(scenario, cluster, observer, begun_ns)
+                    hands = await stack.enter_async_context(opening)
+                    player = _Player(scenario, hands.performer, on_trouble)
+                group = await stack.enter_async_context(anyio.create_task_group())
+                if player is not None:
+                    player.begin(group)
                 await stop.wait()
                 group.cancel_scope.cancel()
             await _stop_nodes(cluster, on_trouble)
@@ -119,12 +126,17 @@ class _Player:
     def __init__(
         self,
         scenario: Scenario,
-        cluster: Cluster,
-        observer: Observer,
+        performer: StepPerformer,
         on_trouble: Callable[[str], None],
     ) -> None:
-        self._performer = StepPerformer(scenario, cluster, observer, cluster.clock.now_ns())
+        self._steps = scenario.steps
+        self._performer = performer
         self._on_trouble = on_trouble
+
+    def begin(self, group: TaskGroup) -> None:
+        """Let each step be performed by a task of *group*."""
+        for place, step in enumerate(self._steps):
+            group.start_soon(self.play, place, step)
 
     async def play(self, place: int, step: Step) -> None:
         """Perform *step*, the one at *place*, when its time has come."""

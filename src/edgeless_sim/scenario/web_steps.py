@@ -6,9 +6,10 @@ Not here: when a step is performed (`runner`).
 from collections.abc import Awaitable, Callable
 
 from edgeless_sim.cluster.cluster import Cluster
-from edgeless_sim.errors import ExpectationError, UnreachableError
+from edgeless_sim.errors import ExpectationError, RejectedError, UnreachableError
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.resources.simulated.backends import Backends, backend_address
+from edgeless_sim.resources.simulated.http import HttpServer
 from edgeless_sim.resources.simulated.http_ingress import IngressResponse
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.http_tables import BackendTable
@@ -30,8 +31,11 @@ class WebSteps:
         self._latency_ns = {table.address: table.latency for table in tables}
         #: The last step about each address.
         self._last: dict[str, do.Backend] = {}
-        for address in self._latency_ns:
-            self._set(address, "up", 0)
+        if cluster.backends is not None:
+            for table in tables:
+                self._set(table.address, "up", 0)
+                for reply in table.replies:
+                    cluster.backends.of(HttpServer, table.address).add_rule(reply.rule())
 
     async def ask(self, step: do.HttpRequest) -> None:
         """Send a request; raise `UnreachableError` without a response, `ExpectationError` for
@@ -65,6 +69,10 @@ class WebSteps:
             self._set(address, "up", 0)
             self._cluster.journal.record("fault", "back-end up", address)
 
+    def reply(self, step: do.HttpReply) -> None:
+        """Let a web server answer as *step* says; raise `ResourceError` for too many rules."""
+        self._backends.of(HttpServer, backend_address(step.url)).add_rule(step.rule())
+
     def _set(self, address: str, condition: str, delay_ns: int) -> None:
         state = self._backends.state(address)
         state.down = condition == "down"
@@ -74,7 +82,10 @@ class WebSteps:
     @property
     def _backends(self) -> Backends:
         backends = self._cluster.backends
-        assert backends is not None, "checked: such a scenario is for the world sim only"
+        if backends is None:
+            raise RejectedError(
+                "back-ends are simulated in the world sim only", self._cluster.world
+            )
         return backends
 
 

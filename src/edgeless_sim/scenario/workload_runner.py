@@ -9,11 +9,13 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.kernel.entropy import Entropy
 from edgeless_sim.scenario.arrivals import arrivals
 from edgeless_sim.scenario.expectations import WorkloadExpected
+from edgeless_sim.scenario.map_reduce import MapReduceMaker
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.units import DURATION_NS_MAX
 from edgeless_sim.scenario.web_client import WebClient
 from edgeless_sim.scenario.workflow_names import WorkflowNames
+from edgeless_sim.scenario.workflow_template import WorkflowTemplate
 from edgeless_sim.scenario.workload_counts import WorkloadCounts
 from edgeless_sim.scenario.workload_sources import EventSource, HttpSource, WorkloadSource
 from edgeless_sim.scenario.workload_workflows import WorkflowSource
@@ -99,9 +101,17 @@ class WorkloadRunner:
                     counts,
                     cluster,
                     begun_ns,
-                    template=self._scenario.files.templates[table.file],
+                    template=self._template(table),
                     names=self._names,
                     group=self._group,
                     # At the end of the run everything ends by itself.
                     end_ns=end_ns if end_ns < run_ns else DURATION_NS_MAX,
                 )
+
+    def _template(self, table: WorkflowWorkload) -> WorkflowTemplate | MapReduceMaker:
+        """What makes the workflow of each number."""
+        files, shape = self._scenario.files, table.map_reduce
+        if shape is None:
+            return files.templates[table.file]
+        seed = self._entropy.stream(f"workload/{table.name}/shapes").getrandbits(62)
+        return MapReduceMaker(shape, files.classes[shape.functions], seed)

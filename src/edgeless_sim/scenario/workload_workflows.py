@@ -12,6 +12,7 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import EdgelessError, WorkflowSpecError
 from edgeless_sim.model.ids import WorkflowId
 from edgeless_sim.scenario.arrivals import Arrival
+from edgeless_sim.scenario.map_reduce import MapReduceMaker
 from edgeless_sim.scenario.workflow_names import WorkflowNames
 from edgeless_sim.scenario.workflow_template import WorkflowTemplate
 from edgeless_sim.scenario.workload_counts import REJECTED, STARTED, WorkloadCounts
@@ -32,7 +33,7 @@ class WorkflowSource(WorkloadSource):
         cluster: Cluster,
         begun_ns: int,
         *,
-        template: WorkflowTemplate,
+        template: WorkflowTemplate | MapReduceMaker,
         names: WorkflowNames,
         group: TaskGroup,
         end_ns: int,
@@ -63,8 +64,10 @@ class WorkflowSource(WorkloadSource):
         self._names.named(name, status.workflow_id)
         self.settle(number, STARTED)
         until_ns = self._zero_ns + arrival.end_ns
-        if not self._table.keep:
-            until_ns = min(until_ns, self._end_ns)
+        if until_ns > self._end_ns:
+            if self._table.keep:
+                return
+            until_ns = self._end_ns
         left_ns = until_ns - self.scheduler.now_ns()
         if left_ns > 0:
             await self._cluster.clock.sleep(left_ns / 1e9)

@@ -12,6 +12,7 @@ from edgeless_sim.model.toml_table import Name, Table
 from edgeless_sim.runtimes.base import PAYLOAD_BYTES_MAX
 from edgeless_sim.scenario.arrivals import ARRIVALS_MAX, Arrival, ArrivalPlan
 from edgeless_sim.scenario.http_tables import HttpQuestion
+from edgeless_sim.scenario.map_reduce import MapReduceTable
 from edgeless_sim.scenario.units import Duration
 
 __all__ = [
@@ -116,6 +117,8 @@ class WorkflowWorkload(WorkloadTable):
     prefix: Annotated[Name, Field(max_length=64)] | None = None
     """They are called ``PREFIX-0``, ``PREFIX-1``, ...; None = as the workload."""
     lifetime: _Positive | None = None
+    map_reduce: MapReduceTable | None = None
+    """Instead of a file: workflows of drawn shapes."""
     keep: bool = False
     """Whether those that still run when the workload ends go on."""
 

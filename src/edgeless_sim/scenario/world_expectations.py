@@ -12,7 +12,7 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.http_tables import BackendUrl
 from edgeless_sim.scenario.units import Duration
 
-__all__ = ["HttpReceived", "RedisValue", "RedisWrites", "SqlRow", "WorkloadExpected"]
+__all__ = ["HttpReceived", "WorkloadExpected"]
 
 
 class WorkloadExpected(ExpectationTable):
@@ -46,37 +46,3 @@ class HttpReceived(ExpectationTable):
     min: Count | None = None
     max: Count | None = None
     exactly: Count | None = None
-
-
-class RedisValue(ExpectationTable):
-    """What a simulated Redis holds."""
-
-    what: Literal["redis_value"]
-    url: BackendUrl
-    key: Name
-    value: str | None = None
-    contains: str | None = None
-    database: Annotated[int, Field(ge=0, le=15)] | None = None
-    """None = that of the URL, or 0."""
-
-
-class RedisWrites(ExpectationTable):
-    """How often a key was written at a simulated Redis; without a key, how often any was."""
-
-    what: Literal["redis_writes"]
-    url: BackendUrl
-    key: Name | None = None
-    min: Count | None = None
-    max: Count | None = None
-    exactly: Count | None = None
-
-
-class SqlRow(ExpectationTable):
-    """A row of a simulated database, by its id or by its workflow."""
-
-    what: Literal["sql_row"]
-    url: Name
-    id: Name | None = None
-    workflow: Name | None = None
-    text: str | None = None
-    """Somewhere in its metadata."""

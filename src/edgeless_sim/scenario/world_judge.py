@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.resources.simulated.backends import Backends, backend_address
+from edgeless_sim.resources.simulated.http import HttpServer
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.units import duration_text
@@ -18,9 +21,6 @@ __all__ = ["WORLDLY", "WorldJudge", "is_expected"]
 WORLDLY: Final = (
     expect.WorkloadExpected,
     expect.HttpReceived,
-    expect.RedisValue,
-    expect.RedisWrites,
-    expect.SqlRow,
 )
 _SHOWN_MAX: Final = 6
 
@@ -57,8 +57,39 @@ class WorldJudge:
         match expectation:
             case expect.WorkloadExpected():
                 return _workload(self._workloads[expectation.workload], expectation)
+            case expect.HttpReceived():
+                return _http_received(self._backends, expectation)
             case _:
                 raise AssertionError(expectation)
+
+    @property
+    def _backends(self) -> Backends:
+        backends = self._cluster.backends
+        if backends is None:
+            raise RejectedError(
+                "back-ends are simulated in the world sim only", self._cluster.world
+            )
+        return backends
+
+
+def _http_received(backends: Backends, expectation: expect.HttpReceived) -> tuple[bool, str]:
+    server = backends.all(HttpServer).get(backend_address(expectation.url), HttpServer())
+    text = (expectation.text or "").encode()
+    if expectation.method is expectation.path is expectation.text is None:
+        count = server.requests_total
+        return is_expected(count, expectation), f"{count} requests"
+    count = sum(
+        expectation.method in (None, record.method)
+        and expectation.path in (None, record.path)
+        and text in record.body
+        for record in server.requests
+    )
+    if server.requests_total == len(server.requests):
+        return is_expected(count, expectation), f"{count} of {server.requests_total} requests"
+    # Some of the older ones may have been such, too.
+    known = expectation.min is not None and expectation.max is expectation.exactly is None
+    found = f"{count} of the last {len(server.requests)} of {server.requests_total} requests"
+    return known and is_expected(count, expectation), found
 
 
 def _workload(counts: WorkloadCounts, expectation: expect.WorkloadExpected) -> tuple[bool, str]:

@@ -166,8 +166,8 @@ def test_texts_of_statuses_are_those_of_edgeless(scribe: Any) -> None:
     assert status(AGENT, NODES, scribe.text(2, "x"))[1].startswith(
         "Error when parsing an UpdateNodeRequest message: node_id"
     )
-    assert status(AGENT, DOMAINS, b"")[1] == (
-        "Error when parsing an UpdateDomainRequest message: domain_id: empty"
+    assert status(AGENT, DOMAINS, scribe.text(10, "edge") + scribe.double(1002, -1.0))[1] == (
+        "Error when parsing an UpdateDomainRequest message: ttl_s: -1.0 is not a duration"
     )
     assert status(AGENT, WORKFLOWS + "Inspect", b"") == (
         "internal",

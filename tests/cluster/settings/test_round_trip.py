@@ -104,7 +104,10 @@ controllers = made(
         )
     ),
     edgeless_sim=made(
-        ControlEdgelessSimTable, name=component_name, seed=seed, metrics_url=no_url | urls(4_000)
+        ControlEdgelessSimTable,
+        name=component_name,
+        seed=seed,
+        metrics_url=no_url | urls(4_000, st.just("http")),
     ),
 )
 orchestrators = made(

@@ -84,8 +84,7 @@ def domain_message(place: Place, request: UpdateDomainRequest) -> pb.UpdateDomai
 
 def read_domain(place: Place, message: pb.UpdateDomainRequest) -> UpdateDomainRequest:
     """Absent capabilities are those of a domain without nodes."""
-    if not message.domain_id:
-        raise ValueError("domain_id: empty")
+    # An empty domain id is for the ε-CON to refuse: EDGELESS does it in the reply.
     inventory = message.inventory if message.HasField("inventory") else None
     return UpdateDomainRequest(
         domain_id=DomainId(message.domain_id),
