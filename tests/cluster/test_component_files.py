@@ -153,8 +153,11 @@ def test_a_nodes_file_tells_it_its_models_and_the_functions_that_run_elsewhere(
         for name in ("resize", "blur")
     )
     written = node(
-        providers=(("n/o", "ollama"), ("n/p", "http-poster"))
-        + tuple((each.provider_id, "serverless") for each in serverless),
+        providers=(
+            ("n/o", "ollama"),
+            ("n/p", "http-poster"),
+            *((each.provider_id, "serverless") for each in serverless),
+        ),
         ollama=OllamaSettings("gpu.lab", 8080, 7),
         serverless=serverless,
     )
