@@ -54,9 +54,8 @@ class Serverless(PostingProvider[None]):
                 clipped(f"serverless: the function_url of {quoted(provider_id)}: {cause}")
             ) from None
         self._url = told.function_url
-        # Of this provider, not of the class: the name is the user's.
-        self.class_type = told.class_type  # type: ignore[misc]
-        self.version = told.version  # type: ignore[misc]
+        self.class_type = told.class_type  # type: ignore[misc]  # the name is the owner's
+        self.version = told.version  # type: ignore[misc]  # and so is the version
         super().__init__(provider_id, host)
 
     @property
