@@ -31,7 +31,7 @@ _REQUEST: Final = b"GET /hello HTTP/1.1\r\nHost: demo.lab\r\nAccept: */*\r\n\r\n
 _BODY: Final = b"World"
 
 
-async def _bare(request: web.BaseRequest) -> web.Response:
+async def _bare(request: web.Request) -> web.Response:
     await request.read()
     return web.Response(body=_BODY)
 
@@ -47,14 +47,18 @@ async def serve() -> None:
     """Serve both, and tell their ports."""
     [port] = free_ports(1)
     node = NodeGroup(providers=("http-ingress",), http_ingress_url=f"http://127.0.0.1:{port}")
-    bare = await asyncio.get_running_loop().create_server(
-        web.Server(_bare, access_log=None), "127.0.0.1", 0
-    )
+    application = web.Application()
+    application.router.add_get("/hello", _bare)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    [address] = runner.addresses
     topology = Topology((DomainTopology("edge", (node,)),))
-    async with bare, open_topology(topology, world="tcp", in_path=False) as cluster:
+    async with open_topology(topology, world="tcp", in_path=False) as cluster:
         await cluster.start_workflow(_workflow(), name="w")
         await cluster.settled()
-        await served_until_told(f"{port} {bare.sockets[0].getsockname()[1]}")
+        await served_until_told(f"{port} {address[1]}")
+    await runner.cleanup()
 
 
 async def _ask(port: int, number: int, us: list[float]) -> None:

@@ -22,9 +22,8 @@ ROOT: Final = Path(__file__).parents[2]
 PERMITTED: Final = {
     "src/edgeless_sim/api/protobuf/permitted.py": "import google.protobuf\n",
     "src/edgeless_sim/cli/permitted.py": "import typer\n",
+    "src/edgeless_sim/resources/http_connection.py": "import aiohttp\n",
     "src/edgeless_sim/resources/http_egress.py": "import aiohttp\n",
-    "src/edgeless_sim/resources/http_ingress.py": "import aiohttp\n",
-    "src/edgeless_sim/resources/http_listener.py": "import aiohttp\n",
     "src/edgeless_sim/resources/redis.py": "import redis\n",
     "transports/edgeless_transports/_grpc_client.py": "import grpc\n",
     "transports/edgeless_transports/_grpc_server.py": "import grpc\n",
