@@ -172,10 +172,10 @@ class Connection(BaseProtocol):
         """Take what the client sent; note when a request begins."""
         if self._phase >= _LINGERING:
             return
-        if self._phase == _IDLE:
+        self._parse(data)
+        if self._phase == _IDLE and not self._queue:
             self._phase = _DUE
             self._since_ns = self._listener.scheduler.now_ns()
-        self._parse(data)
         self._advance()
 
     def resume_writing(self) -> None:
@@ -265,7 +265,6 @@ class Connection(BaseProtocol):
             self._kept = True
             self._hold()
         self._phase = _BODY
-        self._since_ns = self._listener.scheduler.now_ns()
         if message is None:
             self._refuse(_REQUEST_BROKEN)
             return
@@ -273,6 +272,7 @@ class Connection(BaseProtocol):
         try:
             self._admitted = self._listener.admit(message, self, has_body=has_body)
             if has_body:
+                self._since_ns = self._listener.scheduler.now_ns()
                 self._expect(message)
         except RefusedError as refusal:
             self._refuse(refusal)
@@ -289,15 +289,16 @@ class Connection(BaseProtocol):
     def _collect(self) -> bool:
         """Take what has come of the body; serve the request when all has."""
         payload, body = self._payload, self._body
+        whole = b""
         try:
             if payload is not EMPTY_PAYLOAD:
                 body += payload.read_nowait()
-            if len(body) > self._listener.body_bytes_max:
-                raise too_large(self._listener.body_bytes_max)
-            if not payload.is_eof():
-                return self._kept
-            whole = bytes(body)
-            body.clear()
+                if len(body) > self._listener.body_bytes_max:
+                    raise too_large(self._listener.body_bytes_max)
+                if not payload.is_eof():
+                    return self._kept
+                whole = bytes(body)
+                body.clear()
             admitted, self._admitted = self._admitted, None
             assert admitted is not None, "a body is only taken after its header"
             self._phase = _SERVING
