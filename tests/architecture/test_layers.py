@@ -25,6 +25,7 @@ PERMITTED: Final = {
     "src/edgeless_sim/resources/http_connection.py": "import aiohttp\n",
     "src/edgeless_sim/resources/http_egress.py": "import aiohttp\n",
     "src/edgeless_sim/resources/redis.py": "import redis\n",
+    "src/edgeless_sim/resources/redis_connection.py": "import redis\n",
     "transports/edgeless_transports/_grpc_client.py": "import grpc\n",
     "transports/edgeless_transports/_grpc_server.py": "import grpc\n",
     "transports/edgeless_transports/_grpc_terms.py": "import grpc\n",

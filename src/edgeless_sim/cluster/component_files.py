@@ -245,6 +245,7 @@ def _node(path: Path) -> NodeComponent:
         files_folder=ours.files_folder,
         http_ingress_url=file.resources.http_ingress_url or "",
         http_egress_allow=file.resources.http_egress_allow,
+        redis_allow=file.resources.redis_allow,
         name=file.name,
         seed=ours.seed,
     )
@@ -335,6 +336,7 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
         "resources": {
             "http_ingress_url": settings.http_ingress_url,
             "http_egress_allow": settings.http_egress_allow,
+            "redis_allow": settings.redis_allow,
         }
         | {
             f"{class_type.replace('-', '_')}_provider": provider_id

@@ -13,6 +13,7 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
+from edgeless_sim.resources.base import REDIS_ALLOW
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -92,6 +93,8 @@ class NodeComponent:
     """Where http-ingress takes requests; needed if it is among `providers`."""
     http_egress_allow: tuple[str, ...] = ()
     """Private addresses that http-egress may send to."""
+    redis_allow: tuple[str, ...] = REDIS_ALLOW
+    """Private addresses that redis may connect to."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None

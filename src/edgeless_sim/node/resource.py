@@ -201,9 +201,7 @@ class HostedResource:
         def expire() -> None:
             self.handle.abort(stream)
 
-        self._deadlines[ticket] = scheduler.timer_at(
-            scheduler.now_ns() + timeout_ns, expire
-        )
+        self._deadlines[ticket] = scheduler.timer_at(scheduler.now_ns() + timeout_ns, expire)
         stream = self.handle.call_nowait(channel, payload, finish)
 
     def _detach(self, cause: str) -> None:
