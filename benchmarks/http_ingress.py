@@ -59,17 +59,17 @@ def _workflow() -> SpawnWorkflowRequest:
         "ingress", "http-ingress", {"new_request": "f"}, {"host": "demo.lab"}
     )
     mute = WorkflowResource("mute", "http-ingress", {"new_request": "silent"}, {"host": "mute.lab"})
-    minutes = FunctionClassSpecification("silent", "MODELLED", "0.1", code="service=600s")
-    silent = WorkflowFunction("silent", minutes, {}, {})
+    model = FunctionClassSpecification("silent", "MODELLED", "0.1")
+    silent = WorkflowFunction("silent", model, {}, {"init-payload": "service=c(60000)"})
     return SpawnWorkflowRequest((WorkflowFunction("f", code, {}, {}), silent), (ingress, mute), {})
 
 
 async def serve() -> None:
     """Serve both, and tell their ports."""
     [port] = free_ports(1)
-    node = NodeGroup(
-        providers=("http-ingress",), http_ingress_url=f"http://127.0.0.1:{port}", cpus=2
-    )
+    url = f"http://127.0.0.1:{port}"
+    # A core for each function: the silent one is at work for a minute.
+    node = NodeGroup(cpus=2, providers=("http-ingress",), http_ingress_url=url)
     application = web.Application()
     application.router.add_get("/hello", _bare)
     runner = web.AppRunner(application, access_log=None)
@@ -213,7 +213,7 @@ def figures(quick: bool) -> Figures:
         with child(__file__, loop) as (pid, line):
             ports = [int(port) for port in line.split()]
             columns = on_loop(loop, partial(_compared, pid, ports, number, repeats))
-            beside = on_loop(loop, partial(_disturbed, ports[0], number // 4, repeats))
+            beside = on_loop(loop, partial(_disturbed, ports[0], number, repeats))
         label = "http-ingress to a function" + ("" if loop == "asyncio" else f" with {loop}")
         titles = (label, "  by the wall clock", "  p50", "  p99")
         units = ("per CPU s", "per s", "us", "us")

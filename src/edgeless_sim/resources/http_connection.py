@@ -1,8 +1,7 @@
 """One client's connection to http-ingress: requests in, one at a time and in order; responses out.
 
-aiohttp's parser reads; nothing here waits, so that a request costs no task and no timer of its own.
-How long a client may take is noted and left to the sweep of the listener. Not here: who answers
-(`http_ingress`).
+aiohttp's parser reads; nothing here waits, so that a request costs no task and no timer. How long
+a client may take is left to the sweep of the listener. Not here: who answers (`http_ingress`).
 """
 
 import asyncio
@@ -31,6 +30,7 @@ _HEADERS_MAX: Final = 128
 _PIPELINED_MAX: Final = 32
 #: What one read of a loop gives at most, so that a body that is being taken never stops the client.
 _CHUNK_BYTES: Final = 1 << 18
+_LINGER_PAUSE_NS: Final = 5_000_000
 
 # What a connection waits for.
 _IDLE: Final = 0
@@ -171,6 +171,7 @@ class Connection(BaseProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sent; note when a request begins."""
         if self._phase >= _LINGERING:
+            self._pause()
             return
         self._parse(data)
         if self._phase == _IDLE and not self._queue:
@@ -354,6 +355,17 @@ class Connection(BaseProtocol):
             transport.write_eof()
         self._full = self._ahead = False
         self._hold()
+
+    def _pause(self) -> None:
+        """Throw away at a gentle pace: whoever was refused 100 MB sends them as fast as we read."""
+        scheduler = self._listener.scheduler
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            scheduler.background_at(scheduler.now_ns() + _LINGER_PAUSE_NS, self._unpause)
+
+    def _unpause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _end(self, phase: int) -> None:
         self._phase = phase
