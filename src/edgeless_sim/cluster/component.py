@@ -390,6 +390,7 @@ class _NodeProcess:
             ResourceSettings(
                 settings.http_ingress_url,
                 settings.http_egress_allow,
+                settings.redis_allow,
                 settings.call_timeout_s,
                 settings.ollama,
                 settings.serverless,

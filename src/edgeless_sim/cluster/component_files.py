@@ -251,6 +251,7 @@ def _node(path: Path) -> NodeComponent:
         serverless=file.resources.serverless(socket.gethostname()),
         metrics_url=file.metrics_url or "",
         said_level=file.telemetry.log_level,
+        redis_allow=file.resources.redis_allow,
         name=file.name,
         seed=ours.seed,
     )
@@ -359,6 +360,7 @@ def _resources_table(settings: NodeComponent) -> dict[str, Any]:
     table: dict[str, Any] = {
         "http_ingress_url": settings.http_ingress_url,
         "http_egress_allow": settings.http_egress_allow,
+        "redis_allow": settings.redis_allow,
     }
     for provider_id, class_type in settings.providers:
         if class_type == "ollama":

@@ -10,7 +10,7 @@ from typing import Final
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.node import NodeCapabilities
-from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
@@ -39,6 +39,8 @@ class NodeGroup:
     ollama: OllamaSettings = _OLLAMA
     #: Further providers, of functions that run elsewhere; before their ids stands the node's name.
     serverless: tuple[ServerlessSettings, ...] = ()
+    #: Private addresses that redis may connect to, in real time.
+    redis_allow: tuple[str, ...] = REDIS_ALLOW
     tee: bool = False
     tpm: bool = False
 

@@ -73,7 +73,9 @@ class HttpEgressProvider:
         self._tasks = ProviderTasks(host.spawn, f"{host.node_name}/{provider_id}")
         self._instances: dict[InstanceKey, _Instance] = {}
         self._client = HttpClient(
-            self._tasks, EgressPolicy(host.settings.http_egress_allow), redirects_max=REDIRECTS_MAX
+            self._tasks,
+            EgressPolicy(host.settings.http_egress_allow, key="http_egress_allow"),
+            redirects_max=REDIRECTS_MAX,
         )
 
     @property

@@ -44,7 +44,7 @@ class HttpPoster(PostingProvider[Target]):
     redirected: ClassVar[bool] = True
 
     def _policy(self) -> EgressPolicy:
-        return EgressPolicy(self._host.settings.http_egress_allow)
+        return EgressPolicy(self._host.settings.http_egress_allow, key="http_egress_allow")
 
     @property
     def _timeout_s(self) -> float:
