@@ -158,6 +158,7 @@ def test_f25_while_its_server_is_away_there_is_one_attempt_per_pause_and_pauses_
         state.down = True
         attempts_ns: list[int] = []
         while len(attempts_ns) < 9:
+            await asyncio.sleep(0.001)
             before = len(stage.warnings)
             assert await stage.ask("k") == ERR
             if len(stage.warnings) > before:
