@@ -190,20 +190,6 @@ def test_a_cause_of_a_refused_output_is_known(folder: Path) -> None:
     assert len(parse(folder, more).expectations) == 1
 
 
-@pytest.mark.parametrize("class_type", ["redis"])
-def test_a_class_that_needs_real_sockets_is_refused_for_the_world_sim(
-    folder: Path, class_type: str
-) -> None:
-    nodes = f'nodes = [{{providers = ["file-log", "{class_type}"]}}]\n'
-    text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
-    with pytest.raises(ScenarioError) as raised:
-        parse_scenario(text.encode(), folder=folder)
-    assert "domain[0].nodes[0].providers[1]" in str(raised.value)
-    assert f"the resource class {class_type} is not available in the world sim" in str(raised.value)
-    scenario = parse_scenario(f'worlds = ["tcp", "grpc"]\n{text}'.encode(), folder=folder)
-    assert scenario.domains[0].nodes[0].group().providers == ("file-log", class_type)
-
-
 def test_nodes_say_where_they_take_requests_and_what_they_may_reach(folder: Path) -> None:
     nodes = 'nodes = [{http_ingress_url = "http://[::1]:7", http_egress_allow = ["::1"]}]\n'
     text = HEAD.replace("nodes = [{count = 2}]\n", nodes)

@@ -25,6 +25,7 @@ __all__ = ["Address", "EgressPolicy", "literal_address"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
+_LOOPBACK: Final = "127.0.0.1"
 _PORT_MAX: Final = 65_535
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 _NUMBERS: Final = re.compile(r"(?:0x)?[0-9a-f]+(?:\.(?:0x)?[0-9a-f]+){0,3}", re.IGNORECASE)
@@ -70,6 +71,13 @@ class EgressPolicy:
         led = "" if name in (str(address), f"[{address}]") else f", to which {quoted(name)} leads,"
         remedy = f'the node would allow it with [resources] {self._key} = ["{shown}"]'
         return f"{meant}{led} is {kind}; {remedy}"
+
+    def name_fault(self, name: str, port: int) -> str | None:
+        """Why nothing may be sent to the host *name*, as far as that can be told without asking
+        what it means: of addresses and ``localhost``."""
+        local = name == "localhost" or name.endswith(".localhost")
+        address = literal_address(_LOOPBACK if local else name)
+        return None if address is None else self.fault(name, address, port)
 
 
 def literal_address(host: str) -> Address | None:

@@ -43,7 +43,6 @@ REDIRECTS_MAX: Final = 5
 SECRETS: Final = frozenset({"authorization", "cookie", "host"})
 _PATH: Final = re.compile(r"/[!-~]*")
 _URL: Final = re.compile(r"[!-~]*")
-_LOOPBACK: Final = "127.0.0.1"
 
 
 class Place(NamedTuple):
@@ -62,9 +61,11 @@ def place_of(request: HttpRequest) -> Place:
     host = parse_host(request.host)
     if host is None:
         raise ResourceError(f"{quoted(request.host)} is no host")
-    if _PATH.fullmatch(request.path) is None or "#" in request.path:
+    # As EDGELESS: nothing behind the host is the root.
+    path = request.path or "/"
+    if _PATH.fullmatch(path) is None or "#" in path:
         raise ResourceError("the path must begin with '/' and be free of spaces, controls and '#'")
-    return Place(scheme, canonical_name(host.name), host.port, request.path)
+    return Place(scheme, canonical_name(host.name), host.port, path)
 
 
 def place_of_url(url: str) -> Place:
@@ -90,12 +91,8 @@ def place_of_url(url: str) -> Place:
 def place_fault(policy: EgressPolicy, place: Place) -> str | None:
     """Why *policy* refuses *place*, as far as that can be told without asking what its name means:
     of addresses and ``localhost``."""
-    local = place.name == "localhost" or place.name.endswith(".localhost")
-    address = literal_address(_LOOPBACK if local else place.name)
-    if address is None:
-        return None
     port = place.port or (443 if place.scheme == "https" else 80)
-    return policy.fault(place.name, address, port)
+    return policy.name_fault(place.name, port)
 
 
 def canonical_name(name: str) -> str:
