@@ -111,7 +111,7 @@ async def test_a_port_that_is_taken_keeps_the_cluster_from_starting(compiled: An
                 raise AssertionError("it started")
 
 
-@pytest.mark.parametrize("class_type", ["http-egress", "redis"])
+@pytest.mark.parametrize("class_type", ["redis"])
 def test_in_simulation_they_are_refused(class_type: str) -> None:
     group = NodeGroup(providers=(class_type,))
 
