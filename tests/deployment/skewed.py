@@ -20,7 +20,7 @@ class _Calendar(datetime):
     """Stands for `datetime` where the kernel reads the calendar."""
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # its own would be a _Calendar
         """The time on this host's calendar."""
         return datetime.now(tz) + SKEW
 

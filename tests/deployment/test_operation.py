@@ -134,6 +134,63 @@ def test_logs_as_json_have_one_object_per_line(deployment: Any, until: Until) ->
     assert all({"time", "level", "target", "text"} == set(entry) for entry in entries)
 
 
+def test_an_error_at_the_start_is_json_too(deployment: Any) -> None:
+    (deployment.place(ORC) / "orchestrator.toml").write_text("[general]\n")
+    deployment.start(ORC, options=("--log-format", "json"))
+    assert deployment.processes[ORC].wait(STOP_S) == 3
+    (line,) = deployment.said(ORC).splitlines()
+    entry = json.loads(line)
+    assert entry["level"] == "error"
+    assert entry["text"].startswith("orchestrator.toml")
+
+
+#: A guest that never gives the loop back, in a process that takes signals.
+HANGING: Final = """
+import sys
+from edgeless_sim.cluster import lifeline
+from edgeless_sim.kernel.loop import run
+
+lifeline.STOP_S_MAX = int(sys.argv[1])
+
+async def main():
+    lifeline.StopSignal()
+    sys.stdout.write("hangs")
+    sys.stdout.flush()
+    while True:
+        pass
+
+run(main, world="real")
+"""
+
+
+def hanging(stop_s: int) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(stop_s)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(5) == "hangs"
+    return process
+
+
+def test_a_second_signal_ends_a_process_that_hangs() -> None:
+    process = hanging(60)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=STOP_S)
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+    assert said == ""
+
+
+def test_an_orderly_stop_that_takes_too_long_is_ended_with_a_word() -> None:
+    process = hanging(1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=STOP_S)
+    assert (process.returncode, said) == (1, "error: it did not stop within 1 s\n")
+
+
 def test_an_address_that_is_taken_names_file_line_and_key(deployment: Any, until: Until) -> None:
     deployment.start(ORC)
     until(partial(deployment.answers, ORC))

@@ -77,7 +77,7 @@ def _app(daemon: _Daemon) -> Callable[[], None]:
 
 
 def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format: str) -> None:
-    with reported(template):
+    with reported(template, _complain_as_json if log_format == "json" else complain):
         if template is not None:
             from edgeless_sim.cli.template import write_template
 
@@ -93,6 +93,12 @@ def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format
         told = logging.getLogger("edgeless_sim").getChild(daemon.kind)
         with naming_places(settings, config_file):
             run_component(settings, reader=console_reader(told, settings.said_level))
+
+
+def _complain_as_json(text: str) -> None:
+    from edgeless_sim.cli.logs import json_line
+
+    complain(json_line("error", "edgeless_sim", text.removeprefix("error: ")))
 
 
 _INABOX: Final = typer.Typer(
@@ -138,7 +144,7 @@ def _inabox(
     orchestrator.toml, node*.toml). Runs until it is told to stop.
     """
     del version
-    with reported(config_path):
+    with reported(config_path, _complain_as_json if log_format == "json" else complain):
         from edgeless_sim.cli.inabox import run_inabox, write_templates
 
         if templates:

@@ -17,7 +17,7 @@ from edgeless_sim.kernel.journal import JournalReader
 from edgeless_sim.report.console import ConsoleReader
 from edgeless_sim.report.logs import LogEntry, log_line, printable
 
-__all__ = ["console_reader", "log_level", "set_up_logs"]
+__all__ = ["console_reader", "json_line", "log_level", "set_up_logs"]
 
 _LEVELS: Final = {
     "off": logging.CRITICAL + 10,
@@ -49,7 +49,7 @@ def log_level(text: str) -> int:
 
 
 def set_up_logs(*, as_json: bool) -> None:
-    """Write to standard error from now on."""
+    """Write to standard error from now on, warnings of Python and its libraries included."""
     level = log_level(os.environ.get("EDGELESS_LOG") or os.environ.get("RUST_LOG") or "")
     handler = logging.StreamHandler(sys.stderr)
     coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
@@ -57,6 +57,7 @@ def set_up_logs(*, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
     logging.getLogger("edgeless_sim").setLevel(level)
     logging.getLogger("edgeless_transports").setLevel(level)
 
@@ -86,20 +87,23 @@ class _Lines(logging.Formatter):
         shown = f"{level:<5}"
         if self._coloured:
             shown = f"\x1b[{_COLOURS.get(level, '0')}m{shown}\x1b[0m"
-        return f"[{_time(record)} {shown} {record.name}] {printable(record.getMessage())}"
+        return f"[{_time(record.created)} {shown} {record.name}] {printable(record.getMessage())}"
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One object per line: time, level, target, text."""
-        entry = {
-            "time": _time(record),
-            "level": _NAMES.get(record.levelname, record.levelname).lower(),
-            "target": record.name,
-            "text": record.getMessage(),
-        }
-        return msgspec.json.encode(entry).decode()
+        level = _NAMES.get(record.levelname, record.levelname).lower()
+        return json_line(level, record.name, record.getMessage(), record.created)
 
 
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def json_line(level: str, target: str, text: str, when_s: float | None = None) -> str:
+    """One object: time, level, target, text; *when_s* is Unix time, by default now."""
+    if when_s is None:
+        when_s = logging.LogRecord(target, 0, "", 0, text, None, None).created
+    entry = {"time": _time(when_s), "level": level, "target": target, "text": text}
+    return msgspec.json.encode(entry).decode()
+
+
+def _time(when_s: float) -> str:
+    return datetime.fromtimestamp(when_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,14 +9,17 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import typer
 
-__all__ = ["Exit", "complain", "exit_code", "reported"]
+__all__ = ["Complain", "Exit", "complain", "exit_code", "reported"]
+
+#: Says to people what went wrong.
+Complain: TypeAlias = Callable[[str], None]
 
 _MESSAGE_LINES_MAX: Final = 22
 _MESSAGE_CHARS_MAX: Final = 6_000
@@ -60,10 +63,11 @@ def exit_code(error: Exception) -> int:
 
 
 @contextmanager
-def reported(out: Path | None = None) -> Generator[None]:
+def reported(out: Path | None = None, say: Complain = complain) -> Generator[None]:
     """Turn whatever goes wrong inside into a message and an exit code.
 
     *out* is the folder that is written to; it is named if a write fails without saying where.
+    *say* writes the message.
     """
     try:
         yield
@@ -71,7 +75,7 @@ def reported(out: Path | None = None) -> Generator[None]:
         error = _unwrapped(raised)
         if isinstance(error, (typer.Exit, typer.BadParameter, SystemExit)):
             raise error from None
-        code = _complained(error, out)
+        code = _complained(error, out, say)
         _leave_broken_streams()
         raise typer.Exit(code) from None
 
@@ -83,23 +87,23 @@ def _unwrapped(error: BaseException) -> BaseException:
     return error
 
 
-def _complained(error: BaseException, out: Path | None) -> int:
+def _complained(error: BaseException, out: Path | None, say: Complain) -> int:
     """Say what happened, if there is anything to say; the exit code."""
     from edgeless_sim.errors import EdgelessError
 
     if isinstance(error, EdgelessError):
-        complain(f"error: {error}")
+        say(f"error: {error}")
         return exit_code(error)
     if isinstance(error, KeyboardInterrupt):
-        complain("interrupted")
+        say("interrupted")
         return Exit.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # Who read our output has gone, and that is how `head` works.
         return Exit.FAILED
     if isinstance(error, OSError):
-        complain(f"error: {_place(error, out)}: {error.strerror or error}")
+        say(f"error: {_place(error, out)}: {error.strerror or error}")
         return Exit.FAILED
-    complain(_bug_text(error))
+    say(_bug_text(error))
     return Exit.BUG
 
 

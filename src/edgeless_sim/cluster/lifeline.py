@@ -18,11 +18,14 @@ from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.merge import MARK
 from edgeless_sim.kernel.scheduler import Scheduler
 
-__all__ = ["Lifeline", "StopSignal", "read_charter", "take_output"]
+__all__ = ["STOP_S_MAX", "Lifeline", "StopSignal", "read_charter", "take_output"]
 
 #: How often the journal is sent. What a killed process has not sent is lost.
 _FLUSH_NS: Final = 20_000_000
 _LINE_BYTES_MAX: Final = 1 << 20
+#: Most time for an orderly stop, in s: T_stop of the guests, and the farewells to peers.
+STOP_S_MAX: Final = 10
+_ASKING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def read_charter() -> Charter:
@@ -48,22 +51,38 @@ def take_output() -> BinaryIO:
 
 
 class StopSignal:
-    """SIGTERM and Ctrl-C: the first one asks for an orderly stop, the second one ends at once."""
+    """SIGTERM and Ctrl-C: the first one asks for an orderly stop, the second one ends at once.
+
+    Python's own handlers, not the loop's: a guest that never gives the loop back must not keep the
+    process. An orderly stop that takes longer than `STOP_S_MAX` ends the process, too.
+    """
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._take, number)
+        self._loop = asyncio.get_running_loop()
+        #: The signal that asked; 0 = none yet.
+        self.number = 0
+        for number in _ASKING:
+            signal.signal(number, self._take)
 
     async def wait(self) -> None:
         """Return when the first one has come."""
         await self._asked.wait()
 
-    def _take(self, number: int) -> None:
-        if self._asked.is_set():
+    def _take(self, number: int, frame: object) -> None:
+        del frame
+        if self.number:
             os._exit(128 + number)
-        self._asked.set()
+        self.number = number
+        signal.signal(signal.SIGALRM, _too_late)
+        signal.alarm(STOP_S_MAX)
+        self._loop.call_soon_threadsafe(self._asked.set)
+
+
+def _too_late(number: int, frame: object) -> None:
+    del number, frame
+    os.write(2, f"error: it did not stop within {STOP_S_MAX} s\n".encode())
+    os._exit(1)
 
 
 class Lifeline:
