@@ -280,6 +280,11 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def place(self) -> str:
+        """As `redis_allow` names it."""
+        return f"127.0.0.1:{self.port}"
+
     def client(self) -> Any:
         return redis_library.Redis(port=self.port, retry=Retry(NoBackoff(), 0))
 

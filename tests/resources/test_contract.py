@@ -90,6 +90,7 @@ class RedisSubject(Subject):
         self.good = {"url": f"redis://127.0.0.1:{self.gate.port}/0", "key": "k"}
         self.bad = [{}, {"url": "http://127.0.0.1:1"}, {"url": "redis://127.0.0.1:1"}]
         self.server = redis_server
+        self.settings["redis_allow"] = ("127.0.0.1",)
 
     def neighbour(self) -> dict[str, str]:
         return {"url": self.server.url, "key": "other"}

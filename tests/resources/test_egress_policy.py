@@ -78,7 +78,7 @@ SPELLINGS = {
 def test_no_spelling_of_a_private_address_passes(spelling: str, kind: str) -> None:
     address = literal_address(spelling)
     assert address is not None
-    fault = EgressPolicy(()).fault(spelling, address, 80)
+    fault = EgressPolicy((), key="http_egress_allow").fault(spelling, address, 80)
     assert fault is not None
     assert kind in fault
     assert "[resources] http_egress_allow" in fault
@@ -86,7 +86,7 @@ def test_no_spelling_of_a_private_address_passes(spelling: str, kind: str) -> No
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700::1111"])
 def test_public_addresses_pass(address: str) -> None:
-    assert EgressPolicy(()).fault(address, ip_address(address), 80) is None
+    assert EgressPolicy((), key="http_egress_allow").fault(address, ip_address(address), 80) is None
 
 
 @pytest.mark.parametrize("name", ["localhost", "a.b", "example.org", "x1", "dead.beef.org", ""])
@@ -136,12 +136,12 @@ def test_every_spelling_of_an_address_is_that_address(address: object) -> None:
 def test_an_entry_allows_what_it_names(
     entry: str, name: str, address: str, port: int, allowed: bool
 ) -> None:
-    fault = EgressPolicy((entry,)).fault(name, ip_address(address), port)
+    fault = EgressPolicy((entry,), key="http_egress_allow").fault(name, ip_address(address), port)
     assert (fault is None) is allowed
 
 
 def test_the_refusal_says_what_to_write() -> None:
-    fault = EgressPolicy(()).fault("localhost", ip_address("::1"), 8080)
+    fault = EgressPolicy((), key="http_egress_allow").fault("localhost", ip_address("::1"), 8080)
     assert fault == (
         "::1, to which 'localhost' leads, is a loopback address; the node would allow it with "
         '[resources] http_egress_allow = ["[::1]:8080"]'
@@ -157,4 +157,4 @@ def test_the_refusal_says_what_to_write() -> None:
 )
 def test_an_entry_that_is_none_is_refused(entry: str) -> None:
     with pytest.raises(SettingsError, match=r"http_egress_allow: '.*is neither an address nor"):
-        EgressPolicy((entry,))
+        EgressPolicy((entry,), key="http_egress_allow")

@@ -1,6 +1,7 @@
 """redis beside a real server: keys, configurations, and a server that dies (spec 6.7, case D36)."""
 
 import asyncio
+from ipaddress import ip_address
 from itertools import pairwise
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources import redis as redis_resource
+from edgeless_sim.resources import redis_connection
+from edgeless_sim.resources.egress_policy import EgressPolicy
 
 WORKFLOW_PREFIX = "00000000-0000-0000-0000-000000000009:"
 
 
 @pytest.fixture
 async def provider(stage: Any) -> Any:
-    return await stage.open("redis")
+    return await stage.open("redis", redis_allow=("127.0.0.1",))
 
 
 async def test_a_cast_sets_the_key_and_a_call_gets_the_one_it_names(
@@ -87,6 +90,57 @@ async def test_no_refusal_shows_a_password(stage: Any, provider: Any, url: str) 
         await stage.start(provider, {"url": url})
     assert "geheim" not in str(refusal.value)
     assert stage.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://169.254.169.254", "a link-local address"),
+        ("redis://169.254.169.254:6379", "a link-local address"),
+        ("redis://0xa9fea9fe", "a link-local address"),
+        ("redis://10.0.0.7:6379", "a private or reserved address"),
+        ("redis://[::ffff:10.0.0.7]:6379", "a private or reserved address"),
+        ("redis://127.0.0.1:7001", "a loopback address"),
+        ("redis://localhost:7001", "a loopback address"),
+        ("redis://2130706433:7001", "a loopback address"),
+        ("rediss://127.0.0.1:7001", "a loopback address"),
+        ("redis://0.0.0.0:6379", "unspecified"),
+    ],
+)
+async def test_a_private_address_is_refused_by_default_with_the_key_that_allows_it(
+    stage: Any, url: str, kind: str
+) -> None:
+    provider = await stage.open("redis")
+    with pytest.raises(RejectedError) as refusal:
+        await stage.start(provider, {"url": url, "key": "k"})
+    assert kind in str(refusal.value)
+    assert "the node would allow it with [resources] redis_allow = [" in str(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+async def test_the_usual_redis_on_the_node_is_allowed_by_default(stage: Any, host: str) -> None:
+    policy = EgressPolicy(stage.host().settings.redis_allow, key="redis_allow")
+    for *_, place in await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), 6379):
+        assert policy.fault(host, ip_address(place[0]), 6379) is None
+
+
+async def test_each_connection_is_checked_since_a_name_may_lead_elsewhere_by_then(
+    stage: Any, redis_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ["127.0.0.1"]
+
+    async def resolve(host: str, port: int) -> list[str]:
+        assert host == "db.example"
+        return answers[-1:]
+
+    provider = await stage.open("redis", redis_allow=(redis_server.place,))
+    monkeypatch.setattr(redis_connection, "_resolved", resolve)
+    await stage.start(provider, {"url": f"redis://db.example:{redis_server.port}", "key": "k"})
+    assert await stage.ask(provider, "v", EventType.CAST) == NO_REPLY
+    answers.append("169.254.169.254")
+    redis_server.kill()
+    assert await stage.ask(provider, "v", EventType.CAST) == ERR
+    assert "169.254.169.254, to which 'db.example' leads, is a link-local" in stage.warnings[-1]
 
 
 async def test_a_wrong_password_refuses_the_start(

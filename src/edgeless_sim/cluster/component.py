@@ -388,6 +388,9 @@ class _NodeProcess:
             context,
             self._files,
             ResourceSettings(
-                settings.http_ingress_url, settings.http_egress_allow, settings.call_timeout_s
+                settings.http_ingress_url,
+                settings.http_egress_allow,
+                settings.redis_allow,
+                settings.call_timeout_s,
             ),
         )

@@ -249,6 +249,7 @@ def _node(path: Path) -> NodeComponent:
         http_egress_allow=file.resources.http_egress_allow,
         metrics_url=file.metrics_url or "",
         said_level=file.telemetry.log_level,
+        redis_allow=file.resources.redis_allow,
         name=file.name,
         seed=ours.seed,
     )
@@ -349,6 +350,7 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
         "resources": {
             "http_ingress_url": settings.http_ingress_url,
             "http_egress_allow": settings.http_egress_allow,
+            "redis_allow": settings.redis_allow,
         }
         | {
             f"{class_type.replace('-', '_')}_provider": provider_id

@@ -87,6 +87,7 @@ def node_component(
         providers=tuple((f"{name}/{class_type}", class_type) for class_type in group.providers),
         http_ingress_url=_ingress_url(group),
         http_egress_allow=group.http_egress_allow,
+        redis_allow=group.redis_allow,
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
         fuel_per_event=topology.fuel_per_event,

@@ -317,6 +317,7 @@ class _LocalNode(NodeHandle):
             ResourceSettings(
                 group.http_ingress_url,
                 group.http_egress_allow,
+                group.redis_allow,
                 self._around.topology.call_timeout_s,
             ),
             backends=self._around.backends,

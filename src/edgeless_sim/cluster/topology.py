@@ -10,6 +10,7 @@ from typing import Final
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.resources.base import REDIS_ALLOW
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
@@ -33,6 +34,8 @@ class NodeGroup:
     http_ingress_url: str = "http://127.0.0.1:0"
     #: Private addresses that http-egress may send to, in real time.
     http_egress_allow: tuple[str, ...] = ()
+    #: Private addresses that redis may connect to, in real time.
+    redis_allow: tuple[str, ...] = REDIS_ALLOW
     tee: bool = False
     tpm: bool = False
 

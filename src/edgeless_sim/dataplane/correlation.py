@@ -41,8 +41,8 @@ class PendingCalls:
         "_deadlines",
         "_dice",
         "_scheduler",
-        "_timeout_ns",
         "bereaved",
+        "timeout_ns",
         "timeouts",
     )
 
@@ -51,7 +51,8 @@ class PendingCalls:
     ) -> None:
         self._scheduler = scheduler
         self._dice = dice
-        self._timeout_ns = round(timeout_s * 1e9)
+        #: When a call ends with Err, from its beginning.
+        self.timeout_ns = round(timeout_s * 1e9)
         self._calls: dict[int, _Pending] = {}
         self._deadlines: deque[tuple[int, int]] = deque()
         self._alarm: Timer | None = None
@@ -77,7 +78,7 @@ class PendingCalls:
         if len(deadlines) > _STALE_MIN + 2 * len(calls):
             # One slow call must not keep the deadlines of all that came after it.
             self._deadlines = deadlines = deque(d for d in deadlines if d[1] in calls)
-        deadlines.append((self._scheduler.now_ns() + self._timeout_ns, stream))
+        deadlines.append((self._scheduler.now_ns() + self.timeout_ns, stream))
         if self._alarm is None:
             self._set_alarm()
         return stream

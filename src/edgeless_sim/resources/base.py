@@ -21,6 +21,7 @@ from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = [
     "PAYLOAD_BYTES_MAX",
+    "REDIS_ALLOW",
     "EventSink",
     "ResourceHost",
     "ResourceProvider",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: Longest payload of an event that a resource makes: what functions may send, too.
 PAYLOAD_BYTES_MAX: Final = 1 << 20
+#: Private addresses that redis may connect to unless told otherwise: the usual Redis on the node.
+REDIS_ALLOW: Final = ("127.0.0.1:6379", "[::1]:6379")
 
 
 class EventSink(Protocol):
@@ -57,6 +60,8 @@ class ResourceSettings:
     http_ingress_url: str = ""
     #: Private addresses that http-egress may send to; see `egress_policy`.
     http_egress_allow: tuple[str, ...] = ()
+    #: Private addresses that redis may connect to.
+    redis_allow: tuple[str, ...] = REDIS_ALLOW
     #: When calls end with Err on this node.
     call_timeout_s: float = 30.0
 

@@ -1,7 +1,7 @@
-"""Which addresses http-egress may send to (design, decision 33; reliability S02).
+"""Which addresses http-egress and redis may go to (design, decision 33; reliability S02).
 
-Public ones, and those that ``[resources] http_egress_allow`` names. It is asked about the address
-that a connection is made to, never about a name. Not here: how names become addresses.
+Public ones, and those that a key of ``[resources]`` names, one per class. It is asked about the
+address that a connection is made to, never about a name. Not here: how names become addresses.
 """
 
 import re
@@ -21,12 +21,10 @@ from typing import Final, NoReturn, TypeAlias
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.names import quoted
 
-__all__ = ["ALLOW_KEY", "Address", "EgressPolicy", "literal_address"]
+__all__ = ["Address", "EgressPolicy", "literal_address"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
-#: The key that allows what is refused.
-ALLOW_KEY: Final = "[resources] http_egress_allow"
 _PORT_MAX: Final = 65_535
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 _NUMBERS: Final = re.compile(r"(?:0x)?[0-9a-f]+(?:\.(?:0x)?[0-9a-f]+){0,3}", re.IGNORECASE)
@@ -53,8 +51,10 @@ class _Entry:
 class EgressPolicy:
     """The list, read. Raises `SettingsError` for an entry that cannot be understood."""
 
-    def __init__(self, allow: Sequence[str]) -> None:
-        self._entries = tuple(_read(text) for text in allow)
+    def __init__(self, allow: Sequence[str], *, key: str) -> None:
+        """*key* of ``[resources]`` has the list; refusals name it."""
+        self._key = key
+        self._entries = tuple(_read(text, key) for text in allow)
 
     def fault(self, name: str, address: Address, port: int) -> str | None:
         """Why nothing may be sent to *address*, to which the host *name* led; None if it may."""
@@ -68,7 +68,8 @@ class EgressPolicy:
             return None
         shown = f"[{meant}]:{port}" if meant.version == 6 else f"{meant}:{port}"
         led = "" if name in (str(address), f"[{address}]") else f", to which {quoted(name)} leads,"
-        return f'{meant}{led} is {kind}; the node would allow it with {ALLOW_KEY} = ["{shown}"]'
+        remedy = f'the node would allow it with [resources] {self._key} = ["{shown}"]'
+        return f"{meant}{led} is {kind}; {remedy}"
 
 
 def literal_address(host: str) -> Address | None:
@@ -116,20 +117,20 @@ def _kind(address: Address) -> str | None:
     return None
 
 
-def _read(text: str) -> _Entry:
-    host, port = _split(text)
+def _read(text: str, key: str) -> _Entry:
+    host, port = _split(text, key)
     network = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         return _Entry("", ip_network(network), port)
     except ValueError:
         if "/" in network or ":" in network or network.replace(".", "").isdigit():
-            _reject(text)
+            _reject(text, key)
     if _NAME.fullmatch(host.lower()) is None:
-        _reject(text)
+        _reject(text, key)
     return _Entry(host.lower(), None, port)
 
 
-def _split(text: str) -> tuple[str, int | None]:
+def _split(text: str, key: str) -> tuple[str, int | None]:
     host, colon, port = text.rpartition(":")
     # An IPv6 address without brackets has no port.
     if not colon or (":" in host and not host.endswith("]")):
@@ -140,12 +141,12 @@ def _split(text: str) -> tuple[str, int | None]:
         not (port.isascii() and port.isdigit() and len(port) <= 5)
         or not 1 <= int(port) <= _PORT_MAX
     ):
-        _reject(text)
+        _reject(text, key)
     return host, int(port)
 
 
-def _reject(text: str) -> NoReturn:
+def _reject(text: str, key: str) -> NoReturn:
     raise SettingsError(
-        f"http_egress_allow: {quoted(text)} is neither an address nor a network nor a name; write "
+        f"{key}: {quoted(text)} is neither an address nor a network nor a name; write "
         "'192.168.1.7', '192.168.1.7:8080', '10.0.0.0/8', '[::1]:8080' or 'db.lab:8080'"
     )

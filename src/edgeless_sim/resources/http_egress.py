@@ -108,7 +108,7 @@ class HttpEgressProvider:
             provider_id, self.class_type, self.outputs
         )
         self._host = host
-        self._policy = EgressPolicy(host.settings.http_egress_allow)
+        self._policy = EgressPolicy(host.settings.http_egress_allow, key="http_egress_allow")
         self._tasks = ProviderTasks(host.spawn, f"{host.node_name}/{provider_id}")
         self._instances: dict[InstanceKey, _Instance] = {}
         self._session: aiohttp.ClientSession | None = None

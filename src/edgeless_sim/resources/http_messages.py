@@ -5,6 +5,7 @@ sockets.
 """
 
 import re
+from http import HTTPStatus
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -17,10 +18,14 @@ __all__ = [
     "METHODS",
     "HttpRequest",
     "HttpResponse",
+    "RefusedError",
     "decode_request",
     "decode_response",
     "encode_payload",
     "header_fault",
+    "plain_headers",
+    "render_response",
+    "too_large",
 ]
 
 _Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -50,6 +55,8 @@ FRAMING_HEADERS: Final = frozenset(
         "upgrade",
     }
 )
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+_SERVER: Final = "edgeless-sim"
 _HEADERS_MAX: Final = 128
 _HEADER_BYTES_MAX: Final = 8190
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
@@ -123,3 +130,76 @@ def header_fault(headers: dict[str, str]) -> str | None:
         if _VALUE.fullmatch(value) is None:
             return f"the header {quoted(name)} has a character that no header can have"
     return None
+
+
+class RefusedError(Exception):
+    """A request that gets *status* and *text*; the connection ends if *closes*."""
+
+    def __init__(self, status: int, text: str, *, closes: bool = False) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.closes = closes
+
+
+def too_large(bytes_max: int) -> RefusedError:
+    """The refusal of a request of which an event would have more than *bytes_max*."""
+    return RefusedError(
+        413,
+        f"as an event, the request has more than {bytes_max} bytes: a byte of a body takes 2 to 4 "
+        "of them, as EDGELESS writes bodies as lists of numbers",
+        closes=True,
+    )
+
+
+def plain_headers(status: int) -> dict[str, str]:
+    """The headers of an answer of our own, which is text."""
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    if status == 405:
+        headers["Allow"] = ", ".join(METHODS)
+    elif status == 503:
+        headers["Retry-After"] = "1"
+    return headers
+
+
+def render_response(
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    *,
+    date: str,
+    is_head: bool = False,
+    closes: bool = False,
+    is_old: bool = False,
+) -> bytes:
+    """A response as it is sent. *headers* are good (`header_fault`); those that frame it are ours.
+
+    *is_old*: the client speaks HTTP/1.0, which closes unless told otherwise.
+    """
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
+    is_dated = is_signed = is_typed = False
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in FRAMING_HEADERS:
+            continue
+        is_dated = is_dated or lower == "date"
+        is_signed = is_signed or lower == "server"
+        is_typed = is_typed or lower == "content-type"
+        lines.append(f"{name}: {value}")
+    if status in (204, 304):
+        body = b""
+    else:
+        lines.append(f"Content-Length: {len(body)}")
+        if body and not is_typed:
+            lines.append("Content-Type: application/octet-stream")
+    if not is_dated:
+        lines.append(f"Date: {date}")
+    if not is_signed:
+        lines.append(f"Server: {_SERVER}")
+    if closes:
+        lines.append("Connection: close")
+    elif is_old:
+        lines.append("Connection: keep-alive")
+    lines.append("\r\n")
+    head = "\r\n".join(lines).encode()
+    return head if is_head or not body else head + body

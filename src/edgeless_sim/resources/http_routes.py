@@ -7,6 +7,7 @@ Pure, but for the dice. Not here: sockets (`http_listener`) and what becomes of 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, NamedTuple, NoReturn
 
@@ -25,6 +26,8 @@ NEW_REQUEST: Final = "new_request"
 _NOT_CREATED: Final = "Error when creating a resource"
 _PORT_OF_HTTP: Final = 80
 _PORT_MAX: Final = 65_535
+#: A name of 253 bytes as it may be written, a dot and a port.
+_HOST_CHARS_MAX: Final = 512
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_-]+)*")
 
 
@@ -133,6 +136,11 @@ def is_true(configuration: Mapping[str, str], key: str) -> bool:
 
 def parse_host(text: str) -> Host | None:
     """*text* as ``NAME``, ``NAME:PORT``, or the same with an address; None if it is neither."""
+    return _parse_host(text) if len(text) <= _HOST_CHARS_MAX else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_host(text: str) -> Host | None:
     name, port_text = text, ""
     if text.startswith("["):
         name, bracket, rest = text.partition("]")

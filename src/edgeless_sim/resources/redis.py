@@ -1,20 +1,17 @@
 """redis: a cast sets a key, a call gets one (spec 6.7).
 
 Each instance has a connection, a bounded queue and a worker. While its server is away, events fail
-at once but for one attempt per pause; the pauses grow to two seconds. Not here: keys of functions.
+at once but for one attempt per pause; the pauses grow to two seconds. Not here: where it may
+connect (`redis_connection`), and keys of functions.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import ClassVar, Final
 
 import anyio
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -25,7 +22,9 @@ from edgeless_sim.model.ids import InstanceId, InstanceKey
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
+from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.files import REJECTED_SUMMARY
+from edgeless_sim.resources.redis_connection import make_client, read_place
 from edgeless_sim.resources.tasks import ProviderTasks
 
 __all__ = ["PAUSE_MAX_NS", "PAUSE_MIN_NS", "TIMEOUT_S", "WAITING_MAX", "RedisProvider"]
@@ -38,21 +37,8 @@ TIMEOUT_S: Final = 2.0
 PAUSE_MIN_NS: Final = 50_000_000
 PAUSE_MAX_NS: Final = 2_000_000_000
 _INSTANCES_MAX: Final = 1_000
-_PORT: Final = 6379
-_DATABASE: Final = re.compile(r"/?(?:[0-9]{1,4})?")
 
 _Answer = Callable[[CallReturn], None]
-
-
-class _Place(NamedTuple):
-    """A server and what it is told at first. Never shown: it has the password."""
-
-    host: str
-    port: int
-    database: int
-    username: str | None
-    password: str | None
-    tls: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +59,10 @@ class _Instance:
 
 
 class RedisProvider:
-    """Makes redis instances on one node; see `ResourceProvider`."""
+    """Makes redis instances on one node; see `ResourceProvider`.
+
+    Raises `SettingsError` if the node's list of allowed addresses cannot be understood.
+    """
 
     class_type: ClassVar[str] = "redis"
     version: ClassVar[str] = "1.2"
@@ -85,6 +74,7 @@ class RedisProvider:
             provider_id, self.class_type, self.outputs
         )
         self._host = host
+        self._policy = EgressPolicy(host.settings.redis_allow, key="redis_allow")
         self._timeout_s = min(TIMEOUT_S, host.settings.call_timeout_s)
         self._tasks = ProviderTasks(host.spawn, f"{host.node_name}/{provider_id}")
         self._instances: dict[InstanceKey, _Instance] = {}
@@ -116,7 +106,7 @@ class RedisProvider:
             raise RejectedError(
                 REJECTED_SUMMARY, f"the provider has {_INSTANCES_MAX} instances, the most it can"
             )
-        client = _client(_place(url), self._timeout_s)
+        client = make_client(read_place(url), self._policy, self._timeout_s)
         try:
             with self._host.clock.fail_after(2 * self._timeout_s):
                 await client.ping()
@@ -240,47 +230,3 @@ def _refuse(instance: _Instance) -> None:
 
 def _described(cause: BaseException) -> str:
     return clipped(str(cause) or "the server did not answer in time")
-
-
-def _place(url: str) -> _Place:
-    """Where *url* leads; raise `RejectedError` without showing it: it may have a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as cause:
-        raise RejectedError(REJECTED_SUMMARY, clipped(f"url: {cause}")) from None
-    fault = None
-    if parts.scheme not in ("redis", "rediss"):
-        fault = "write redis://HOST:PORT, or rediss:// for TLS; other schemes are not allowed"
-    elif not parts.hostname:
-        fault = "the host is missing: write redis://HOST:PORT"
-    elif not _DATABASE.fullmatch(parts.path):
-        fault = "after the port there may be a slash and the number of a database, nothing else"
-    elif parts.query or parts.fragment:
-        fault = "parameters are not allowed: remove what follows '?' or '#'"
-    if fault is not None:
-        raise RejectedError(REJECTED_SUMMARY, f"url: {fault}")
-    return _Place(
-        parts.hostname or "",
-        _PORT if port is None else port,
-        int(parts.path.strip("/") or 0),
-        None if parts.username is None else unquote(parts.username) or None,
-        None if parts.password is None else unquote(parts.password),
-        parts.scheme == "rediss",
-    )
-
-
-def _client(place: _Place, timeout_s: float) -> Redis:
-    return Redis(
-        host=place.host,
-        port=place.port,
-        db=place.database,
-        username=place.username,
-        password=place.password,
-        ssl=place.tls,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=1,
-        # One more attempt at once: the server may have restarted since the last event.
-        retry=Retry(NoBackoff(), 1),
-    )

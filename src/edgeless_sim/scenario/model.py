@@ -16,6 +16,7 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.resources.base import REDIS_ALLOW
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
@@ -45,6 +46,7 @@ class NodeTable(Table):
     providers: Texts = ()
     http_ingress_url: HttpUrl = "http://127.0.0.1:0"
     http_egress_allow: Texts = ()
+    redis_allow: Texts = REDIS_ALLOW
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
     tpm: bool = False
@@ -61,6 +63,7 @@ class NodeTable(Table):
             providers=self.providers,
             http_ingress_url=self.http_ingress_url,
             http_egress_allow=self.http_egress_allow,
+            redis_allow=self.redis_allow,
             tee=self.tee,
             tpm=self.tpm,
         )

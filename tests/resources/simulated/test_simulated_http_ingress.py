@@ -209,7 +209,7 @@ class Mute:
 def host(url: str = URL, call_timeout_s: float = 30.0) -> ResourceHost:
     clock = LoopClock.running()
     backends = Backends(clock.scheduler)
-    settings = ResourceSettings(url, (), call_timeout_s)
+    settings = ResourceSettings(url, call_timeout_s=call_timeout_s)
     return ResourceHost(
         "edge/0", clock, clock.scheduler, VirtualFiles(), settings=settings, backends=backends
     )

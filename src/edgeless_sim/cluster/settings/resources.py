@@ -12,6 +12,7 @@ from edgeless_sim.cluster.settings.urls import PORT_MAX, OptionalHttpUrl
 from edgeless_sim.cluster.settings.values import OptionalName, Text
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Few, Table, Texts
+from edgeless_sim.resources.base import REDIS_ALLOW
 
 __all__ = [
     "FilePusherTable",
@@ -69,6 +70,8 @@ class ResourcesTable(Table):
     http_egress_provider: OptionalName = ""
     http_egress_allow: Texts = ()
     """Ours: private addresses that http-egress may send to."""
+    redis_allow: Texts = REDIS_ALLOW
+    """Ours: private addresses that redis may connect to."""
     http_poster_provider: OptionalName = ""
     file_log_provider: OptionalName = ""
     file_pusher_provider: FilePusherTable = FilePusherTable()

@@ -13,6 +13,7 @@ from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Table
+from edgeless_sim.resources.base import REDIS_ALLOW
 from edgeless_sim.resources.catalog import known_classes
 
 __all__ = ["Fault", "resource_class_fault", "unavailable_faults"]
@@ -92,7 +93,10 @@ def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
                 ("resources", *provider.path),
                 f'{quoted(provider.provider_id)}: {fault}; write ""',
             )
-    if settings.resources.http_egress_allow:
-        fault = resource_class_fault("http-egress")
-        if fault is not None:
-            yield ("resources", "http_egress_allow"), f"{fault}; remove the key"
+    for key, class_type, plain in (
+        ("http_egress_allow", "http-egress", ()),
+        ("redis_allow", "redis", REDIS_ALLOW),
+    ):
+        fault = resource_class_fault(class_type)
+        if fault is not None and getattr(settings.resources, key) not in ((), plain):
+            yield ("resources", key), f"{fault}; remove the key"

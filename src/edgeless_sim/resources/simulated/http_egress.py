@@ -60,7 +60,7 @@ class SimulatedHttpEgressProvider:
         )
         self._host = host
         self._backends = host.backends
-        self._policy = EgressPolicy(host.settings.http_egress_allow)
+        self._policy = EgressPolicy(host.settings.http_egress_allow, key="http_egress_allow")
         self._timeout_s = min(TIMEOUT_S, host.settings.call_timeout_s)
         self._instances: dict[InstanceKey, _Instance] = {}
         self._begun = 0
