@@ -8,7 +8,7 @@ connect (`redis_connection`), and keys of functions.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import anyio
 from redis.asyncio import Redis
@@ -24,19 +24,18 @@ from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceP
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
 from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.files import REJECTED_SUMMARY
-from edgeless_sim.resources.redis_connection import make_client, read_place
+from edgeless_sim.resources.redis_connection import make_client
+from edgeless_sim.resources.redis_rules import (
+    INSTANCES_MAX,
+    PAUSE_MAX_NS,
+    PAUSE_MIN_NS,
+    TIMEOUT_S,
+    WAITING_MAX,
+    read_place,
+)
 from edgeless_sim.resources.tasks import ProviderTasks
 
 __all__ = ["PAUSE_MAX_NS", "PAUSE_MIN_NS", "TIMEOUT_S", "WAITING_MAX", "RedisProvider"]
-
-#: Events of one instance that wait for its worker.
-WAITING_MAX: Final = 1024
-#: For a connection, and for an operation.
-TIMEOUT_S: Final = 2.0
-#: After a failure the server is left alone for so long; doubled with each further failure.
-PAUSE_MIN_NS: Final = 50_000_000
-PAUSE_MAX_NS: Final = 2_000_000_000
-_INSTANCES_MAX: Final = 1_000
 
 _Answer = Callable[[CallReturn], None]
 
@@ -102,9 +101,9 @@ class RedisProvider:
         url = configuration.get("url")
         if url is None:
             raise RejectedError(REJECTED_SUMMARY, "Missing Redis URL")
-        if pid.key not in self._instances and len(self._instances) >= _INSTANCES_MAX:
+        if pid.key not in self._instances and len(self._instances) >= INSTANCES_MAX:
             raise RejectedError(
-                REJECTED_SUMMARY, f"the provider has {_INSTANCES_MAX} instances, the most it can"
+                REJECTED_SUMMARY, f"the provider has {INSTANCES_MAX} instances, the most it can"
             )
         client = make_client(read_place(url), self._policy, self._timeout_s)
         try:

@@ -6,64 +6,19 @@ which addresses those are (`egress_policy`) and what is said to the server (`red
 """
 
 import asyncio
-import re
 import socket
-from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from edgeless_sim.errors import RejectedError
-from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.names import quoted
 from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
-from edgeless_sim.resources.files import REJECTED_SUMMARY
+from edgeless_sim.resources.redis_rules import RedisPlace
 
-__all__ = ["RedisPlace", "make_client", "read_place"]
-
-_PORT: Final = 6379
-_DATABASE: Final = re.compile(r"/?(?:[0-9]{1,4})?")
-
-
-class RedisPlace(NamedTuple):
-    """A server and what it is told at first. Never shown: it has the password."""
-
-    host: str
-    port: int
-    database: int
-    username: str | None
-    password: str | None
-    tls: bool
-
-
-def read_place(url: str) -> RedisPlace:
-    """Where *url* leads; raise `RejectedError` without showing it: it may have a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as cause:
-        raise RejectedError(REJECTED_SUMMARY, clipped(f"url: {cause}")) from None
-    fault = None
-    if parts.scheme not in ("redis", "rediss"):
-        fault = "write redis://HOST:PORT, or rediss:// for TLS; other schemes are not allowed"
-    elif not parts.hostname:
-        fault = "the host is missing: write redis://HOST:PORT"
-    elif not _DATABASE.fullmatch(parts.path):
-        fault = "after the port there may be a slash and the number of a database, nothing else"
-    elif parts.query or parts.fragment:
-        fault = "parameters are not allowed: remove what follows '?' or '#'"
-    if fault is not None:
-        raise RejectedError(REJECTED_SUMMARY, f"url: {fault}")
-    return RedisPlace(
-        parts.hostname or "",
-        _PORT if port is None else port,
-        int(parts.path.strip("/") or 0),
-        None if parts.username is None else unquote(parts.username) or None,
-        None if parts.password is None else unquote(parts.password),
-        parts.scheme == "rediss",
-    )
+__all__ = ["make_client"]
 
 
 def make_client(place: RedisPlace, policy: EgressPolicy, timeout_s: float) -> Redis:

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.kernel.scheduler import Scheduler, Timer
 from edgeless_sim.model.names import quoted
-from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
+from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.egress_rules import (
     REDIRECTS,
     REDIRECTS_MAX,
@@ -23,6 +23,7 @@ from edgeless_sim.resources.egress_rules import (
     next_method,
 )
 from edgeless_sim.resources.http_routes import parse_host
+from edgeless_sim.resources.simulated.addresses import simulated_fault
 from edgeless_sim.resources.simulated.backends import Backends, Reach, backend_address
 
 __all__ = ["REQUESTS_KEPT", "HttpAnswer", "HttpRecord", "HttpRule", "HttpServer", "HttpVisit"]
@@ -30,7 +31,6 @@ __all__ = ["REQUESTS_KEPT", "HttpAnswer", "HttpRecord", "HttpRule", "HttpServer"
 #: Of each server; older ones are counted only.
 REQUESTS_KEPT: Final = 10_000
 RULES_MAX: Final = 1_000
-_LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +187,10 @@ class HttpVisit:
         self.begin(following, method, kept, body)
 
     def _fault(self, place: Place) -> str | None:
-        """What the policy says about *place*: in simulation, a name leads to no private address,
-        but for ``localhost``."""
         if self._policy is None:
             return None
-        local = place.name == "localhost" or place.name.endswith(".localhost")
-        address = literal_address(_LOOPBACK if local else place.name)
-        if address is None:
-            return None
         port = place.port or (443 if place.scheme == "https" else 80)
-        return self._policy.fault(place.name, address, port)
+        return simulated_fault(self._policy, place.name, port)
 
 
 def _redirected(url: str, target: str) -> Place:

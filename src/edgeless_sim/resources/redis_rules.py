@@ -1,0 +1,73 @@
+"""What redis and its twin in simulation have in common: URLs, limits and pauses.
+
+Free of the redis library, which simulations need not load. Not here: which addresses may be
+connected to (`egress_policy`).
+"""
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.names import clipped
+from edgeless_sim.resources.files import REJECTED_SUMMARY
+
+__all__ = [
+    "INSTANCES_MAX",
+    "PAUSE_MAX_NS",
+    "PAUSE_MIN_NS",
+    "TIMEOUT_S",
+    "WAITING_MAX",
+    "RedisPlace",
+    "read_place",
+]
+
+#: Events of one instance that wait for its worker.
+WAITING_MAX: Final = 1024
+#: For a connection, and for an operation.
+TIMEOUT_S: Final = 2.0
+#: After a failure the server is left alone for so long; doubled with each further failure.
+PAUSE_MIN_NS: Final = 50_000_000
+PAUSE_MAX_NS: Final = 2_000_000_000
+INSTANCES_MAX: Final = 1_000
+_PORT: Final = 6379
+_DATABASE: Final = re.compile(r"/?(?:[0-9]{1,4})?")
+
+
+class RedisPlace(NamedTuple):
+    """A server and what it is told at first. Never shown: it has the password."""
+
+    host: str
+    port: int
+    database: int
+    username: str | None
+    password: str | None
+    tls: bool
+
+
+def read_place(url: str) -> RedisPlace:
+    """Where *url* leads; raise `RejectedError` without showing it: it may have a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as cause:
+        raise RejectedError(REJECTED_SUMMARY, clipped(f"url: {cause}")) from None
+    fault = None
+    if parts.scheme not in ("redis", "rediss"):
+        fault = "write redis://HOST:PORT, or rediss:// for TLS; other schemes are not allowed"
+    elif not parts.hostname:
+        fault = "the host is missing: write redis://HOST:PORT"
+    elif not _DATABASE.fullmatch(parts.path):
+        fault = "after the port there may be a slash and the number of a database, nothing else"
+    elif parts.query or parts.fragment:
+        fault = "parameters are not allowed: remove what follows '?' or '#'"
+    if fault is not None:
+        raise RejectedError(REJECTED_SUMMARY, f"url: {fault}")
+    return RedisPlace(
+        parts.hostname or "",
+        _PORT if port is None else port,
+        int(parts.path.strip("/") or 0),
+        None if parts.username is None else unquote(parts.username) or None,
+        None if parts.password is None else unquote(parts.password),
+        parts.scheme == "rediss",
+    )
