@@ -1,7 +1,8 @@
 """redis in virtual time: a cast sets a key of a simulated server, a call gets one.
 
 The same configurations are refused as with sockets, as many events wait, and a server that is away
-is left alone for the same pauses. Not here: users and passwords, which no simulated server asks for.
+is left alone for the same pauses. Not here: users and passwords, which no simulated server asks
+for.
 """
 
 import asyncio
