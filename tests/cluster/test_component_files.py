@@ -20,9 +20,11 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.settings.resources import ResourcesTable, ServerlessTable
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.catalog import known_classes
 
 SEEDS = st.none() | st.integers(0, 2**63 - 1)
@@ -139,6 +141,38 @@ def test_one_provider_of_each_class_reads_back(tmp_path: Path) -> None:
     read = load_component("node", write_component(node(providers=providers), tmp_path))
     assert isinstance(read, NodeComponent)
     assert sorted(read.providers) == sorted(providers)
+
+
+def test_a_nodes_file_tells_it_its_models_and_the_functions_that_run_elsewhere(
+    tmp_path: Path,
+) -> None:
+    serverless = tuple(
+        ServerlessSettings(
+            provider_id=f"n/{name}", class_type=name, version="2.0", function_url="http://x:1/f"
+        )
+        for name in ("resize", "blur")
+    )
+    written = node(
+        providers=(
+            ("n/o", "ollama"),
+            ("n/p", "http-poster"),
+            *((each.provider_id, "serverless") for each in serverless),
+        ),
+        ollama=OllamaSettings("gpu.lab", 8080, 7),
+        serverless=serverless,
+    )
+    read = load_component("node", write_component(written, tmp_path))
+    assert isinstance(read, NodeComponent)
+    assert (read.ollama, read.serverless) == (written.ollama, serverless)
+    assert sorted(read.providers) == sorted(written.providers)
+
+
+def test_host_names_are_put_before_functions_that_run_elsewhere_too() -> None:
+    table = ServerlessTable(class_type="f", function_url="http://x/", provider="p")
+    resources = ResourcesTable(prepend_hostname=True, serverless_provider=(table,))
+    [told], [named] = resources.serverless("box"), resources.providers("box")
+    assert told.provider_id == named.provider_id == "box-p"
+    assert told.version == "1.0"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.ids import NodeId
+from edgeless_sim.resources.catalog import provider_class
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
 REAL = ("http-egress", "http-ingress", "redis")
@@ -112,7 +113,11 @@ async def test_a_port_that_is_taken_keeps_the_cluster_from_starting(compiled: An
 
 
 @pytest.mark.parametrize("class_type", ["redis"])
-def test_in_simulation_they_are_refused(class_type: str) -> None:
+def test_in_simulation_a_class_without_a_twin_is_refused(
+    class_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = provider_class(class_type, simulated=True)
+    monkeypatch.setattr(twin, "real_time_only", True)
     group = NodeGroup(providers=(class_type,))
 
     async def main() -> None:

@@ -33,6 +33,7 @@ from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.resources.base import ResourceHost, ResourceProvider, ResourceSettings
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import VirtualFiles
+from edgeless_sim.resources.simulated.backends import Backends
 
 WORKFLOW = WorkflowId(UUID(int=9))
 SENDER = InstanceId(NodeId(UUID(int=3)), FunctionId(UUID(int=4)))
@@ -47,11 +48,13 @@ class Function:
     def __init__(self) -> None:
         self.reply: Callable[[str], CallReturn | None] = lambda payload: ERR
         self.casts: list[str] = []
+        #: The same with their channels.
+        self.sent: list[tuple[str, str]] = []
         self.calls: list[str] = []
         self.waiting: list[Callable[[CallReturn], None]] = []
 
     def cast(self, channel: str, payload: str) -> None:
-        assert channel == "new_request"
+        self.sent.append((channel, payload))
         self.casts.append(payload)
 
     async def call(self, channel: str, payload: str, *, timeout_s: float) -> CallReturn:
@@ -85,6 +88,8 @@ class Stage:
         self.clock = LoopClock.running()
         self.warnings: list[str] = []
         self.function = Function()
+        #: The world of twins; None = the real one.
+        self.backends: Backends | None = None
         self._providers: list[ResourceProvider] = []
 
     def host(self, **settings: Any) -> ResourceHost:
@@ -96,6 +101,7 @@ class Stage:
             warn=lambda pid, message: self.warnings.append(message),
             settings=ResourceSettings(**settings),
             spawn=self.supervisor.spawn,
+            backends=self.backends,
         )
 
     async def open(self, class_type: str, **settings: Any) -> Any:

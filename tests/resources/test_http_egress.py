@@ -205,5 +205,5 @@ async def test_ten_thousand_calls_leave_no_growth(stage: Any, serve: Any) -> Non
         await stage.until(lambda answers=answers: all(answers))
         assert all(read(each[0])["status"] == 200 for each in answers)
     await stage.until(lambda: stage.supervisor.tasks_total == 1)
-    pool = provider._session.connector._conns
+    pool = provider._client._session.connector._conns
     assert sum(len(each) for each in pool.values()) <= http_egress.CONNECTIONS_MAX

@@ -6,6 +6,7 @@ import pytest
 
 from edgeless_sim.cluster.topology import LinkTopology, NodeGroup
 from edgeless_sim.errors import ScenarioError
+from edgeless_sim.resources.catalog import provider_class
 from edgeless_sim.scenario.loader import load_scenario, parse_scenario
 from edgeless_sim.scenario.model import Scenario
 
@@ -192,8 +193,10 @@ def test_a_cause_of_a_refused_output_is_known(folder: Path) -> None:
 
 @pytest.mark.parametrize("class_type", ["redis"])
 def test_a_class_that_needs_real_sockets_is_refused_for_the_world_sim(
-    folder: Path, class_type: str
+    folder: Path, class_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    twin = provider_class(class_type, simulated=True)
+    monkeypatch.setattr(twin, "real_time_only", True)
     nodes = f'nodes = [{{providers = ["file-log", "{class_type}"]}}]\n'
     text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
     with pytest.raises(ScenarioError) as raised:
@@ -209,3 +212,38 @@ def test_nodes_say_where_they_take_requests_and_what_they_may_reach(folder: Path
     text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
     group = parse_scenario(text.encode(), folder=folder).domains[0].nodes[0].group()
     assert (group.http_ingress_url, group.http_egress_allow) == ("http://[::1]:7", ("::1",))
+
+
+def test_nodes_name_functions_that_run_elsewhere(folder: Path) -> None:
+    one = '{class_type = "resize", function_url = "http://functions.lab/resize"}'
+    text = HEAD.replace("nodes = [{count = 2}]\n", f"nodes = [{{serverless = [{one}]}}]\n")
+    group = parse_scenario(text.encode(), folder=folder).domains[0].nodes[0].group()
+    assert group.providers_of("a/0") == {"a/0/resize": "serverless"}
+    [told] = group.serverless_of("a/0")
+    assert (told.class_type, told.function_url) == ("resize", "http://functions.lab/resize")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "place", "reason"),
+    [
+        ('providers = ["serverless"]', "nodes[0].providers[0]", "name the function"),
+        (
+            'serverless = [{class_type = "redis", function_url = "http://x/"}]',
+            "nodes[0].serverless[0].class_type",
+            "'redis' is a class of its own",
+        ),
+        (
+            'serverless = [{class_type = "f", function_url = "x"}]',
+            "nodes[0].serverless[0].function_url",
+            "write http://HOST:PORT/PATH",
+        ),
+    ],
+)
+def test_a_function_that_runs_elsewhere_needs_a_name_and_a_url(
+    folder: Path, nodes: str, place: str, reason: str
+) -> None:
+    text = HEAD.replace("nodes = [{count = 2}]\n", f"nodes = [{{{nodes}}}]\n")
+    with pytest.raises(ScenarioError) as raised:
+        parse_scenario(text.encode(), folder=folder)
+    assert place in str(raised.value)
+    assert reason in str(raised.value)

@@ -392,5 +392,7 @@ class _NodeProcess:
                 settings.http_egress_allow,
                 settings.redis_allow,
                 settings.call_timeout_s,
+                settings.ollama,
+                settings.serverless,
             ),
         )

@@ -247,6 +247,8 @@ def _node(path: Path) -> NodeComponent:
         files_folder=ours.files_folder,
         http_ingress_url=file.resources.http_ingress_url or "",
         http_egress_allow=file.resources.http_egress_allow,
+        ollama=file.resources.ollama_provider.settings(),
+        serverless=file.resources.serverless(socket.gethostname()),
         metrics_url=file.metrics_url or "",
         said_level=file.telemetry.log_level,
         redis_allow=file.resources.redis_allow,
@@ -347,16 +349,37 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
             "folders": tuple(str(folder) for folder in settings.python_folders),
         },
         "modelled_runtime": {"enabled": "MODELLED" in runtimes},
-        "resources": {
-            "http_ingress_url": settings.http_ingress_url,
-            "http_egress_allow": settings.http_egress_allow,
-            "redis_allow": settings.redis_allow,
-        }
-        | {
-            f"{class_type.replace('-', '_')}_provider": provider_id
-            for provider_id, class_type in settings.providers
-        },
+        "resources": _resources_table(settings),
         "user_node_capabilities": declared,
         "edgeless_sim": ours,
     }
     return render_node_settings(NodeSettingsFile.model_validate(table))
+
+
+def _resources_table(settings: NodeComponent) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "http_ingress_url": settings.http_ingress_url,
+        "http_egress_allow": settings.http_egress_allow,
+        "redis_allow": settings.redis_allow,
+    }
+    for provider_id, class_type in settings.providers:
+        if class_type == "ollama":
+            told = settings.ollama
+            table["ollama_provider"] = {
+                "host": told.host,
+                "port": told.port,
+                "messages_number_limit": told.messages_number_limit,
+                "provider": provider_id,
+            }
+        elif class_type != "serverless":
+            table[f"{class_type.replace('-', '_')}_provider"] = provider_id
+    table["serverless_provider"] = tuple(
+        {
+            "class_type": each.class_type,
+            "version": each.version,
+            "function_url": each.function_url,
+            "provider": each.provider_id,
+        }
+        for each in settings.serverless
+    )
+    return table

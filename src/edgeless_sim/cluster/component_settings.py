@@ -13,7 +13,7 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
-from edgeless_sim.resources.base import REDIS_ALLOW
+from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
 
 _STATES: Final = Path("function_state")
 _FILES: Final = Path("file-log")
+_OLLAMA: Final = OllamaSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,10 @@ class NodeComponent:
     http_ingress_url: str = ""
     """Where http-ingress takes requests; needed if it is among `providers`."""
     http_egress_allow: tuple[str, ...] = ()
-    """Private addresses that http-egress may send to."""
+    """Private addresses that http-egress and http-poster may send to."""
+    ollama: OllamaSettings = _OLLAMA
+    serverless: tuple[ServerlessSettings, ...] = ()
+    """One for each provider of the class ``serverless``."""
     metrics_url: str = ""
     """Where it shows measurements and health; empty = nowhere."""
     said_level: str = "info"

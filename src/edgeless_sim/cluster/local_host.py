@@ -306,12 +306,13 @@ class _LocalNode(NodeHandle):
 
     def _providers(self) -> dict[str, ResourceProvider]:
         group = self._group
-        if not group.providers:
+        classes = group.providers_of(self.name)
+        if not classes:
             return {}
         if self._around.backends is not None:
-            check_simulated(group.providers)
+            check_simulated(classes.values())
         return make_providers(
-            {f"{self.name}/{class_type}": class_type for class_type in group.providers},
+            classes,
             self._context,
             self._disk.files,
             ResourceSettings(
@@ -319,6 +320,8 @@ class _LocalNode(NodeHandle):
                 group.http_egress_allow,
                 group.redis_allow,
                 self._around.topology.call_timeout_s,
+                group.ollama,
+                group.serverless_of(self.name),
             ),
             backends=self._around.backends,
         )

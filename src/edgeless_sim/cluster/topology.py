@@ -3,19 +3,20 @@
 Plain frozen values, made by hand in a test or from a scenario file; nothing here starts anything.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.node import NodeCapabilities
-from edgeless_sim.resources.base import REDIS_ALLOW
+from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
 
 NODES_MAX: Final = 100_000
+_OLLAMA: Final = OllamaSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,28 @@ class NodeGroup:
     providers: tuple[str, ...] = ()
     #: Where http-ingress takes requests, in real time; port 0 is a free one.
     http_ingress_url: str = "http://127.0.0.1:0"
-    #: Private addresses that http-egress may send to, in real time.
+    #: Private addresses that http-egress and http-poster may send to.
     http_egress_allow: tuple[str, ...] = ()
+    #: Where ollama has its models.
+    ollama: OllamaSettings = _OLLAMA
+    #: Further providers, of functions that run elsewhere; before their ids stands the node's name.
+    serverless: tuple[ServerlessSettings, ...] = ()
     #: Private addresses that redis may connect to, in real time.
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     tee: bool = False
     tpm: bool = False
+
+    def providers_of(self, node: str) -> dict[str, str]:
+        """Id and class of each provider of the node called *node*."""
+        return {f"{node}/{class_type}": class_type for class_type in self.providers} | {
+            each.provider_id: "serverless" for each in self.serverless_of(node)
+        }
+
+    def serverless_of(self, node: str) -> tuple[ServerlessSettings, ...]:
+        """What `serverless` is on the node called *node*."""
+        return tuple(
+            replace(each, provider_id=f"{node}/{each.provider_id}") for each in self.serverless
+        )
 
     def capabilities(self) -> NodeCapabilities:
         """What each node of the group announces."""

@@ -23,9 +23,11 @@ __all__ = [
     "PAYLOAD_BYTES_MAX",
     "REDIS_ALLOW",
     "EventSink",
+    "OllamaSettings",
     "ResourceHost",
     "ResourceProvider",
     "ResourceSettings",
+    "ServerlessSettings",
 ]
 
 #: Longest payload of an event that a resource makes: what functions may send, too.
@@ -53,17 +55,46 @@ class EventSink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OllamaSettings:
+    """The server of a node's ollama provider."""
+
+    host: str = "localhost"
+    """A name or an address, or either with ``http://`` or ``https://`` before it."""
+    port: int = 11_434
+    messages_number_limit: int = 30
+    """Most messages of one chat that the model is told, the prompt included."""
+    timeout_s: float = 120.0
+    """For one answer: models are slow, above all when one is loaded first."""
+
+
+_OLLAMA: Final = OllamaSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerlessSettings:
+    """One provider of functions that run elsewhere: a resource class with a name of the user's."""
+
+    provider_id: str
+    class_type: str
+    function_url: str
+    version: str = "1.0"
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceSettings:
     """What a node is told about its providers; each takes what concerns it."""
 
     #: Where http-ingress listens; with port 0 at a free one.
     http_ingress_url: str = ""
-    #: Private addresses that http-egress may send to; see `egress_policy`.
+    #: Private addresses that http-egress and http-poster may send to; see `egress_policy`.
     http_egress_allow: tuple[str, ...] = ()
     #: Private addresses that redis may connect to.
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     #: When calls end with Err on this node.
     call_timeout_s: float = 30.0
+    ollama: OllamaSettings = _OLLAMA
+    #: One for each provider of the class ``serverless``.
+    serverless: tuple[ServerlessSettings, ...] = ()
 
 
 _SETTINGS: Final = ResourceSettings()

@@ -6,10 +6,11 @@ Pure. Not here: addresses (`egress_policy`), and who carries it (`http_egress`, 
 import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.names import quoted
-from edgeless_sim.resources.egress_policy import literal_address
+from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
 from edgeless_sim.resources.http_messages import FRAMING_HEADERS, HttpRequest, header_fault
 from edgeless_sim.resources.http_routes import parse_host
 
@@ -24,7 +25,9 @@ __all__ = [
     "Place",
     "canonical_name",
     "next_method",
+    "place_fault",
     "place_of",
+    "place_of_url",
     "sendable_headers",
 ]
 
@@ -39,6 +42,8 @@ REDIRECTS_MAX: Final = 5
 #: Headers that one server may know and another one may not.
 SECRETS: Final = frozenset({"authorization", "cookie", "host"})
 _PATH: Final = re.compile(r"/[!-~]*")
+_URL: Final = re.compile(r"[!-~]*")
+_LOOPBACK: Final = "127.0.0.1"
 
 
 class Place(NamedTuple):
@@ -60,6 +65,37 @@ def place_of(request: HttpRequest) -> Place:
     if _PATH.fullmatch(request.path) is None or "#" in request.path:
         raise ResourceError("the path must begin with '/' and be free of spaces, controls and '#'")
     return Place(scheme, canonical_name(host.name), host.port, request.path)
+
+
+def place_of_url(url: str) -> Place:
+    """Where *url* leads; raise `ResourceError` if that is nowhere. A fragment is left out."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as cause:
+        raise ResourceError(str(cause)) from None
+    if parts.scheme not in ("http", "https"):
+        raise ResourceError("write http://HOST:PORT/PATH or the same with https")
+    if "@" in parts.netloc:
+        raise ResourceError("user and password cannot be part of it")
+    host = parse_host(parts.netloc)
+    if host is None:
+        raise ResourceError(f"{quoted(parts.netloc)} is no host")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # The parser drops line breaks, so what it was given is looked at, too.
+    if _PATH.fullmatch(path) is None or _URL.fullmatch(url) is None:
+        raise ResourceError("it must be free of spaces and controls; write others as %XX")
+    return Place(parts.scheme, canonical_name(host.name), host.port, path)
+
+
+def place_fault(policy: EgressPolicy, place: Place) -> str | None:
+    """Why *policy* refuses *place*, as far as that can be told without asking what its name means:
+    of addresses and ``localhost``."""
+    local = place.name == "localhost" or place.name.endswith(".localhost")
+    address = literal_address(_LOOPBACK if local else place.name)
+    if address is None:
+        return None
+    port = place.port or (443 if place.scheme == "https" else 80)
+    return policy.fault(place.name, address, port)
 
 
 def canonical_name(name: str) -> str:

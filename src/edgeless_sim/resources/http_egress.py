@@ -1,55 +1,43 @@
 """http-egress: a call is an HTTP request to the world, its reply the response (spec 6.3).
 
-What may be asked for is bounded, and private addresses are refused unless the node allows them: the
-resolver of the client checks every address that a name has, and connections are made to none that
-it did not check. Not here: which addresses those are (`egress_policy`).
+What may be asked for is bounded, and private addresses are refused unless the node allows them. Not
+here: the client that sees to this (`http_client`), and what may be asked for (`egress_rules`).
 """
 
-import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
-import aiohttp
 import anyio
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from edgeless_sim.errors import RejectedError, ResourceError
 from edgeless_sim.model.event import ERR, CallReturn, Event, EventType, PatchRequest
 from edgeless_sim.model.ids import InstanceId, InstanceKey
-from edgeless_sim.model.names import clipped, quoted
+from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
-from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
+from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.egress_rules import (
     CONNECTIONS_MAX,
     INSTANCES_MAX,
-    REDIRECTS,
     REDIRECTS_MAX,
-    SECRETS,
     TIMEOUT_S,
     WAITING_MAX,
-    canonical_name,
-    next_method,
     place_of,
     sendable_headers,
 )
 from edgeless_sim.resources.files import REJECTED_SUMMARY
+from edgeless_sim.resources.http_client import HttpClient
 from edgeless_sim.resources.http_messages import (
     HttpRequest,
     HttpResponse,
     decode_request,
     encode_payload,
 )
-from edgeless_sim.resources.http_routes import parse_host
 from edgeless_sim.resources.tasks import ProviderTasks
 
 __all__ = ["CONNECTIONS_MAX", "REDIRECTS_MAX", "TIMEOUT_S", "WAITING_MAX", "HttpEgressProvider"]
-
-_IDLE_CONNECTIONS_MAX: Final = 256
-_UNSET_HEADERS: Final = ("Accept-Encoding", "User-Agent")
 
 
 @dataclass(slots=True)
@@ -62,36 +50,6 @@ class _Instance:
     gone: bool = False
 
 
-class _CheckedResolver(AbstractResolver):
-    """Resolves as the system does, and refuses names of which one address is refused."""
-
-    def __init__(self, policy: EgressPolicy) -> None:
-        self._policy = policy
-        self._system = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """See `AbstractResolver.resolve`; raise `_DeniedError` for a refused address."""
-        found = await self._system.resolve(host, port, family)
-        for each in found:
-            address = literal_address(each["host"].partition("%")[0])
-            if address is None:
-                raise _DeniedError(f"{quoted(each['host'])} is no address")
-            fault = self._policy.fault(host, address, port)
-            if fault is not None:
-                raise _DeniedError(fault)
-        return found
-
-    async def close(self) -> None:
-        """See `AbstractResolver.close`."""
-        await self._system.close()
-
-
-class _DeniedError(OSError):
-    """An address that the policy refuses; an OSError, since that is what a client expects."""
-
-
 class HttpEgressProvider:
     """Makes http-egress instances on one node; see `ResourceProvider`.
 
@@ -100,6 +58,10 @@ class HttpEgressProvider:
 
     class_type: ClassVar[str] = "http-egress"
     version: ClassVar[str] = "1.1"
+    description: ClassVar[str] = (
+        "HTTP requests to the world: a call is a request, its reply the response"
+    )
+    configurations: ClassVar[Mapping[str, str]] = {}
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool] = True
 
@@ -108,10 +70,13 @@ class HttpEgressProvider:
             provider_id, self.class_type, self.outputs
         )
         self._host = host
-        self._policy = EgressPolicy(host.settings.http_egress_allow, key="http_egress_allow")
         self._tasks = ProviderTasks(host.spawn, f"{host.node_name}/{provider_id}")
         self._instances: dict[InstanceKey, _Instance] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._client = HttpClient(
+            self._tasks,
+            EgressPolicy(host.settings.http_egress_allow, key="http_egress_allow"),
+            redirects_max=REDIRECTS_MAX,
+        )
 
     @property
     def specification(self) -> ResourceProviderSpecification:
@@ -120,20 +85,7 @@ class HttpEgressProvider:
 
     async def open(self) -> None:
         """See `ResourceProvider.open`."""
-        session = self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=_IDLE_CONNECTIONS_MAX,
-                resolver=_CheckedResolver(self._policy),
-                # A name is resolved and checked for each connection: it may lead elsewhere by then.
-                use_dns_cache=False,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            skip_auto_headers=_UNSET_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-        )
-        self._tasks.begin(lambda: _keep(session))
+        self._client.open()
 
     def close(self) -> None:
         """See `ResourceProvider.close`."""
@@ -213,10 +165,6 @@ class HttpEgressProvider:
             self._warn(instance, f"no response within {deadline_s:g} s")
         except ResourceError as cause:
             self._warn(instance, str(cause))
-        except (aiohttp.ClientError, OSError, ValueError) as cause:
-            # ValueError: what a server sent, or a redirect, that the client could not read.
-            denied = _denial(cause)
-            self._warn(instance, denied or f"{type(cause).__name__}: {cause}")
         else:
             return CallReturn.reply(reply)
         return ERR
@@ -226,95 +174,8 @@ class HttpEgressProvider:
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
         """The response to *request*, redirects followed."""
-        method = request.method.upper()
-        headers = sendable_headers(request.headers)
-        body = bytes(request.body) if request.body else None
-        url = _url(request)
-        for _ in range(REDIRECTS_MAX + 1):
-            self._check_literal(url)
-            assert self._session is not None, "used before it was opened"
-            async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
-            ) as response:
-                target = response.headers.get("Location")
-                if response.status not in REDIRECTS or target is None:
-                    return HttpResponse(
-                        response.status, _readable(response), list(await _body_of(response))
-                    )
-            following = _redirected(url, target)
-            method, keeps_body = next_method(method, response.status)
-            if not keeps_body:
-                body = None
-                headers.pop("content-type", None)
-            if following.origin() != url.origin():
-                for secret in SECRETS:
-                    headers.pop(secret, None)
-            url = following
-        raise ResourceError(f"more than {REDIRECTS_MAX} redirects")
-
-    def _check_literal(self, url: URL) -> None:
-        """Refuse addresses, which the client connects to without asking its resolver."""
-        address = literal_address(url.host or "")
-        if address is not None:
-            fault = self._policy.fault(url.host or "", address, url.port or 0)
-            if fault is not None:
-                raise ResourceError(fault)
-
-
-async def _keep(session: aiohttp.ClientSession) -> None:
-    """Close *session*, which takes a few turns, when the provider's tasks are ended."""
-    try:
-        await anyio.sleep_forever()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await session.close()
-
-
-def _url(request: HttpRequest) -> URL:
-    return _built(*place_of(request))
-
-
-def _redirected(url: URL, target: str) -> URL:
-    """Where the answer of *url* sends us; raise `ResourceError` if we do not go there."""
-    following = url.join(URL(target))
-    if following.scheme not in ("http", "https"):
-        raise ResourceError(f"a redirect to {quoted(target)}, which is not HTTP")
-    host = following.raw_host or ""
-    parsed = parse_host(f"[{host}]" if ":" in host else host)
-    if parsed is None or following.user or following.password:
-        raise ResourceError(f"a redirect to {quoted(target)}, which is no usable URL")
-    name = canonical_name(parsed.name)
-    return _built(following.scheme, name, following.explicit_port, following.raw_path_qs)
-
-
-def _built(scheme: str, name: str, port: int | None, path: str) -> URL:
-    return URL(f"{scheme}://{name}{'' if port is None else f':{port}'}{path}", encoded=True)
-
-
-def _readable(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {
-        name.lower(): value
-        for name, value in response.headers.items()
-        if name.isascii() and value.isascii()
-    }
-
-
-async def _body_of(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > PAYLOAD_BYTES_MAX:
-            raise ResourceError(f"the response has more than {PAYLOAD_BYTES_MAX} bytes")
-    return bytes(body)
-
-
-def _denial(error: BaseException) -> str | None:
-    """What the policy said, if that is the cause of *error*."""
-    cause: BaseException | None = error
-    for _ in range(8):
-        if cause is None:
-            return None
-        if isinstance(cause, _DeniedError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return None
+        place, headers = place_of(request), sendable_headers(request.headers)
+        found = await self._client.exchange(
+            place, request.method.upper(), headers, bytes(request.body or ())
+        )
+        return HttpResponse(found.status, found.headers, list(found.body))

@@ -25,6 +25,7 @@ from edgeless_sim.scenario.workload_checks import backend_faults, workload_fault
 __all__ = ["ScenarioFault", "scenario_faults", "scenario_warnings"]
 
 _RESERVED: Final = ("con", "client", "orc", "node", "bal")
+_SERVERLESS: Final = "serverless"
 
 
 def scenario_faults(scenario: Scenario, files: ScenarioFiles) -> Iterator[ScenarioFault]:
@@ -93,6 +94,13 @@ def _class_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
                 for index, name in enumerate(getattr(nodes, key)):
                     if name not in known:
                         yield (*path, key, index), unknown(f"class in {key!r}", name, known)
+            for index, each in enumerate(nodes.serverless):
+                if each.class_type in classes["providers"]:
+                    fault = f"{quoted(each.class_type)} is a class of its own; take another name"
+                    yield (*path, "serverless", index, "class_type"), fault
+            if _SERVERLESS in nodes.providers:
+                fault = "name the function: serverless = [{class_type = ..., function_url = ...}]"
+                yield (*path, "providers", nodes.providers.index(_SERVERLESS)), fault
             if "sim" in scenario.worlds:
                 yield from _simulation_faults((*path, "providers"), nodes.providers)
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from edgeless_sim.cluster.settings.urls import HttpUrl
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
+from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.resources.base import REDIS_ALLOW
+from edgeless_sim.resources.base import REDIS_ALLOW, ServerlessSettings
+from edgeless_sim.resources.egress_rules import place_of_url
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
@@ -27,12 +29,37 @@ from edgeless_sim.scenario.units import Bandwidth, Duration, MemorySize
 from edgeless_sim.scenario.workflow_template import WorkflowTemplate
 from edgeless_sim.scenario.workloads import Workload
 
-__all__ = ["SEED_MAX", "Domain", "Link", "Network", "NodeTable", "Scenario", "ScenarioFiles"]
+__all__ = [
+    "SEED_MAX",
+    "Domain",
+    "Link",
+    "Network",
+    "NodeTable",
+    "Scenario",
+    "ScenarioFiles",
+    "ServerlessNodeTable",
+]
 
 #: Any integer that TOML must be able to hold.
 SEED_MAX: Final = (1 << 63) - 1
 
 _PositiveDuration = Annotated[Duration, Field(gt=0)]
+
+
+def _function_url(value: str) -> str:
+    try:
+        place_of_url(value)
+    except ResourceError as cause:
+        raise ValueError(str(cause)) from None
+    return value
+
+
+class ServerlessNodeTable(Table):
+    """``[[domain.nodes.serverless]]``: a function that runs elsewhere, as a class of resources."""
+
+    class_type: Name
+    function_url: Annotated[str, AfterValidator(_function_url)]
+    version: Name = "1.0"
 
 
 class NodeTable(Table):
@@ -46,6 +73,7 @@ class NodeTable(Table):
     providers: Texts = ()
     http_ingress_url: HttpUrl = "http://127.0.0.1:0"
     http_egress_allow: Texts = ()
+    serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
@@ -63,6 +91,15 @@ class NodeTable(Table):
             providers=self.providers,
             http_ingress_url=self.http_ingress_url,
             http_egress_allow=self.http_egress_allow,
+            serverless=tuple(
+                ServerlessSettings(
+                    provider_id=each.class_type,
+                    class_type=each.class_type,
+                    function_url=each.function_url,
+                    version=each.version,
+                )
+                for each in self.serverless
+            ),
             redis_allow=self.redis_allow,
             tee=self.tee,
             tpm=self.tpm,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeless_sim.cluster.settings import unavailable
+from edgeless_sim.cluster.settings import checks, unavailable
 
 #: All that the files of EDGELESS can name.
 EVERY_CLASS = (
@@ -41,6 +41,7 @@ def write_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteFile:
 @pytest.fixture
 def _only_file_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unavailable, "known_classes", lambda: ("file-log",))
+    monkeypatch.setattr(checks, "known_classes", lambda: ("file-log",))
 
 
 @pytest.fixture

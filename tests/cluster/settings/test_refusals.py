@@ -178,6 +178,23 @@ def test_a_wrong_orchestrator_file_is_refused(
             '[[resources.serverless_provider]]\nclass_type = "file-log"\nprovider = "p"',
             "resources.serverless_provider[0].provider: 'p': the resource class serverless",
         ),
+        ("", '[resources.ollama_provider]\nprovider = "o"\nhost = "a/b"', "ollama_provider.host: "),
+        (
+            "",
+            '[[resources.serverless_provider]]\nclass_type = "file-log"\nprovider = "p"',
+            "resources.serverless_provider[0].class_type: 'file-log' is a class of its own",
+        ),
+        (
+            "",
+            '[[resources.serverless_provider]]\nclass_type = ""\nprovider = "p"',
+            "resources.serverless_provider[0].class_type: '': this is no name",
+        ),
+        (
+            "",
+            '[[resources.serverless_provider]]\nclass_type = "f"\nprovider = "p"\n'
+            'function_url = "x"',
+            "resources.serverless_provider[0].function_url: 'x': write http://HOST",
+        ),
         ("", '[resources]\nhttp_egress_allow = ["10.0.0.1"]', "resources.http_egress_allow: the"),
         ("", "[edgeless_sim]\nfuel_per_event = 10", "greater than or equal to 1000"),
         ("", "[edgeless_sim]\ncall_timeout_secs = 0", "greater than 0"),

@@ -10,13 +10,18 @@ from typing import NamedTuple
 from edgeless_sim.cluster.settings.controller import ControllerSettingsFile
 from edgeless_sim.cluster.settings.node import NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
+from edgeless_sim.cluster.settings.resources import ResourcesTable
 from edgeless_sim.cluster.settings.unavailable import Fault, resource_class_fault
 from edgeless_sim.cluster.settings.urls import PORT_MAX, Endpoint, endpoint_of
+from edgeless_sim.errors import ResourceError, SettingsError
 from edgeless_sim.model.json_text import path_text
-from edgeless_sim.model.names import quoted
+from edgeless_sim.model.names import name_fault, quoted
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Table
 from edgeless_sim.orchestrator.placement import strategy_fault
+from edgeless_sim.resources.catalog import known_classes
+from edgeless_sim.resources.egress_rules import place_of_url
+from edgeless_sim.resources.ollama import chat_place
 
 __all__ = ["sense_faults"]
 
@@ -125,6 +130,32 @@ def _of_node(settings: NodeSettingsFile, *, any_port: bool = False) -> Iterator[
         and resource_class_fault("http-ingress") is None
     ):
         yield ("resources", "http_ingress_provider"), "it needs an http_ingress_url, too"
+    yield from _elsewhere_faults(resources)
+
+
+def _elsewhere_faults(resources: ResourcesTable) -> Iterator[Fault]:
+    """What providers need of the owner to find what they speak for."""
+    if resources.ollama_provider.provider:
+        try:
+            chat_place(resources.ollama_provider.settings())
+        except SettingsError as cause:
+            yield ("resources", "ollama_provider", "host"), str(cause)
+    for at, each in enumerate(resources.serverless_provider):
+        if not each.provider:
+            continue
+        place = ("resources", "serverless_provider", at)
+        fault = name_fault(each.class_type)
+        if fault is not None:
+            yield (*place, "class_type"), f"{quoted(each.class_type)}: this is no name: {fault}"
+        elif each.class_type in known_classes():
+            yield (
+                (*place, "class_type"),
+                f"{quoted(each.class_type)} is a class of its own; take another name",
+            )
+        try:
+            place_of_url(each.function_url)
+        except ResourceError as cause:
+            yield (*place, "function_url"), f"{quoted(each.function_url)}: {cause}"
 
 
 def _registration_faults(settings: NodeSettingsFile) -> Iterator[Fault]:

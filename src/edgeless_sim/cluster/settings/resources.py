@@ -12,7 +12,7 @@ from edgeless_sim.cluster.settings.urls import PORT_MAX, OptionalHttpUrl
 from edgeless_sim.cluster.settings.values import OptionalName, Text
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Few, Table, Texts
-from edgeless_sim.resources.base import REDIS_ALLOW
+from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
 
 __all__ = [
     "FilePusherTable",
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _MESSAGES_MAX: Final = 1_000_000
+_VERSION: Final = "1.0"
 
 
 class NamedProvider(NamedTuple):
@@ -49,6 +50,10 @@ class OllamaTable(Table):
     messages_number_limit: Annotated[int, Field(ge=0, le=_MESSAGES_MAX)] = 30
     provider: OptionalName = ""
 
+    def settings(self) -> OllamaSettings:
+        """The same for the node's provider."""
+        return OllamaSettings(self.host, self.port, self.messages_number_limit)
+
 
 class ServerlessTable(Table):
     """An entry of ``[[resources.serverless_provider]]``."""
@@ -69,7 +74,7 @@ class ResourcesTable(Table):
     http_ingress_provider: OptionalName = ""
     http_egress_provider: OptionalName = ""
     http_egress_allow: Texts = ()
-    """Ours: private addresses that http-egress may send to."""
+    """Ours: private addresses that http-egress and http-poster may send to."""
     redis_allow: Texts = REDIS_ALLOW
     """Ours: private addresses that redis may connect to."""
     http_poster_provider: OptionalName = ""
@@ -87,12 +92,29 @@ class ResourcesTable(Table):
 
         *hostname* is put before each name if `prepend_hostname` says so.
         """
-        prefix = f"{hostname}-" if self.prepend_hostname and hostname else ""
+        prefix = self._prefix(hostname)
         return tuple(
             NamedProvider(class_type, prefix + provider_id, path)
             for class_type, provider_id, path in self._named()
             if provider_id
         )
+
+    def serverless(self, hostname: str = "") -> tuple[ServerlessSettings, ...]:
+        """What providers of the class ``serverless`` stand for; *hostname* as in `providers`."""
+        prefix = self._prefix(hostname)
+        return tuple(
+            ServerlessSettings(
+                provider_id=prefix + each.provider,
+                class_type=each.class_type,
+                function_url=each.function_url,
+                version=each.version or _VERSION,
+            )
+            for each in self.serverless_provider
+            if each.provider
+        )
+
+    def _prefix(self, hostname: str) -> str:
+        return f"{hostname}-" if self.prepend_hostname and hostname else ""
 
     def _named(self) -> Iterator[NamedProvider]:
         for class_type, key in (

@@ -21,9 +21,9 @@ from edgeless_sim.resources.egress_rules import (
     Place,
     canonical_name,
     next_method,
+    place_fault,
 )
 from edgeless_sim.resources.http_routes import parse_host
-from edgeless_sim.resources.simulated.addresses import simulated_fault
 from edgeless_sim.resources.simulated.backends import Backends, Reach, backend_address
 
 __all__ = ["REQUESTS_KEPT", "HttpAnswer", "HttpRecord", "HttpRule", "HttpServer", "HttpVisit"]
@@ -76,6 +76,8 @@ class HttpServer:
         self.requests: deque[HttpRecord] = deque(maxlen=REQUESTS_KEPT)
         #: All that ever came, kept or not.
         self.requests_total = 0
+        #: What is answered where no rule matches.
+        self.otherwise: Callable[[HttpRecord], HttpAnswer] = _nothing
         self._rules: list[HttpRule] = []
 
     def add_rule(self, rule: HttpRule) -> None:
@@ -94,7 +96,12 @@ class HttpServer:
         for rule in reversed(self._rules):
             if rule.matches(record):
                 return rule.answer
-        return HttpAnswer()
+        return self.otherwise(record)
+
+
+def _nothing(record: HttpRecord) -> HttpAnswer:
+    del record
+    return HttpAnswer()
 
 
 class HttpVisit:
@@ -108,14 +115,19 @@ class HttpVisit:
         then: Callable[[HttpAnswer | str], None],
         *,
         timeout_s: float,
+        redirects_max: int = REDIRECTS_MAX,
     ) -> None:
-        """Without a *policy*, every address may be asked. *timeout_s* is for everything."""
+        """Without a *policy*, every address may be asked. *timeout_s* is for everything.
+
+        With no redirects to follow, an answer that would send us elsewhere is an answer.
+        """
         self._backends = backends
         self._scheduler = scheduler
         self._policy = policy
         self._then = then
         self._timeout_s = timeout_s
         self._deadline_ns = scheduler.now_ns() + round(timeout_s * 1e9)
+        self._redirects_max = redirects_max
         self._redirects = 0
         self._timer: Timer | None = None
 
@@ -165,12 +177,12 @@ class HttpVisit:
         record = HttpRecord(self._scheduler.now_ns(), method, place.path, dict(headers), body)
         answer = server.take(record)
         target = {name.lower(): value for name, value in answer.headers.items()}.get("location")
-        if answer.status not in REDIRECTS or target is None:
+        if not self._redirects_max or answer.status not in REDIRECTS or target is None:
             self._then(answer)
             return
         self._redirects += 1
-        if self._redirects > REDIRECTS_MAX:
-            self._then(f"more than {REDIRECTS_MAX} redirects")
+        if self._redirects > self._redirects_max:
+            self._then(f"more than {self._redirects_max} redirects")
             return
         try:
             following = _redirected(f"{url}{place.path}", target)
@@ -187,10 +199,8 @@ class HttpVisit:
         self.begin(following, method, kept, body)
 
     def _fault(self, place: Place) -> str | None:
-        if self._policy is None:
-            return None
-        port = place.port or (443 if place.scheme == "https" else 80)
-        return simulated_fault(self._policy, place.name, port)
+        """What the policy says about *place*: in simulation, a name leads to no private address."""
+        return None if self._policy is None else place_fault(self._policy, place)
 
 
 def _redirected(url: str, target: str) -> Place:

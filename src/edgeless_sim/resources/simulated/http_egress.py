@@ -4,7 +4,7 @@ The same requests are refused as with sockets, and as many wait. Not here: the s
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -50,6 +50,10 @@ class SimulatedHttpEgressProvider:
 
     class_type: ClassVar[str] = "http-egress"
     version: ClassVar[str] = "1.1"
+    description: ClassVar[str] = (
+        "HTTP requests to the world: a call is a request, its reply the response"
+    )
+    configurations: ClassVar[Mapping[str, str]] = {}
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool] = False
 
