@@ -17,8 +17,8 @@ from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
 from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.ids import NodeId
-from edgeless_sim.resources.catalog import provider_class
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
+from edgeless_sim.resources.catalog import provider_class
 
 REAL = ("http-egress", "http-ingress", "redis")
 
