@@ -14,9 +14,11 @@ from edgeless_sim.cluster.component_settings import NodeComponent
 from edgeless_sim.cluster.deployment_plan import node_component
 from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
-from edgeless_sim.errors import ListenError
+from edgeless_sim.errors import ListenError, SettingsError
+from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
+from edgeless_sim.resources.catalog import provider_class
 
 REAL = ("http-egress", "http-ingress", "redis")
 
@@ -108,6 +110,26 @@ async def test_a_port_that_is_taken_keeps_the_cluster_from_starting(compiled: An
         with pytest.raises(ListenError, match="http_ingress_url: cannot listen at"):
             async with open_topology(topology(port), world="tcp"):
                 raise AssertionError("it started")
+
+
+@pytest.mark.parametrize("class_type", ["redis"])
+def test_in_simulation_a_class_without_a_twin_is_refused(
+    class_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = provider_class(class_type, simulated=True)
+    monkeypatch.setattr(twin, "real_time_only", True)
+    group = NodeGroup(providers=(class_type,))
+
+    async def main() -> None:
+        async with open_topology(Topology((DomainTopology("edge", (group,)),))):
+            raise AssertionError("it started")
+
+    with pytest.raises(SettingsError) as refusal:
+        run(main)
+    assert str(refusal.value) == (
+        f"the resource class {class_type} is not available in the world sim; "
+        "take one of the worlds tcp and grpc"
+    )
 
 
 def test_a_node_of_a_process_gets_a_port_that_can_stand_in_a_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from edgeless_sim.cluster.topology import LinkTopology, NodeGroup
 from edgeless_sim.errors import ScenarioError
+from edgeless_sim.resources.catalog import provider_class
 from edgeless_sim.scenario.loader import load_scenario, parse_scenario
 from edgeless_sim.scenario.model import Scenario
 
@@ -188,6 +189,22 @@ def test_a_jitter_above_the_latency_is_refused_with_its_place(folder: Path) -> N
 def test_a_cause_of_a_refused_output_is_known(folder: Path) -> None:
     more = '[[expect]]\nwhat = "losses_max"\ncount = 1\ncause = "cast: the payload is larger"\n'
     assert len(parse(folder, more).expectations) == 1
+
+
+@pytest.mark.parametrize("class_type", ["redis"])
+def test_a_class_that_needs_real_sockets_is_refused_for_the_world_sim(
+    folder: Path, class_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = provider_class(class_type, simulated=True)
+    monkeypatch.setattr(twin, "real_time_only", True)
+    nodes = f'nodes = [{{providers = ["file-log", "{class_type}"]}}]\n'
+    text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
+    with pytest.raises(ScenarioError) as raised:
+        parse_scenario(text.encode(), folder=folder)
+    assert "domain[0].nodes[0].providers[1]" in str(raised.value)
+    assert f"the resource class {class_type} is not available in the world sim" in str(raised.value)
+    scenario = parse_scenario(f'worlds = ["tcp", "grpc"]\n{text}'.encode(), folder=folder)
+    assert scenario.domains[0].nodes[0].group().providers == ("file-log", class_type)
 
 
 def test_nodes_say_where_they_take_requests_and_what_they_may_reach(folder: Path) -> None:

@@ -22,7 +22,7 @@ worlds = ["sim"{worlds}]
 [[domain]]
 name = "edge"
 strategy = "RoundRobin"
-nodes = [{{providers = ["http-ingress"]}}, {{labels = ["second"], providers = ["http-ingress"]}}]
+nodes = [{{providers = ["http-ingress"]}}, {{labels = ["second"]{second}}}]
 [[step]]
 at = "100ms"
 do = "start_workflow"
@@ -43,7 +43,10 @@ ASK: Final = 'at = "2s"\ndo = "http_request"\npath = "/hello"\nhost = "one.lab"\
 def play(tmp_path: Path, *steps: str, world: str = "sim") -> tuple[Outcome, list[Record]]:
     (tmp_path / "workflow.json").write_text(WORKFLOW)
     worlds = "" if world == "sim" else f', "{world}"'
-    head = HEAD.format(duration="10s" if world == "sim" else "3s", worlds=worlds)
+    # In real time, who comes first is not sure: the second has no place for an ingress there.
+    second = ', providers = ["http-ingress"]' if world == "sim" else ""
+    duration = "10s" if world == "sim" else "3s"
+    head = HEAD.format(duration=duration, worlds=worlds, second=second)
     text = head + "".join(f"[[step]]\n{each}\n" for each in steps)
     records: list[Record] = []
 
@@ -96,7 +99,7 @@ def test_over_sockets_it_is_the_same(tmp_path: Path, world: str) -> None:
     steps = [
         f'{ASK}status = 200\nreply = "World"',
         f'{ASK}node = "edge/0"\nstatus = 200',
-        f'{ASK}node = "edge/1"\nstatus = 404\nreply = "Not Found"',
+        f'{ASK.replace("one.lab", "two.lab")}status = 404\nreply = "Not Found"',
         f'{ASK}method = "OPTIONS"\nstatus = 405',
     ]
     outcome, _ = play(tmp_path, *steps, world=world)
@@ -104,8 +107,8 @@ def test_over_sockets_it_is_the_same(tmp_path: Path, world: str) -> None:
 
 
 def test_a_real_node_that_is_down_refuses(tmp_path: Path) -> None:
-    crash = 'at = "1s"\ndo = "crash_node"\nnode = "edge/1"'
-    ask = f'{ASK}node = "edge/1"'
+    crash = 'at = "1s"\ndo = "crash_node"\nnode = "edge/0"'
+    ask = f'{ASK}node = "edge/0"'
     found = play(tmp_path, crash, ask, world="tcp")[0].failure
     assert found is not None
     assert str(found.error) == "GET /hello: the connection was refused"

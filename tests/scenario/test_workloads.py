@@ -10,6 +10,7 @@ from typing import Final, get_args
 import pytest
 
 from edgeless_sim.kernel.journal import Record
+from edgeless_sim.resources.simulated.http_ingress import IngressDoor, IngressRequest
 from edgeless_sim.scenario.arrivals import MODELS
 from edgeless_sim.scenario.loader import parse_scenario
 from edgeless_sim.scenario.outcome import Outcome, Verdict, WorkloadResult
@@ -158,6 +159,25 @@ def test_it_follows_what_it_asks_to_another_node(folder: Path, workload: str, go
     # It is missed after the keep-alive of 2 s and started on the other node by the next round.
     assert found.answers[good] == pytest.approx(110, abs=5)
     assert found.requested == 150
+
+
+def test_a_way_is_looked_for_when_something_changed_and_not_for_each_request(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def takes(door: IngressDoor, request: IngressRequest) -> bool:
+        looks.append(request)
+        return original(door, request)
+
+    original = IngressDoor.takes
+    monkeypatch.setattr(IngressDoor, "takes", takes)
+    early = 'name = "load"\nstart = "0s"\ninterarrival = "1ms"\n'
+    found = result(folder, early + HTTP)
+    assert found.answers["404"] == pytest.approx(1_000, abs=100), "until the workflow is there"
+    assert found.answers["200"] == pytest.approx(9_000, abs=100)
+    # Two doors that open, an instance that is started and patched.
+    assert len(looks) < 20
 
 
 def test_workflows_come_and_go_as_their_lifetimes_say(folder: Path) -> None:

@@ -156,6 +156,9 @@ WORKLOAD: Final = f"[[workload]]\n{EVERY}"
         ('[[expect]]\nwhat = "workload"\nworkload = "a"\nmin = 2\nmax = 1', "min = 2 is more than"),
         ('[[expect]]\nwhat = "http_received"\nurl = "http://a"', "one of 'min', 'max', 'exactly'"),
         ('[[expect]]\nwhat = "http_received"\nurl = "redis://a"\nmin = 1', "is no web server"),
+        ('[[expect]]\nwhat = "redis_value"\nurl = "redis://a"\nkey = "k"', "'value', 'contains'"),
+        ('[[expect]]\nwhat = "redis_value"\nurl = "http://a"\nkey = "k"\nvalue = ""', "redis://"),
+        ('[[expect]]\nwhat = "redis_writes"\nurl = "redis://a"', "one of 'min', 'max', 'exactly'"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(folder: Path, more: str, reason: str) -> None:
@@ -171,6 +174,8 @@ def test_what_makes_no_sense_is_refused(folder: Path, more: str, reason: str) ->
         '[[step]]\nat = "1s"\ndo = "backend"\nurl = "http://a"\ncondition = "down"',
         '[[step]]\nat = "1s"\ndo = "http_reply"\nurl = "http://a"',
         '[[expect]]\nwhat = "http_received"\nurl = "http://a"\nmin = 1',
+        '[[expect]]\nwhat = "redis_value"\nurl = "redis://a"\nkey = "k"\nvalue = ""',
+        '[[expect]]\nwhat = "redis_writes"\nurl = "redis://a"\nmin = 1',
     ],
 )
 def test_back_ends_are_for_the_simulated_world_only(folder: Path, more: str) -> None:

@@ -13,6 +13,7 @@ from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
+from edgeless_sim.resources import http_messages
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.http_messages import METHODS, HttpRequest, encode_payload
@@ -147,9 +148,7 @@ def cast_payload(body: bytes, *, base64: bool) -> str:
 
 def too_large() -> RefusedRequestError:
     """A request that would be too large an event."""
-    return RefusedRequestError(
-        413, f"as an event, the request has more than {PAYLOAD_BYTES_MAX} bytes"
-    )
+    return RefusedRequestError(413, http_messages.too_large(PAYLOAD_BYTES_MAX).text)
 
 
 def plain_headers(status: int) -> dict[str, str]:

@@ -11,11 +11,11 @@ from edgeless_sim.resources.simulated.http_ingress import (
     IngressRequest,
     IngressResponse,
     door_address,
+    ingress_doors,
 )
 from edgeless_sim.scenario.http_tables import INGRESS
 from edgeless_sim.scenario.web_client import (
     CUT,
-    NOT_FOUND,
     REFUSED,
     WebAnswer,
     WebClient,
@@ -37,14 +37,16 @@ class DoorClient(WebClient):
 
 
 class _DoorWay:
-    """Remembers the door."""
+    """Remembers the door until something changes at any."""
 
-    __slots__ = ("_backends", "_door", "_node", "_request")
+    __slots__ = ("_backends", "_changes", "_door", "_doors", "_node", "_request")
 
     def __init__(self, backends: Backends, request: IngressRequest, node: str | None) -> None:
         self._backends = backends
         self._request = request
         self._node = node
+        self._doors = ingress_doors(backends)
+        self._changes = -1
         self._door: IngressDoor | None = None
 
     def ask_soon(
@@ -55,15 +57,12 @@ class _DoorWay:
         """See `WebWay.ask_soon`."""
 
         def take(response: IngressResponse | None) -> None:
-            if response is None or response.status == NOT_FOUND:
-                self._door = None
             answer(CUT if response is None else response)
 
-        door = self._door
-        if door is None:
-            door = self._door = self._found()
-        if door is None or not door.request(self._request, take):
-            self._door = None
+        if self._changes != self._doors.changes:
+            self._changes = self._doors.changes
+            self._door = self._found()
+        if self._door is None or not self._door.request(self._request, take):
             self._backends.soon(answer, REFUSED)
 
     def _found(self) -> IngressDoor | None:

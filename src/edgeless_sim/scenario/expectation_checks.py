@@ -5,7 +5,9 @@ Pure; see `checks`.
 
 from collections.abc import Iterator
 
+from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.toml_places import TomlPath
+from edgeless_sim.resources.redis_rules import read_place
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.references import References, ScenarioFault, unknown
@@ -67,8 +69,24 @@ def _world_faults(
             yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
             yield from web_url_faults((*path, "url"), expectation.url)
             yield from _count_faults(path, expectation)
+        case expect.RedisValue() | expect.RedisWrites():
+            yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
+            yield from _redis_faults(path, expectation)
         case _:
             return
+
+
+def _redis_faults(
+    path: TomlPath, expectation: expect.RedisValue | expect.RedisWrites
+) -> Iterator[ScenarioFault]:
+    try:
+        read_place(expectation.url)
+    except RejectedError as error:
+        yield (*path, "url"), str(error)
+    if isinstance(expectation, expect.RedisWrites):
+        yield from _count_faults(path, expectation)
+    elif expectation.value is None and expectation.contains is None:
+        yield path, "one of 'value', 'contains' is needed"
 
 
 def _workload_faults(
@@ -91,7 +109,10 @@ def _workload_faults(
 
 def _count_faults(
     path: TomlPath,
-    expectation: expect.EventsHandled | expect.HttpReceived | expect.WorkloadExpected,
+    expectation: expect.EventsHandled
+    | expect.HttpReceived
+    | expect.RedisWrites
+    | expect.WorkloadExpected,
 ) -> Iterator[ScenarioFault]:
     low, high = expectation.min, expectation.max
     if low is None and high is None and expectation.exactly is None:

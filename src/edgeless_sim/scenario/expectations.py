@@ -13,6 +13,8 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.units import Duration
 from edgeless_sim.scenario.world_expectations import (
     HttpReceived,
+    RedisValue,
+    RedisWrites,
     WorkloadExpected,
 )
 
@@ -30,6 +32,8 @@ __all__ = [
     "Moved",
     "NoDuplicates",
     "NoLosses",
+    "RedisValue",
+    "RedisWrites",
     "WorkflowRunning",
     "WorkflowStopped",
     "WorkloadExpected",
@@ -196,6 +200,8 @@ Expectation: TypeAlias = Annotated[
     | NoDuplicates
     | AllComponentsRunning
     | WorkloadExpected
-    | HttpReceived,
+    | HttpReceived
+    | RedisValue
+    | RedisWrites,
     Field(discriminator="what"),
 ]

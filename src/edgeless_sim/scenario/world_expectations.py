@@ -12,7 +12,7 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.http_tables import BackendUrl
 from edgeless_sim.scenario.units import Duration
 
-__all__ = ["HttpReceived", "WorkloadExpected"]
+__all__ = ["HttpReceived", "RedisValue", "RedisWrites", "WorkloadExpected"]
 
 
 class WorkloadExpected(ExpectationTable):
@@ -43,6 +43,28 @@ class HttpReceived(ExpectationTable):
     """With the query."""
     text: str | None = None
     """Somewhere in the body."""
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
+
+
+class RedisValue(ExpectationTable):
+    """What a simulated Redis holds."""
+
+    what: Literal["redis_value"]
+    url: BackendUrl
+    """With the number of the database, if it is not 0."""
+    key: Name
+    value: str | None = None
+    contains: str | None = None
+
+
+class RedisWrites(ExpectationTable):
+    """How often a key was written at a simulated Redis; without a key, how often any was."""
+
+    what: Literal["redis_writes"]
+    url: BackendUrl
+    key: Name | None = None
     min: Count | None = None
     max: Count | None = None
     exactly: Count | None = None

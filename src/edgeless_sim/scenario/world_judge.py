@@ -8,8 +8,11 @@ from typing import Final, Protocol
 
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.names import quoted
+from edgeless_sim.resources.redis_rules import read_place
 from edgeless_sim.resources.simulated.backends import Backends, backend_address
 from edgeless_sim.resources.simulated.http import HttpServer
+from edgeless_sim.resources.simulated.redis import WRITES_KEPT, RedisServer
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.units import duration_text
@@ -21,6 +24,8 @@ __all__ = ["WORLDLY", "WorldJudge", "is_expected"]
 WORLDLY: Final = (
     expect.WorkloadExpected,
     expect.HttpReceived,
+    expect.RedisValue,
+    expect.RedisWrites,
 )
 _SHOWN_MAX: Final = 6
 
@@ -59,6 +64,10 @@ class WorldJudge:
                 return _workload(self._workloads[expectation.workload], expectation)
             case expect.HttpReceived():
                 return _http_received(self._backends, expectation)
+            case expect.RedisValue():
+                return _redis_value(self._backends, expectation)
+            case expect.RedisWrites():
+                return _redis_writes(self._backends, expectation)
             case _:
                 raise AssertionError(expectation)
 
@@ -89,6 +98,35 @@ def _http_received(backends: Backends, expectation: expect.HttpReceived) -> tupl
     # Some of the older ones may have been such, too.
     known = expectation.min is not None and expectation.max is expectation.exactly is None
     found = f"{count} of the last {len(server.requests)} of {server.requests_total} requests"
+    return known and is_expected(count, expectation), found
+
+
+def _redis(backends: Backends, url: str) -> tuple[RedisServer, int]:
+    """The server at *url*, an empty one if nobody asked there, and the number of the database."""
+    server = backends.all(RedisServer).get(backend_address(url), RedisServer())
+    return server, read_place(url).database
+
+
+def _redis_value(backends: Backends, expectation: expect.RedisValue) -> tuple[bool, str]:
+    server, database = _redis(backends, expectation.url)
+    value = server.get(database, expectation.key)
+    if value is None:
+        return False, "there is no such key"
+    holds = expectation.value in (None, value) and (expectation.contains or "") in value
+    return holds, f"it is {quoted(value)}"
+
+
+def _redis_writes(backends: Backends, expectation: expect.RedisWrites) -> tuple[bool, str]:
+    server, database = _redis(backends, expectation.url)
+    count = sum(
+        write.database == database and expectation.key in (None, write.key)
+        for write in server.writes
+    )
+    if len(server.writes) < WRITES_KEPT:
+        return is_expected(count, expectation), f"{count} of {len(server.writes)} writes"
+    # Some of the older ones may have been such, too.
+    known = expectation.min is not None and expectation.max is expectation.exactly is None
+    found = f"{count} of the last {WRITES_KEPT} writes"
     return known and is_expected(count, expectation), found
 
 

@@ -28,13 +28,16 @@ from edgeless_sim.resources.ingress_rules import (
     plain_headers,
     too_large,
 )
+from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = [
     "IngressDoor",
+    "IngressDoors",
     "IngressRequest",
     "IngressResponse",
     "SimulatedHttpIngressProvider",
     "door_address",
+    "ingress_doors",
 ]
 
 
@@ -108,6 +111,22 @@ class IngressDoor:
         return await response if self.request(request, take) else None
 
 
+class IngressDoors:
+    """What all doors of a cluster have in common."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        #: Grows whenever a door opens or closes, or takes other requests than before: whoever has
+        #: found one need not look again until then.
+        self.changes = 0
+
+
+def ingress_doors(backends: Backends) -> IngressDoors:
+    """What the doors of a cluster have in common."""
+    return backends.of(IngressDoors, "ingress:")
+
+
 def door_address(node_name: str, provider_id: str) -> str:
     """Where the door of a provider is among the `Backends`."""
     return f"ingress://{node_name}/{provider_id.removeprefix(f'{node_name}/')}"
@@ -139,6 +158,7 @@ class SimulatedHttpIngressProvider:
         # Port 0 is a free one, of which nobody can know the number here.
         self._netloc = urlsplit(url).netloc.removesuffix(":0")
         self._door = host.backends.of(IngressDoor, door_address(host.node_name, provider_id))
+        self._doors = ingress_doors(host.backends)
         self._instances = IngressInstances()
         #: Those that wait for a response, by number.
         self._open: dict[int, Answer] = {}
@@ -158,10 +178,12 @@ class SimulatedHttpIngressProvider:
     async def open(self) -> None:
         """See `ResourceProvider.open`."""
         self._door.open(self)
+        self._doors.changes += 1
 
     def close(self) -> None:
         """See `ResourceProvider.close`. Clients see their connections cut."""
         self._door.close(self)
+        self._doors.changes += 1
         waiting = list(self._open.values())
         self._open.clear()
         for answer in waiting:
@@ -172,6 +194,7 @@ class SimulatedHttpIngressProvider:
     ) -> None:
         """See `ResourceProvider.start`. It takes requests from its first patch on."""
         self._instances.start(pid, specification, sink)
+        self._doors.changes += 1
 
     def handle(
         self,
@@ -183,11 +206,14 @@ class SimulatedHttpIngressProvider:
 
     async def patch(self, request: PatchRequest) -> None:
         """See `ResourceProvider.patch`; raise `RejectedError` if its output is not mapped."""
+        # Also if it is refused: an instance without its output takes nothing any more.
+        self._doors.changes += 1
         self._instances.patch(request)
 
     async def stop(self, pid: InstanceId) -> None:
         """See `ResourceProvider.stop`. Requests in hand get what their calls get."""
         self._instances.stop(pid)
+        self._doors.changes += 1
 
     # -- requests -------------------------------------------------------------------------------
 
