@@ -1,12 +1,9 @@
 """What the tests of real resources share: a node's surroundings, and back-ends that can fail."""
 
 import asyncio
-import gc
 import shutil
 import time
-import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any
@@ -190,34 +187,6 @@ async def stage() -> AsyncIterator[Stage]:
     # Connections that were cut say so in the next turns.
     for _ in range(3):
         await asyncio.sleep(0)
-
-
-#: A tenth of the smallest object for each of ten thousand operations.
-GROWTH_BYTES_MAX = 1 << 18
-
-
-@contextmanager
-def _no_growth() -> Iterator[None]:
-    """What runs in here leaves no memory, no task and no descriptor behind."""
-    gc.collect()
-    tasks, descriptors = len(asyncio.all_tasks()), len([*Path("/proc/self/fd").iterdir()])
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        yield
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before <= GROWTH_BYTES_MAX
-    assert len(asyncio.all_tasks()) <= tasks
-    assert len([*Path("/proc/self/fd").iterdir()]) <= descriptors
-
-
-@pytest.fixture
-def no_growth() -> Callable[[], Any]:
-    """A context that fails if what runs in it leaves something behind; warm up before."""
-    return _no_growth
 
 
 class Gate:

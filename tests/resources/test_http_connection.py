@@ -123,4 +123,4 @@ async def test_whatever_a_client_sends_each_request_ends_once(stage: Any, seed: 
         assert answers.open == 0, text
         answered += socket.written.count(b"HTTP/1.1 200")
         refused += socket.written.count(b"HTTP/1.1 4")
-    assert min(answered, refused) > 500
+    assert min(answered, refused) > 300, (answered, refused)
