@@ -34,6 +34,14 @@ async def provider(stage: Any) -> Any:
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+LAST = GET + b"Connection: close\r\n\r\n"
+
+
+class _Nothing(list[str]):
+    """Keeps nothing: a list of all calls would be growth."""
+
+    def append(self, _: str) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -98,8 +106,7 @@ async def test_pipelined_requests_are_answered_in_their_order(stage: Any, provid
     await stage.begin(provider)
     bodies = iter([b"one", b"two", b"three"])
     stage.function.reply = lambda payload: response(200, next(bodies))
-    last = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = await stage.raw(provider, (GET + b"\r\n") * 2 + last)
+    answer = await stage.raw(provider, (GET + b"\r\n") * 2 + LAST)
     assert [answer.find(word) > 0 for word in (b"one", b"two", b"three")] == [True] * 3
     assert answer.find(b"one") < answer.find(b"two") < answer.find(b"three")
 
@@ -236,6 +243,28 @@ async def test_a_client_that_leaves_takes_nothing_along(
         assert answer.status == 200
 
 
+async def test_ten_thousand_requests_leave_no_growth(
+    stage: Any, provider: Any, client: aiohttp.ClientSession, no_growth: Any
+) -> None:
+    await stage.begin(provider)
+    stage.function.calls = _Nothing()
+
+    async def use() -> None:
+        # Half of the connections are closed after a request, in three ways.
+        for close in (b"", b"Connection: close\r\n", b"Content-Length: 99999999\r\n", b"X : y\r\n"):
+            text = GET + close + b"\r\n" if close else (GET + b"\r\n") * 497 + LAST
+            answer = await stage.raw(provider, text)
+            assert answer.count(b"HTTP/1.1 ") == (498 if not close else 1)
+        await stage.until(lambda: not provider._listener.connections)
+
+    for _ in range(2):
+        await use()
+    with no_growth():
+        for _ in range(20):
+            await use()
+    assert provider.open_bytes == 0
+
+
 # -- the listener --------------------------------------------------------------------------------
 
 
@@ -260,3 +289,77 @@ async def test_the_place_is_free_once_the_provider_is_closed(stage: Any, provide
 
 async def test_the_listener_bounds_are_those_of_the_reliability_note() -> None:
     assert (http_listener.CONNECTIONS_MAX, http_listener.HEADER_TIMEOUT_S) == (4096, 5.0)
+
+
+# -- pipelines and upgrades ----------------------------------------------------------------------
+
+
+async def test_a_long_pipeline_with_bodies_is_answered_in_order_and_in_full(
+    stage: Any, provider: Any
+) -> None:
+    await stage.begin(provider)
+
+    def reply(payload: str) -> CallReturn:
+        return response(200, bytes(msgspec.json.decode(payload)["body"]))
+
+    stage.function.reply = reply
+    bodies = [b"<%d>" % number * (number * 40) for number in range(200)]
+    text = b"".join(POST + b"Content-Length: %d\r\n\r\n" % len(each) + each for each in bodies)
+    answer = await stage.raw(provider, text + LAST)
+    places = [answer.find(body) for body in bodies[1:]]
+    assert places == sorted(places)
+    assert places[0] > 0
+    assert answer.count(b"HTTP/1.1 200") == 201
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
+async def test_a_request_may_come_in_pieces_of_any_size(
+    stage: Any, provider: Any, size: int
+) -> None:
+    await stage.begin(provider)
+    port = int(provider.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    text = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n" + LAST
+    for start in range(0, len(text), size):
+        writer.write(text[start : start + size])
+        await asyncio.sleep(0)
+    answer = await reader.read()
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert msgspec.json.decode(stage.function.calls[0])["body"] == [*b"abcde"]
+    await stage.leave(writer)
+
+
+async def test_an_upgrade_is_not_taken_up_and_the_client_goes_on_in_http_1(
+    stage: Any, provider: Any
+) -> None:
+    await stage.begin(provider)
+    upgrade = GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    answer = await stage.raw(provider, upgrade + LAST)
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+async def test_head_has_the_length_of_the_body_and_no_body(stage: Any, provider: Any) -> None:
+    await stage.begin(provider)
+    stage.function.reply = lambda payload: response(200, b"12345")
+    answer = await stage.raw(provider, b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"Content-Length: 5\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_status_without_a_body_gets_none(stage: Any, provider: Any, status: int) -> None:
+    await stage.begin(provider)
+    stage.function.reply = lambda payload: response(status, b"12345")
+    answer = await stage.raw(provider, LAST)
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in answer
+
+
+async def test_an_old_client_that_asks_for_it_keeps_its_connection(
+    stage: Any, provider: Any
+) -> None:
+    await stage.begin(provider)
+    old = b"GET / HTTP/1.0\r\nHost: x\r\n"
+    answer = await stage.raw(provider, old + b"Connection: keep-alive\r\n\r\n" + old + b"\r\n")
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.count(b"Connection: keep-alive") == 1
