@@ -13,7 +13,7 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
-from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, OllamaSettings, ServerlessSettings
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -113,6 +113,8 @@ class NodeComponent:
     """The least urgent level at which what functions say is told in its log."""
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     """Private addresses that redis may connect to."""
+    kafka_allow: tuple[str, ...] = KAFKA_ALLOW
+    """Private addresses that kafka-egress may connect to."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None

@@ -90,6 +90,7 @@ def node_component(
         ollama=group.ollama,
         serverless=group.serverless_of(name),
         redis_allow=group.redis_allow,
+        kafka_allow=group.kafka_allow,
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
         fuel_per_event=topology.fuel_per_event,

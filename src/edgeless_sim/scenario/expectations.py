@@ -13,6 +13,7 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.units import Duration
 from edgeless_sim.scenario.world_expectations import (
     HttpReceived,
+    KafkaReceived,
     RedisValue,
     RedisWrites,
     WorkloadExpected,
@@ -27,6 +28,7 @@ __all__ = [
     "Expectation",
     "FileContains",
     "HttpReceived",
+    "KafkaReceived",
     "LossesExplained",
     "LossesMax",
     "Moved",
@@ -201,6 +203,7 @@ Expectation: TypeAlias = Annotated[
     | AllComponentsRunning
     | WorkloadExpected
     | HttpReceived
+    | KafkaReceived
     | RedisValue
     | RedisWrites,
     Field(discriminator="what"),

@@ -17,6 +17,7 @@ from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.files import FileQuotas, VirtualFiles
 from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRecord, HttpServer
+from edgeless_sim.resources.simulated.kafka import KafkaBroker
 
 #: What calls, and whatever else has a deadline, may take here.
 CASES_S = 1.0
@@ -288,6 +289,43 @@ class OllamaSubject(PostingSubject):
         return ("out", text) in self.stage.function.sent
 
 
+class SimulatedKafkaEgressSubject(Subject):
+    """A real broker is not for each day: see ``test_kafka_broker.py``."""
+
+    class_type = "kafka-egress"
+    announced = ("1.1", ())
+    address = "kafka://127.0.0.1:9092"
+
+    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
+        self.sent = 0
+        self.stage.backends = self.backends = Backends(self.stage.clock.scheduler)
+        self.good = {"brokers": "127.0.0.1:9092", "topic": "a"}
+        places = ["", "127.0.0.1:0", "kafka://x", "u:p@x:9092", "10.0.0.1:9092", "x,,y"]
+        self.bad = [{}, {"brokers": "x"}, {"topic": "a"}, {"brokers": "x", "topic": ".."}]
+        self.bad += [{"brokers": each, "topic": "a"} for each in places]
+
+    def neighbour(self) -> dict[str, str]:
+        return {"brokers": "[::1]", "topic": "b"}
+
+    async def use(self, provider: Any, number: int = 1) -> bool:
+        self.sent += 1
+        kind = EventType.CALL if self.sent % 2 else EventType.CAST
+        answer = await self.stage.ask(provider, f"{number}/{self.sent}", kind, number)
+        good = CallReturn.reply("") if kind == EventType.CALL else NO_REPLY
+        assert answer in (good, ERR)
+        held = [
+            record.value
+            for broker in self.backends.all(KafkaBroker).values()
+            for records in broker.topics.values()
+            for record in records
+        ]
+        assert (answer == good) == (f"{number}/{self.sent}" in held)
+        return bool(answer == good)
+
+    async def fail(self, fault: str) -> None:
+        _let_fail(self.backends, self.address, fault)
+
+
 class SimulatedWeb(Subject):
     """The same class with a simulated web: its twin."""
 
@@ -315,9 +353,7 @@ class SimulatedWeb(Subject):
         return HttpAnswer(body=self.answer(body).encode())
 
     async def fail(self, fault: str) -> None:
-        state = self.backends.state(_address(self.gate.port))
-        state.down, state.wrong = fault == "down", fault == "wrong"
-        state.delay_ns = 10**13 if fault == "slow" else 0
+        _let_fail(self.backends, _address(self.gate.port), fault)
 
     async def close(self) -> None:
         """Nothing was begun."""
@@ -343,6 +379,12 @@ class SimulatedOllamaSubject(SimulatedWeb, OllamaSubject):
         return ("out", f"m: {text}") in self.stage.function.sent
 
 
+def _let_fail(backends: Backends, address: str, fault: str) -> None:
+    state = backends.state(address)
+    state.down, state.wrong = fault == "down", fault == "wrong"
+    state.delay_ns = 10**13 if fault == "slow" else 0
+
+
 def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
@@ -361,13 +403,14 @@ SUBJECTS: tuple[type[Subject], ...] = (
     ServerlessSubject,
     SimulatedHttpEgressSubject,
     SimulatedHttpPosterSubject,
+    SimulatedKafkaEgressSubject,
     SimulatedOllamaSubject,
     SimulatedServerlessSubject,
 )
 
 
 def _name(subject: type[Subject]) -> str:
-    return subject.class_type + ("-twin" if issubclass(subject, SimulatedWeb) else "")
+    return subject.class_type + ("-twin" if subject.__name__.startswith("Simulated") else "")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
