@@ -73,8 +73,16 @@ class KafkaProducer:
         self._turn = 0
 
     async def open(self) -> None:
-        """See `Producer.open`."""
+        """See `Producer.open`. One of the leaders has been connected to, as well."""
         await self._learn()
+        faults = []
+        for leader in dict.fromkeys(leader for _, leader in self._turns):
+            try:
+                await self._connected(leader)
+                return
+            except BrokerAwayError as cause:
+                faults.append(str(cause))
+        raise BrokerAwayError("; ".join(faults))
 
     async def send(self, payload: str) -> None:
         """See `Producer.send`."""

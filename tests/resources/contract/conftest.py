@@ -1,66 +1,22 @@
-"""The classes, as the contract sees them: configurations, one use of an instance, and a back-end
-that can be down, slow or wrong.
-"""
+"""The classes, as the contract sees them, but for those in ``tests/lib/contract_*.py``."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from contract_kafka import SimulatedKafkaEgressSubject
+from contract_subject import CASES_S, Subject, let_fail
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.files import FileQuotas, VirtualFiles
 from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRecord, HttpServer
-from edgeless_sim.resources.simulated.kafka import KafkaBroker
-
-#: What calls, and whatever else has a deadline, may take here.
-CASES_S = 1.0
-
-
-class Subject(ABC):
-    """A provider class, as the contract sees it."""
-
-    class_type: ClassVar[str]
-    announced: ClassVar[tuple[str, tuple[str, ...]]]
-    good: dict[str, str]
-    bad: list[dict[str, str]]
-    settings: dict[str, Any]
-    #: How its back-end can fail.
-    faults: ClassVar[tuple[str, ...]] = ("down", "slow", "wrong")
-    #: What it is called in workflows, if that is not its class; whether each instance may have a
-    #: back-end of its own.
-    announced_class: ClassVar[str] = ""
-    has_neighbour: ClassVar[bool] = True
-    #: Whether what failed can be well again: a full file cannot.
-    recovers: ClassVar[bool] = True
-
-    def __init__(self, stage: Any) -> None:
-        self.stage = stage
-        self.settings = {"call_timeout_s": CASES_S}
-
-    async def prepare(self, redis_server: Any, make_gate: Any) -> None:  # noqa: B027 - may be empty
-        """Begin the back-ends: one for the instance, another one for its neighbour."""
-
-    @abstractmethod
-    async def use(self, provider: Any, number: int = 1) -> bool:
-        """Use the instance once; whether that had its effect."""
-
-    @abstractmethod
-    async def fail(self, fault: str) -> None:
-        """Let the back-end of instance 1 fail; ``none`` repairs it."""
-
-    def neighbour(self) -> dict[str, str]:
-        """The configuration of an instance whose back-end stays well."""
-        return self.good
-
-    async def close(self) -> None:  # noqa: B027 - may be empty
-        """End the back-ends."""
 
 
 class FileLogSubject(Subject):
@@ -289,43 +245,6 @@ class OllamaSubject(PostingSubject):
         return ("out", text) in self.stage.function.sent
 
 
-class SimulatedKafkaEgressSubject(Subject):
-    """A real broker is not for each day: see ``test_kafka_broker.py``."""
-
-    class_type = "kafka-egress"
-    announced = ("1.1", ())
-    address = "kafka://127.0.0.1:9092"
-
-    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
-        self.sent = 0
-        self.stage.backends = self.backends = Backends(self.stage.clock.scheduler)
-        self.good = {"brokers": "127.0.0.1:9092", "topic": "a"}
-        places = ["", "127.0.0.1:0", "kafka://x", "u:p@x:9092", "10.0.0.1:9092", "x,,y"]
-        self.bad = [{}, {"brokers": "x"}, {"topic": "a"}, {"brokers": "x", "topic": ".."}]
-        self.bad += [{"brokers": each, "topic": "a"} for each in places]
-
-    def neighbour(self) -> dict[str, str]:
-        return {"brokers": "[::1]", "topic": "b"}
-
-    async def use(self, provider: Any, number: int = 1) -> bool:
-        self.sent += 1
-        kind = EventType.CALL if self.sent % 2 else EventType.CAST
-        answer = await self.stage.ask(provider, f"{number}/{self.sent}", kind, number)
-        good = CallReturn.reply("") if kind == EventType.CALL else NO_REPLY
-        assert answer in (good, ERR)
-        held = [
-            record.value
-            for broker in self.backends.all(KafkaBroker).values()
-            for records in broker.topics.values()
-            for record in records
-        ]
-        assert (answer == good) == (f"{number}/{self.sent}" in held)
-        return bool(answer == good)
-
-    async def fail(self, fault: str) -> None:
-        _let_fail(self.backends, self.address, fault)
-
-
 class SimulatedWeb(Subject):
     """The same class with a simulated web: its twin."""
 
@@ -353,7 +272,7 @@ class SimulatedWeb(Subject):
         return HttpAnswer(body=self.answer(body).encode())
 
     async def fail(self, fault: str) -> None:
-        _let_fail(self.backends, _address(self.gate.port), fault)
+        let_fail(self.backends, _address(self.gate.port), fault)
 
     async def close(self) -> None:
         """Nothing was begun."""
@@ -377,12 +296,6 @@ class SimulatedOllamaSubject(SimulatedWeb, OllamaSubject):
 
     def arrived(self, text: str) -> bool:
         return ("out", f"m: {text}") in self.stage.function.sent
-
-
-def _let_fail(backends: Backends, address: str, fault: str) -> None:
-    state = backends.state(address)
-    state.down, state.wrong = fault == "down", fault == "wrong"
-    state.delay_ns = 10**13 if fault == "slow" else 0
 
 
 def _address(port: int) -> str:
