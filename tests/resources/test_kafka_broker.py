@@ -224,8 +224,8 @@ async def test_a_topic_that_is_made_anew_is_found_again(
     try:
         await admin.delete_topics([topic])
         async with asyncio.timeout(PATIENCE_S):
-            # Until then the old one is still there.
-            while (await admin.create_topics([NewTopic(topic, 1, 1)])).topic_errors[0][1]:
+            # Until then the old one is still there, and nobody tells when it is gone.
+            while (await admin.create_topics([NewTopic(topic, 1, 1)])).topic_errors[0][1]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:
         await admin.close()

@@ -234,7 +234,7 @@ class KafkaEgressProvider(KafkaEgress):
         except ImportError:
             raise SettingsError(
                 f"the resource class {self.class_type} needs the extra 'kafka', which is not "
-                "installed: pip install 'edgeless-sim[kafka]'"
+                "installed: pip install 'edgeless-sim[kafka]', or offer no such provider"
             ) from None
 
     def _make_producer(self, place: KafkaPlace) -> Producer:
