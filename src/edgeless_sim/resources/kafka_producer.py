@@ -27,8 +27,8 @@ __all__ = ["LEADERS_MAX", "KafkaProducer"]
 
 #: Brokers of one cluster that a producer is connected to at a time.
 LEADERS_MAX: Final = 6
-#: A topic that is just being made has no leader yet.
-_TOPIC_PAUSE_S: Final = 0.1
+#: A topic that is just being made, or whose leader died, has no leader for a while.
+_PAUSE_S: Final = 0.1
 _CLIENT: Final = "edgeless-sim"
 _ALL_REPLICAS: Final = -1
 #: The version of the format that every broker since 0.11 takes.
@@ -88,11 +88,17 @@ class KafkaProducer:
         """See `Producer.send`."""
         now_ms = int(self._clock.utc().timestamp() * 1000)
         batch = _batch(payload.encode(), now_ms)
-        try:
-            await self._write(batch)
-        except _StaleError:
-            self._turns = []
-            await self._write(batch)
+        left_s = self._timeout_s
+        while True:
+            try:
+                await self._write(batch)
+                return
+            except _StaleError:
+                self._turns = []
+                left_s -= _PAUSE_S
+                if left_s <= 0:
+                    raise
+            await self._clock.sleep(_PAUSE_S)
 
     def close(self) -> None:
         """See `Producer.close`."""
@@ -150,11 +156,11 @@ class KafkaProducer:
             code, turns = await self._asked(asked, lambda: connection.send(request), _leaders)
             if turns:
                 break
-            left_s -= _TOPIC_PAUSE_S
+            left_s -= _PAUSE_S
             if code not in (0, _NO_TOPIC, _NO_LEADER) or left_s <= 0:
                 meaning = _meaning(code) if code else "none of its partitions has a leader"
                 raise _NoTopicError(f"topic {quoted(topic)}: {meaning}")
-            await self._clock.sleep(_TOPIC_PAUSE_S)
+            await self._clock.sleep(_PAUSE_S)
         self._dice.shuffle(turns)
         used = list(dict.fromkeys(leader for _, leader in turns))[:LEADERS_MAX]
         self._turns = [turn for turn in turns if turn[1] in used]
