@@ -1,6 +1,6 @@
 """What a deployment promises when a part of it is killed: real daemons, SIGKILL, the guide's times.
 
-Some of it with ``-m slow`` only, and more kills with ``EDGELESS_KILLS=100`` (``nox -s kills``). What
+Some of it with ``-m slow`` only; more kills with ``EDGELESS_KILLS=100`` (``nox -s kills``). What
 happens is drawn from a seed, which a failure tells and ``EDGELESS_SEED`` sets.
 """
 
