@@ -394,6 +394,6 @@ class _NodeProcess:
                 settings.call_timeout_s,
                 settings.ollama,
                 settings.serverless,
-                settings.file_pusher_directory,
+                file_pusher_directory=settings.file_pusher_directory,
             ),
         )
