@@ -73,7 +73,9 @@ class FilePusherProvider:
     def __init__(self, provider_id: str, host: ResourceHost) -> None:
         folder = host.settings.file_pusher_directory
         if folder is None:
-            raise SettingsError("file-pusher: nothing says which directory its files are in")
+            raise SettingsError(
+                "file_pusher_provider: file-pusher needs a directory, where its files are"
+            )
         self._specification = ResourceProviderSpecification(
             provider_id, self.class_type, self.outputs
         )
@@ -92,7 +94,7 @@ class FilePusherProvider:
         try:
             self._files.names()
         except ResourceError as cause:
-            raise SettingsError(clipped(f"file-pusher: the directory {cause}")) from None
+            raise SettingsError(clipped(f"file_pusher_provider.directory: {cause}")) from None
 
     def close(self) -> None:
         """See `ResourceProvider.close`."""

@@ -66,9 +66,11 @@ def test_b29_a_directory_that_is_missing_is_an_error_of_the_nodes_start(
     make_bench: Any, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        with pytest.raises(SettingsError, match=r"the directory .*/gone: No such file"):
+        with pytest.raises(
+            SettingsError, match=r"^file_pusher_provider.directory: .*/gone: No such file"
+        ):
             await make_bench(tmp_path / "gone").provider.open()
-        with pytest.raises(SettingsError, match="nothing says which directory"):
+        with pytest.raises(SettingsError, match="file-pusher needs a directory"):
             make_bench(None)
 
     run(main)
