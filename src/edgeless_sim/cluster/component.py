@@ -394,5 +394,6 @@ class _NodeProcess:
                 settings.call_timeout_s,
                 settings.ollama,
                 settings.serverless,
+                file_pusher_directory=settings.file_pusher_directory,
             ),
         )

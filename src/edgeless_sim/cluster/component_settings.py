@@ -113,6 +113,8 @@ class NodeComponent:
     """The least urgent level at which what functions say is told in its log."""
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     """Private addresses that redis may connect to."""
+    file_pusher_directory: Path | None = None
+    """Where file-pusher has its files; needed if it is among `providers`."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
