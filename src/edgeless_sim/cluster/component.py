@@ -395,5 +395,6 @@ class _NodeProcess:
                 settings.ollama,
                 settings.serverless,
                 settings.kafka_allow,
+                file_pusher_directory=settings.file_pusher_directory,
             ),
         )

@@ -115,6 +115,8 @@ class NodeComponent:
     """Private addresses that redis may connect to."""
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
     """Private addresses that kafka-egress may connect to."""
+    file_pusher_directory: Path | None = None
+    """Where file-pusher has its files; needed if it is among `providers`."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None

@@ -323,6 +323,7 @@ class _LocalNode(NodeHandle):
                 group.ollama,
                 group.serverless_of(self.name),
                 group.kafka_allow,
+                file_pusher_directory=group.file_pusher_directory,
             ),
             backends=self._around.backends,
         )

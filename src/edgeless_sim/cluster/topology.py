@@ -43,6 +43,8 @@ class NodeGroup:
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     #: Private addresses that kafka-egress may connect to, in real time.
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
+    #: Where file-pusher has its files, in simulation too.
+    file_pusher_directory: Path | None = None
     tee: bool = False
     tpm: bool = False
 

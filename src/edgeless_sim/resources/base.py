@@ -3,8 +3,9 @@
 Not here: which providers there are (`catalog`) and which of them a node offers (its settings).
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, NoReturn, Protocol
 
@@ -100,6 +101,8 @@ class ResourceSettings:
     serverless: tuple[ServerlessSettings, ...] = ()
     #: Private addresses that kafka-egress may connect to.
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
+    #: Where file-pusher has its files.
+    file_pusher_directory: Path | None = None
 
 
 _SETTINGS: Final = ResourceSettings()
@@ -142,6 +145,9 @@ class ResourceProvider(Protocol):
 
     class_type: ClassVar[str]
     version: ClassVar[str]
+    #: For people: what it does, and the keys of an instance's configuration with their meanings.
+    description: ClassVar[str]
+    configurations: ClassVar[Mapping[str, str]]
     outputs: ClassVar[tuple[str, ...]]
     #: Whether it meets the world by sockets, which virtual time cannot wait for. In simulation its
     #: twin takes its place, if there is one (`catalog`).

@@ -9,8 +9,9 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
-from contract_kafka import SimulatedKafkaEgressSubject
-from contract_subject import CASES_S, Subject, let_fail
+from tests.resources.contract.file_pusher_subject import FilePusherSubject
+from tests.resources.contract.kafka_subject import SimulatedKafkaEgressSubject
+from tests.resources.contract.subject import CASES_S, Subject, let_fail
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
@@ -308,6 +309,7 @@ def _mode(fault: str) -> str:
 
 SUBJECTS: tuple[type[Subject], ...] = (
     FileLogSubject,
+    FilePusherSubject,
     HttpEgressSubject,
     HttpIngressSubject,
     HttpPosterSubject,

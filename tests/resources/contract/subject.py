@@ -1,6 +1,4 @@
-"""What the contract of `ResourceProvider` wants to know of a class: configurations, one use of an
-instance, and a back-end that can be down, slow or wrong.
-"""
+"""A resource class, as the contract sees it; one with a file of its own is beside this one."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract_subject import Subject, let_fail
+from tests.resources.contract.subject import Subject, let_fail
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources.simulated.backends import Backends
