@@ -96,6 +96,7 @@ NODES = st.builds(
     module_cache=st.none() | FOLDERS,
     state_folder=FOLDERS,
     files_folder=FOLDERS,
+    database_folder=FOLDERS,
     name=NAMES,
     seed=SEEDS,
 )

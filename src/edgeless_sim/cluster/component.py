@@ -394,5 +394,6 @@ class _NodeProcess:
                 settings.call_timeout_s,
                 settings.ollama,
                 settings.serverless,
+                database_folder=settings.database_folder,
             ),
         )

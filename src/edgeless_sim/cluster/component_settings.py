@@ -25,6 +25,7 @@ __all__ = [
 
 _STATES: Final = Path("function_state")
 _FILES: Final = Path("file-log")
+_DATABASES: Final = Path("databases")
 _OLLAMA: Final = OllamaSettings()
 
 
@@ -100,6 +101,7 @@ class NodeComponent:
     module_cache: Path | None = None
     state_folder: Path = _STATES
     files_folder: Path = _FILES
+    database_folder: Path = _DATABASES
     http_ingress_url: str = ""
     """Where http-ingress takes requests; needed if it is among `providers`."""
     http_egress_allow: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ Not here: which providers there are (`catalog`) and which of them a node offers 
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, NoReturn, Protocol
 
@@ -95,6 +96,8 @@ class ResourceSettings:
     ollama: OllamaSettings = _OLLAMA
     #: One for each provider of the class ``serverless``.
     serverless: tuple[ServerlessSettings, ...] = ()
+    #: Where sqlx has its databases; None = in a temporary folder.
+    database_folder: Path | None = None
 
 
 _SETTINGS: Final = ResourceSettings()

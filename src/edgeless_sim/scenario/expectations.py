@@ -15,6 +15,7 @@ from edgeless_sim.scenario.world_expectations import (
     HttpReceived,
     RedisValue,
     RedisWrites,
+    SqlRow,
     WorkloadExpected,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "NoLosses",
     "RedisValue",
     "RedisWrites",
+    "SqlRow",
     "WorkflowRunning",
     "WorkflowStopped",
     "WorkloadExpected",
@@ -202,6 +204,7 @@ Expectation: TypeAlias = Annotated[
     | WorkloadExpected
     | HttpReceived
     | RedisValue
-    | RedisWrites,
+    | RedisWrites
+    | SqlRow,
     Field(discriminator="what"),
 ]
