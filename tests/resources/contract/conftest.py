@@ -2,8 +2,11 @@
 that can be down, slow or wrong.
 """
 
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -288,6 +291,61 @@ class OllamaSubject(PostingSubject):
         return ("out", text) in self.stage.function.sent
 
 
+class SqlxSubject(Subject):
+    """Its database is replaced by a folder, locked by somebody else, or written over."""
+
+    class_type = "sqlx"
+    announced = ("1.1", ())
+
+    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
+        self.temporary = TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
+        self.settings["database_folder"] = self.folder
+        self.uses = 0
+        self.lock: sqlite3.Connection | None = None
+        self.configure()
+
+    def configure(self) -> None:
+        self.good = {"url": "sqlite://a/b.db"}
+        urls = ["", "sqlite://", "sqlite://../x.db", "sqlite:///etc/x.db", "redis://127.0.0.1"]
+        self.bad = [{}, *({"url": url} for url in urls)]
+
+    def neighbour(self) -> dict[str, str]:
+        return {"url": "sqlite://c.db"}
+
+    async def use(self, provider: Any, number: int = 1) -> bool:
+        self.uses += 1
+        mine = self.uses
+        write = f"REPLACE INTO WorkflowState(id, metadata) VALUES ($1, '{mine}')"
+        if await self.stage.ask(provider, write, EventType.CAST, number) != NO_REPLY:
+            return False
+        read = "SELECT id, metadata FROM WorkflowState WHERE id = $1"
+        answer = await self.stage.ask(provider, read, number=number)
+        return bool(answer.payload.endswith(f'"metadata":{mine}}}'))
+
+    async def fail(self, fault: str) -> None:
+        file = self.folder / "a/b.db"
+        if fault == "down":
+            file.unlink()
+            file.mkdir()
+        elif fault == "slow":
+            self.lock = sqlite3.connect(file, isolation_level=None)
+            self.lock.execute("BEGIN EXCLUSIVE")
+        elif fault == "wrong":
+            file.write_bytes(b"What is this? " * 1_000)
+        elif self.lock is not None:
+            self.lock.close()
+        elif file.is_dir():
+            file.rmdir()
+        else:
+            file.unlink()
+
+    async def close(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
+        self.temporary.cleanup()
+
+
 class SimulatedWeb(Subject):
     """The same class with a simulated web: its twin."""
 
@@ -343,6 +401,21 @@ class SimulatedOllamaSubject(SimulatedWeb, OllamaSubject):
         return ("out", f"m: {text}") in self.stage.function.sent
 
 
+class SimulatedSqlxSubject(SqlxSubject):
+    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
+        self.stage.backends = self.backends = Backends(self.stage.clock.scheduler)
+        self.uses = 0
+        self.configure()
+
+    async def fail(self, fault: str) -> None:
+        state = self.backends.state("sqlite://a/b.db")
+        state.down, state.wrong = fault == "down", fault == "wrong"
+        state.delay_ns = 10**13 if fault == "slow" else 0
+
+    async def close(self) -> None:
+        """Nothing was begun."""
+
+
 def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
@@ -363,11 +436,13 @@ SUBJECTS: tuple[type[Subject], ...] = (
     SimulatedHttpPosterSubject,
     SimulatedOllamaSubject,
     SimulatedServerlessSubject,
+    SimulatedSqlxSubject,
+    SqlxSubject,
 )
 
 
 def _name(subject: type[Subject]) -> str:
-    return subject.class_type + ("-twin" if issubclass(subject, SimulatedWeb) else "")
+    return subject.class_type + ("-twin" if subject.__name__.startswith("Simulated") else "")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
