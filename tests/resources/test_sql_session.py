@@ -19,7 +19,7 @@ from edgeless_sim.resources.sql_session import (
     SqlSession,
 )
 
-INSERT = "INSERT INTO WorkflowState (id, metadata) VALUES ($1, '{\"foo\": 1.5, \"bar\": \"ε\"}')"
+INSERT = 'INSERT INTO WorkflowState (id, metadata) VALUES ($1, \'{"foo": 1.5, "bar": "ε"}\')'
 SELECT = "SELECT id, metadata FROM WorkflowState WHERE id=$1"
 
 

@@ -194,9 +194,7 @@ async def test_f25_one_that_is_locked_fails_after_the_deadline_and_the_loop_goes
     assert (await stage.ask(provider, write(2))).payload.startswith("rows_affected: 1")
 
 
-async def test_a_short_lock_delays_and_fails_nothing(
-    stage: Any, provider: Any, root: Path
-) -> None:
+async def test_a_short_lock_delays_and_fails_nothing(stage: Any, provider: Any, root: Path) -> None:
     await stage.start(provider, {"url": "sqlite://x.db"})
     with closing(sqlite3.connect(root / "x.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -208,9 +206,7 @@ async def test_a_short_lock_delays_and_fails_nothing(
     assert answers == [NO_REPLY]
 
 
-async def test_many_instances_write_one_database_and_none_fails(
-    stage: Any, root: Path
-) -> None:
+async def test_many_instances_write_one_database_and_none_fails(stage: Any, root: Path) -> None:
     provider = await stage.open("sqlx", database_folder=root)
     for number in range(1, 9):
         await stage.start(provider, {"url": "sqlite://x.db"}, number)
