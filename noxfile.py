@@ -108,7 +108,8 @@ def kills(session: nox.Session) -> None:
     """The ε-CON of a deployment killed a hundred times; some minutes."""
     session.install("-e", ".[dev]")
     test = "tests/deployment/test_kills.py"
-    session.run("python", "-m", "pytest", "-s", test, env={"EDGELESS_KILLS": "100"})
+    options = ("-s", "-m", "slow or not slow")
+    session.run("python", "-m", "pytest", *options, test, env={"EDGELESS_KILLS": "100"})
 
 
 @nox.session

@@ -168,6 +168,22 @@ def test_a_nodes_file_tells_it_its_models_and_the_functions_that_run_elsewhere(
     assert sorted(read.providers) == sorted(written.providers)
 
 
+def test_a_nodes_file_tells_it_where_the_files_of_its_file_pusher_are(tmp_path: Path) -> None:
+    written = node(providers=(("n/p", "file-pusher"),), file_pusher_directory=Path("in/files"))
+    path = write_component(written, tmp_path)
+    read = load_component("node", path)
+    assert isinstance(read, NodeComponent)
+    assert (read.providers, read.file_pusher_directory) == (
+        (("n/p", "file-pusher"),),
+        Path("in/files"),
+    )
+    # Where no provider has a use for it, it says nothing.
+    path.write_text(path.read_text().replace('provider = "n/p"', 'provider = ""'))
+    read = load_component("node", path)
+    assert isinstance(read, NodeComponent)
+    assert (read.providers, read.file_pusher_directory) == ((), None)
+
+
 def test_host_names_are_put_before_functions_that_run_elsewhere_too() -> None:
     table = ServerlessTable(class_type="f", function_url="http://x/", provider="p")
     resources = ResourcesTable(prepend_hostname=True, serverless_provider=(table,))

@@ -78,6 +78,25 @@ def test_python_functions_go_along_with_the_nodes_that_run_them(tmp_path: Path) 
     assert copies == ["node-edge-0", "node-edge-1", "node-edge-2"]
 
 
+def test_files_go_along_with_the_nodes_that_send_them(tmp_path: Path) -> None:
+    source = tmp_path / "files"
+    (source / "folder").mkdir(parents=True)
+    (source / "a.txt").write_text("content")
+    (source / "link").symlink_to("a.txt")
+    group = NodeGroup(count=2, providers=("file-pusher",), file_pusher_directory=source)
+    plain = NodeGroup(file_pusher_directory=source)
+    topology = Topology((DomainTopology("edge", (group, plain)),))
+    export_topology(topology, HOSTS, tmp_path / "out")
+    copies = {path.parent.parent.name: path for path in (tmp_path / "out").rglob("a.txt")}
+    assert sorted(copies) == ["node-edge-0", "node-edge-1"]
+    copy = copies["node-edge-1"]
+    assert [path.name for path in copy.parent.iterdir()] == ["a.txt"]
+    assert copy.read_text() == "content"
+    node = load_component("node", copy.parent.parent / "node.toml")
+    assert isinstance(node, NodeComponent)
+    assert node.file_pusher_directory == Path(copy.parent.name)
+
+
 def test_each_host_has_a_script_that_starts_its_own(tmp_path: Path) -> None:
     scripts = export_topology(TOPOLOGY, HOSTS, tmp_path / "out")
     assert [script.parent.name for script in scripts] == list(HOSTS)

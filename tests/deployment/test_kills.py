@@ -1,7 +1,7 @@
 """What a deployment promises when a part of it is killed: real daemons, SIGKILL, the guide's times.
 
-More kills with ``EDGELESS_KILLS=100`` (``nox -s kills``). What happens is drawn from a seed, which
-a failure tells and ``EDGELESS_SEED`` sets.
+Some of it with ``-m slow`` only; more kills with ``EDGELESS_KILLS=100`` (``nox -s kills``). What
+happens is drawn from a seed, which a failure tells and ``EDGELESS_SEED`` sets.
 """
 
 import os
@@ -91,7 +91,9 @@ def test_functions_of_a_killed_node_run_on_the_other_within_17_s(
     assert set(deployment.cli("workflow", "list").split()) == workflows
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_workflows_run_again_after_a_restart_of_the_orchestrator(
     number: signal.Signals, make_deployment: MakeDeployment, until: Until
 ) -> None:
@@ -112,7 +114,7 @@ def test_workflows_run_again_after_a_restart_of_the_orchestrator(
     assert set(deployment.cli("workflow", "list").split()) == workflows
 
 
-@pytest.mark.parametrize("fate", ["killed", "frozen"])
+@pytest.mark.parametrize("fate", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
 def test_workflows_of_a_domain_that_is_lost_move_to_the_other(
     fate: str, make_deployment: MakeDeployment, until: Until
 ) -> None:

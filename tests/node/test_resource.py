@@ -1,7 +1,7 @@
 """Resource instances on their node: bounds, stop, crash, calls of the provider (I25, I38, U34)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -25,6 +25,8 @@ class Window:
 
     class_type: ClassVar[str] = "window"
     version: ClassVar[str] = "1"
+    description: ClassVar[str] = "Keeps every event"
+    configurations: ClassVar[Mapping[str, str]] = {}
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     real_time_only: ClassVar[bool] = False
 

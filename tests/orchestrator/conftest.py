@@ -179,11 +179,11 @@ class FakeNode:
         self.calls.append((method, request))
         if self.hangs:
             await asyncio.get_running_loop().create_future()
+        if self.refusal is not None and method.startswith(("start", "patch")):
+            raise self.refusal
 
     async def _start(self, method: str, request: Any) -> StartReply:
         await self._obey(method, request)
-        if self.refusal is not None:
-            raise self.refusal
         pid = request.instance_id
         if self.foreign:
             pid = InstanceId(self.node_id, FunctionId(UUID(int=0xABC000 + len(self.calls))))
@@ -337,10 +337,9 @@ class World:
         )
         return await self.client.start_function(msgspec.structs.replace(request, **changes))
 
-    async def resource(self, number: int, class_type: str = "rc-1") -> StartReply:
-        return await self.client.start_resource(
-            ResourceInstanceSpecification(class_type, {}, WORKFLOW, f"r{number}", logical(number))
-        )
+    async def resource(self, number: int, class_type: str = "rc-1", **wanted: str) -> StartReply:
+        told = (class_type, wanted, WORKFLOW, f"r{number}", logical(number))
+        return await self.client.start_resource(ResourceInstanceSpecification(*told))
 
     async def patch(self, number: int, outputs: dict[str, int], **changes: Any) -> None:
         request = PatchRequest(logical(number), mapping(outputs) or {}, 1)

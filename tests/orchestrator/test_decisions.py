@@ -273,21 +273,43 @@ def test_a_node_that_was_tried_is_not_tried_again_before_a_pause() -> None:
     assert step.retry
 
 
-class Misled:
-    """A strategy that chooses what it was not offered."""
+class Bad:
+    """A strategy that answers, or raises, what it is told."""
 
-    wants_components = True
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
 
-    def choose(self, feasible: Any, component: Any, view: DomainView, dice: Any) -> NodeId:
+    def choose(self, feasible: Any, component: Any, view: DomainView, dice: Any) -> Any:
         assert len(view.components) == 1
-        return view.nodes[0].node_id
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
 
 
-def test_a_strategy_that_chooses_an_infeasible_node_is_named() -> None:
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (NodeId(UUID(int=1)), "it chose UUID('00000000-0000-0000-0000-000000000001')"),
+        (NodeId(UUID(int=99)), "which is not feasible"),
+        (None, "it chose None"),
+        (float("nan"), "it chose nan"),
+        ([], "unhashable"),
+        ("x" * 10_000, "it chose 'xxx"),
+        (ZeroDivisionError("oh"), "ZeroDivisionError: oh"),
+        (RecursionError("deep"), "RecursionError: deep"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_strategy_that_fails_is_blamed_and_nothing_changes(answer: Any, said: str) -> None:
     state = make_state(view(1), view(2, ("file-2",)))
     state.add(component(7))
-    with pytest.raises(SettingsError, match="Misled chose 00000000-0000-0000-0000-000000000001"):
-        list(plan_refresh(state, Random(1), Judge("Misled", Misled())))
+    before = state.version
+    (step,) = plan_refresh(state, Random(1), Judge("Bad", Bad(answer)))
+    assert isinstance(step, Hold)
+    assert step.reason.startswith("the strategy Bad has failed: ")
+    assert said in step.reason
+    assert len(step.reason) < 300
+    assert (step.retry, step.fault, state.version) == (True, True, before)
 
 
 def test_what_to_say_about_an_instance_follows_from_what_is_known() -> None:

@@ -88,7 +88,7 @@ async def test_the_file_is_there_once_the_instance_started() -> None:
     assert bench.files.contents() == {"logs/a.log": b""}
 
 
-async def test_a_cast_is_a_line() -> None:
+async def test_d33_a_cast_is_a_line() -> None:
     bench = Bench()
     await bench.start(filename="a.log")
     assert bench.send("one") == NO_REPLY
@@ -96,14 +96,14 @@ async def test_a_cast_is_a_line() -> None:
     assert bench.text() == "one\n\n"
 
 
-async def test_a_call_is_a_line_and_an_empty_reply() -> None:
+async def test_d33_a_call_is_a_line_and_an_empty_reply() -> None:
     bench = Bench()
     await bench.start(filename="a.log")
     assert bench.send("one", EventType.CALL) == CallReturn.reply("")
     assert bench.text() == "one\n"
 
 
-async def test_timestamp_and_source_stand_before_the_message_in_this_order() -> None:
+async def test_d33_timestamp_and_source_stand_before_the_message_in_this_order() -> None:
     bench = Bench()
     await bench.start(filename="a.log", add_timestamp="", add_source_id="false")
     bench.time.now = 3_723_000_456_789
@@ -140,7 +140,7 @@ async def test_in_compat_profile_the_message_is_written_as_it_is() -> None:
     assert bench.text() == "a\nb\x1b\n"
 
 
-async def test_a_configuration_without_filename_is_refused_in_the_words_of_edgeless() -> None:
+async def test_d33_a_configuration_without_filename_is_refused_in_the_words_of_edgeless() -> None:
     with pytest.raises(RejectedError) as refusal:
         await Bench().start(add_timestamp="")
     assert refusal.value.summary == "Invalid resource configuration"
@@ -148,7 +148,7 @@ async def test_a_configuration_without_filename_is_refused_in_the_words_of_edgel
 
 
 @pytest.mark.parametrize("filename", ["", "/etc/passwd", "../x", "a/../../x", "a\x00", "CON", "a."])
-async def test_a_bad_filename_is_refused_and_nothing_is_started(filename: str) -> None:
+async def test_b25_a_bad_filename_is_refused_and_nothing_is_started(filename: str) -> None:
     bench = Bench()
     with pytest.raises(RejectedError, match="Invalid resource configuration"):
         await bench.start(filename=filename)

@@ -102,7 +102,7 @@ def test_a_file_is_no_folder_and_a_folder_no_file(files: FileStore, path: str) -
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
-def test_a_bad_path_is_refused_by_every_operation(files: FileStore, path: str) -> None:
+def test_b25_a_bad_path_is_refused_by_every_operation(files: FileStore, path: str) -> None:
     for operation in (files.read, files.exists, lambda p: files.append(p, "x")):
         with pytest.raises(RejectedError) as refusal:
             operation(path)
@@ -190,7 +190,9 @@ PIECES: Final = st.sampled_from(
 @example("../secret")
 @example("link/secret")
 @example("up")
-def test_no_path_leads_out_of_the_root(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
+def test_b25_no_path_leads_out_of_the_root(
+    tmp_path_factory: pytest.TempPathFactory, path: str
+) -> None:
     base = tmp_path_factory.mktemp("base")
     root = base / "root"
     root.mkdir()
@@ -224,7 +226,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "second name", "pipe", "socket"])
-def test_what_is_no_plain_file_is_neither_written_nor_read(root: Path, kind: str) -> None:
+def test_b25_what_is_no_plain_file_is_neither_written_nor_read(root: Path, kind: str) -> None:
     place = root / "place"
     if kind == "link":
         place.symlink_to("../secret")

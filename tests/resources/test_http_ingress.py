@@ -149,7 +149,7 @@ async def test_async_casts_the_body_and_says_ok(
 
 
 @pytest.mark.parametrize("value", ["1", "yes", "", "false", "on"])
-async def test_only_true_is_true(
+async def test_b30_only_true_is_true(
     stage: Any, provider: Any, client: aiohttp.ClientSession, value: str
 ) -> None:
     await stage.begin(provider, **{"async": value, "wf_id": value})
@@ -200,7 +200,7 @@ async def test_a_patch_without_the_output_is_refused_and_unmaps_it(
         ("127.0.0.1", "127.0.0.1:5", 200),
     ],
 )
-async def test_hosts_are_compared_without_case_and_the_port_only_if_it_is_configured(
+async def test_b26_hosts_are_compared_without_case_and_the_port_only_if_it_is_configured(
     stage: Any, provider: Any, configured: str, asked: str, status: int
 ) -> None:
     await stage.begin(provider, host=configured)
@@ -209,14 +209,14 @@ async def test_hosts_are_compared_without_case_and_the_port_only_if_it_is_config
 
 
 @pytest.mark.parametrize("host", ["", "*", "a b", "a@b", "a/b", "a:x", "a:70000", "[::1", "a\n"])
-async def test_a_host_that_is_none_is_refused_with_a_remedy(
+async def test_b26_a_host_that_is_none_is_refused_with_a_remedy(
     stage: Any, provider: Any, host: str
 ) -> None:
     with pytest.raises(RejectedError, match="leave the key out"):
         await stage.start(provider, {"host": host})
 
 
-async def test_methods_are_a_list_of_those_that_are_taken_under_either_key(
+async def test_b26_methods_are_a_list_of_those_that_are_taken_under_either_key(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
     for key in ("method", "methods"):
@@ -229,7 +229,7 @@ async def test_methods_are_a_list_of_those_that_are_taken_under_either_key(
 
 
 @pytest.mark.parametrize("method", ["get", "GET, POST", "OPTIONS", "Get", "\n"])
-async def test_an_unknown_method_is_refused_in_the_words_of_edgeless(
+async def test_b26_an_unknown_method_is_refused_in_the_words_of_edgeless(
     stage: Any, provider: Any, method: str
 ) -> None:
     with pytest.raises(RejectedError) as refusal:
@@ -269,7 +269,7 @@ async def test_of_several_that_match_each_gets_some(
     assert min(len(stage.function.calls), len(stage.function.casts)) >= 10
 
 
-async def test_ten_thousand_instances_of_one_host_are_matched_in_a_moment(
+async def test_b26_ten_thousand_instances_of_one_host_are_matched_in_a_moment(
     stage: Any, provider: Any, client: aiohttp.ClientSession
 ) -> None:
     for number in range(1, 10_001):

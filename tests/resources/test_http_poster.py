@@ -36,7 +36,7 @@ class Server:
         return web.Response(status=self.status, headers=self.headers, text="ignored")
 
 
-async def test_a_cast_is_the_body_of_a_post(stage: Any, serve: Any) -> None:
+async def test_d37_a_cast_is_the_body_of_a_post(stage: Any, serve: Any) -> None:
     server = Server()
     provider = await poster(stage, f"http://127.0.0.1:{await serve(server.respond)}/a%20b?x=1")
     assert await stage.ask(provider, "grün", CAST) == NO_REPLY
@@ -74,7 +74,7 @@ async def test_a_call_is_err_at_once(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("said", ["true", "True", "TRUE"])
-async def test_what_is_base64_is_decoded_and_anything_else_is_not_posted(
+async def test_d37_what_is_base64_is_decoded_and_anything_else_is_not_posted(
     stage: Any, serve: Any, said: str
 ) -> None:
     server = Server()
@@ -117,7 +117,7 @@ async def test_b30_only_true_is_true(stage: Any, serve: Any, said: str) -> None:
         "http://*/",
     ],
 )
-async def test_b27_what_is_no_url_is_refused(stage: Any, url: str) -> None:
+async def test_b27_d37_what_is_no_url_is_refused(stage: Any, url: str) -> None:
     with pytest.raises(RejectedError) as refusal:
         await poster(stage, url)
     assert refusal.value.summary == "Error when creating a http-poster resource"

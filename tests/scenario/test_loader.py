@@ -214,6 +214,46 @@ def test_nodes_say_where_they_take_requests_and_what_they_may_reach(folder: Path
     assert (group.http_ingress_url, group.http_egress_allow) == ("http://[::1]:7", ("::1",))
 
 
+def test_nodes_have_the_files_of_a_folder_beside_the_scenario(folder: Path) -> None:
+    (folder / "in").mkdir()
+    nodes = 'nodes = [{providers = ["file-pusher"], file_pusher_directory = "in"}]\n'
+    text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
+    topology = parse_scenario(text.encode(), folder=folder).topology()
+    assert topology.domains[0].nodes[0].file_pusher_directory == folder.resolve() / "in"
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (
+            'providers = ["file-log", "file-pusher"]',
+            "domain[0].nodes[0].providers[1]: name the folder of its files: file_pusher_directory",
+        ),
+        (
+            'file_pusher_directory = "in"',
+            "nodes[0].file_pusher_directory: 'file-pusher' is not among the providers",
+        ),
+        (
+            'providers = ["file-pusher"], file_pusher_directory = "gone"',
+            "nodes[0].file_pusher_directory: ",
+        ),
+        (
+            'providers = ["file-pusher"], file_pusher_directory = "in/file"',
+            "/in/file: Not a directory",
+        ),
+    ],
+)
+def test_a_file_pusher_without_a_folder_is_refused_with_its_place(
+    folder: Path, node: str, expected: str
+) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "file").touch()
+    text = HEAD.replace("nodes = [{count = 2}]\n", f"nodes = [{{{node}}}]\n")
+    with pytest.raises(ScenarioError) as raised:
+        parse_scenario(text.encode(), folder=folder)
+    assert expected in str(raised.value)
+
+
 def test_nodes_name_functions_that_run_elsewhere(folder: Path) -> None:
     one = '{class_type = "resize", function_url = "http://functions.lab/resize"}'
     text = HEAD.replace("nodes = [{count = 2}]\n", f"nodes = [{{serverless = [{one}]}}]\n")

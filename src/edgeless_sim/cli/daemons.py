@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -48,32 +48,70 @@ def _log_format(value: str) -> str:
     return value
 
 
+_ConfigFile: TypeAlias = Annotated[Path, typer.Option("--config-file", "-c", help="Its settings.")]
+_Template: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--template", "-t", help="Write a file to begin with, and exit."),
+]
+_LogFormat: TypeAlias = Annotated[str, typer.Option(help="plain or json.", callback=_log_format)]
+_Version: TypeAlias = Annotated[
+    bool,
+    typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True),
+]
+
+
+def _typer() -> typer.Typer:
+    return typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+
+
 def _app(daemon: _Daemon) -> Callable[[], None]:
-    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+    app = _typer()
 
     @app.command(name=daemon.program, help=f"{daemon.purpose} Runs until it is told to stop.")
     def start(
-        config_file: Annotated[
-            Path, typer.Option("--config-file", "-c", help="Its settings.")
-        ] = Path(daemon.file),
-        template: Annotated[
-            Path | None,
-            typer.Option("--template", "-t", help="Write a file to begin with, and exit."),
-        ] = None,
-        log_format: Annotated[
-            str, typer.Option(help="plain or json.", callback=_log_format)
-        ] = "plain",
-        version: Annotated[
-            bool,
-            typer.Option(
-                "--version", help="Show the version and exit.", callback=_version, is_eager=True
-            ),
-        ] = False,
+        config_file: _ConfigFile = Path(daemon.file),
+        template: _Template = None,
+        log_format: _LogFormat = "plain",
+        version: _Version = False,
     ) -> None:
         del version
         _start(daemon, config_file, template, log_format)
 
     return app
+
+
+_NODE_APP: Final = _typer()
+
+
+@_NODE_APP.command(name=_NODE.program)
+def _node(
+    config_file: _ConfigFile = Path(_NODE.file),
+    template: _Template = None,
+    available_resources: Annotated[
+        bool, typer.Option("--available-resources", help="Show the resource classes, and exit.")
+    ] = False,
+    output_json: Annotated[
+        bool, typer.Option("--output-json", help="With --available-resources: as JSON.")
+    ] = False,
+    log_format: _LogFormat = "plain",
+    version: _Version = False,
+) -> None:
+    """A node. Runs until it is told to stop."""
+    del version
+    if output_json and not available_resources:
+        raise typer.BadParameter("--output-json is for --available-resources")
+    if available_resources and template is None:
+        with reported():
+            _show_resources(config_file, as_json=output_json)
+        return
+    _start(_NODE, config_file, template, log_format)
+
+
+def _show_resources(config_file: Path, *, as_json: bool) -> None:
+    from edgeless_sim.cli import available_resources as shown
+
+    classes = shown.available_classes(config_file, complain)
+    typer.echo(shown.as_json(classes) if as_json else shown.as_text(classes))
 
 
 def _start(daemon: _Daemon, config_file: Path, template: Path | None, log_format: str) -> None:
@@ -101,9 +139,7 @@ def _complain_as_json(text: str) -> None:
     complain(json_line("error", "edgeless_sim", text.removeprefix("error: ")))
 
 
-_INABOX: Final = typer.Typer(
-    pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
-)
+_INABOX: Final = _typer()
 
 
 @_INABOX.command(name="edgeless_inabox")
@@ -132,13 +168,8 @@ def _inabox(
             "--bind-to-nonloopback", "-b", help="With -t: let other machines reach all of it."
         ),
     ] = False,
-    log_format: Annotated[str, typer.Option(help="plain or json.", callback=_log_format)] = "plain",
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Show the version and exit.", callback=_version, is_eager=True
-        ),
-    ] = False,
+    log_format: _LogFormat = "plain",
+    version: _Version = False,
 ) -> None:
     """A whole deployment in one process: whatever has a file in the folder (controller.toml,
     orchestrator.toml, node*.toml). Runs until it is told to stop.
@@ -170,7 +201,7 @@ def orchestrator_main() -> None:
 
 def node_main() -> None:
     """Run ``edgeless_node_d``."""
-    _app(_NODE)()
+    _NODE_APP()
 
 
 def inabox_main() -> None:

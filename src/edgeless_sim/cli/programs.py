@@ -6,6 +6,7 @@ before that is taken care of.
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
@@ -33,42 +34,61 @@ def _quietly_loading() -> Generator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _begin(load: Callable[[], Callable[[], None]]) -> None:
+    """Load a program, and run it."""
+    try:
+        with _quietly_loading():
+            run = load()
+        run()
+    except KeyboardInterrupt:
+        # Between loading and what reports errors.
+        sys.exit(_INTERRUPTED)
+
+
 def main() -> None:
     """``edgeless-sim``."""
-    with _quietly_loading():
+
+    def load() -> Callable[[], None]:
         from edgeless_sim.cli.main import main as run
-    run()
+
+        return run
+
+    _begin(load)
 
 
 def cli_main() -> None:
     """``edgeless_cli``."""
-    with _quietly_loading():
+
+    def load() -> Callable[[], None]:
         from edgeless_sim.cli.edgeless_cli import main as run
-    run()
+
+        return run
+
+    _begin(load)
 
 
 def controller_main() -> None:
     """``edgeless_con_d``."""
-    _daemon("controller_main")
+    _begin(lambda: _daemon("controller_main"))
 
 
 def orchestrator_main() -> None:
     """``edgeless_orc_d``."""
-    _daemon("orchestrator_main")
+    _begin(lambda: _daemon("orchestrator_main"))
 
 
 def node_main() -> None:
     """``edgeless_node_d``."""
-    _daemon("node_main")
+    _begin(lambda: _daemon("node_main"))
 
 
 def inabox_main() -> None:
     """``edgeless_inabox``."""
-    _daemon("inabox_main")
+    _begin(lambda: _daemon("inabox_main"))
 
 
-def _daemon(name: str) -> None:
-    with _quietly_loading():
-        from edgeless_sim.cli import daemons
+def _daemon(name: str) -> Callable[[], None]:
+    from edgeless_sim.cli import daemons
+
     run: Callable[[], None] = getattr(daemons, name)
-    run()
+    return run

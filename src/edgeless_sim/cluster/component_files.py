@@ -253,6 +253,7 @@ def _node(path: Path) -> NodeComponent:
         metrics_url=file.metrics_url or "",
         said_level=file.telemetry.log_level,
         redis_allow=file.resources.redis_allow,
+        file_pusher_directory=file.resources.file_pusher_provider.folder,
         name=file.name,
         seed=ours.seed,
     )
@@ -371,6 +372,11 @@ def _resources_table(settings: NodeComponent) -> dict[str, Any]:
                 "host": told.host,
                 "port": told.port,
                 "messages_number_limit": told.messages_number_limit,
+                "provider": provider_id,
+            }
+        elif class_type == "file-pusher":
+            table["file_pusher_provider"] = {
+                "directory": str(settings.file_pusher_directory or ""),
                 "provider": provider_id,
             }
         elif class_type != "serverless":

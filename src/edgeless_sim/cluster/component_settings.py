@@ -13,7 +13,12 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
-from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import (
+    REDIS_ALLOW,
+    OllamaSettings,
+    ResourceSettings,
+    ServerlessSettings,
+)
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -115,9 +120,24 @@ class NodeComponent:
     """The least urgent level at which what functions say is told in its log."""
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     """Private addresses that redis may connect to."""
+    file_pusher_directory: Path | None = None
+    """Where file-pusher has its files; needed if it is among `providers`."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
+
+    def resource_settings(self) -> ResourceSettings:
+        """What its providers are told."""
+        return ResourceSettings(
+            self.http_ingress_url,
+            self.http_egress_allow,
+            self.redis_allow,
+            self.call_timeout_s,
+            self.ollama,
+            self.serverless,
+            file_pusher_directory=self.file_pusher_directory,
+            database_folder=self.database_folder,
+        )
 
 
 ComponentSettings: TypeAlias = ControllerComponent | OrchestratorComponent | NodeComponent

@@ -90,6 +90,9 @@ def node_component(
         ollama=group.ollama,
         serverless=group.serverless_of(name),
         redis_allow=group.redis_allow,
+        file_pusher_directory=(
+            group.file_pusher_directory if "file-pusher" in group.providers else None
+        ),
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
         fuel_per_event=topology.fuel_per_event,

@@ -5,6 +5,7 @@ The ε-CON is on the first host, each ε-ORC and each node on the next one in tu
 network between hosts, which a deployment has by nature.
 """
 
+import os
 import re
 import shlex
 from collections import defaultdict
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
@@ -29,6 +31,7 @@ from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
 from edgeless_sim.kernel.entropy import Entropy
 from edgeless_sim.model.names import quoted
+from edgeless_sim.resources.pushed_files import file_names
 
 __all__ = ["FIRST_PORT", "START_SCRIPT", "export_topology"]
 
@@ -36,6 +39,7 @@ __all__ = ["FIRST_PORT", "START_SCRIPT", "export_topology"]
 FIRST_PORT: Final = 7001
 START_SCRIPT: Final = "start.sh"
 _PYTHON_FOLDER: Final = "python"
+_PUSHED_FOLDER: Final = "file-pusher"
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,39}")
 _PORT_MAX: Final = 65_535
 
@@ -69,10 +73,10 @@ def export_topology(
             place = location.replace("/", "-")
             home = folder / homes[location] / place
             home.mkdir(parents=True)
+            if isinstance(settings, NodeComponent):
+                settings = _with_files(topology, settings, home)
             write_component(settings, home)
             scripts[homes[location]].append(_start(place, KINDS[type(settings)]))
-            if isinstance(settings, NodeComponent) and settings.python_folders:
-                _copy_python(topology, home)
         return [_script(folder / host, lines) for host, lines in scripts.items()]
     except OSError as error:
         raise ResourceError(f"{error.filename or folder}: {error.strerror}") from None
@@ -133,8 +137,21 @@ def _start(place: str, kind: str) -> str:
     return f'(cd {shlex.quote(place)} && {command}) & pids="$pids $!"'
 
 
+def _with_files(topology: Topology, settings: NodeComponent, home: Path) -> NodeComponent:
+    """*settings* with what a node takes from its own disk in *home*."""
+    if settings.python_folders:
+        _copy_python(topology, home)
+    pushed = settings.file_pusher_directory
+    if pushed is None:
+        return settings
+    target = home / _PUSHED_FOLDER
+    target.mkdir()
+    for file in map(os.fsdecode, file_names(pushed)):
+        copyfile(pushed / file, target / file)
+    return replace(settings, file_pusher_directory=Path(_PUSHED_FOLDER))
+
+
 def _copy_python(topology: Topology, home: Path) -> None:
-    """The Python functions beside the scenario: nodes take them from their own disk only."""
     for folder in topology.python_folders:
         for source in sorted(folder.glob("*.py")):
             target = home / _PYTHON_FOLDER / source.name

@@ -41,6 +41,8 @@ class NodeGroup:
     serverless: tuple[ServerlessSettings, ...] = ()
     #: Private addresses that redis may connect to, in real time.
     redis_allow: tuple[str, ...] = REDIS_ALLOW
+    #: Where file-pusher has its files, in simulation too.
+    file_pusher_directory: Path | None = None
     tee: bool = False
     tpm: bool = False
 

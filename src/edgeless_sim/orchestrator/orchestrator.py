@@ -254,6 +254,9 @@ class Orchestrator:
         self._chronicle.placed(component, node.view, step.reason)
 
     def _hold(self, component: Component, step: Hold) -> None:
+        if not component.accepted and step.fault:
+            self._requests.refuse(component, RejectedError("Placement failed", step.reason))
+            return
         if not component.accepted:
             refusal = component.refusal if component.tried else None
             self._requests.refuse(component, refusal or infeasible(component, self._state))

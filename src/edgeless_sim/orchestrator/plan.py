@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 import msgspec
 
 from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
-from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
@@ -45,6 +44,7 @@ __all__ = [
 
 #: How many nodes are tried for a component before there is a pause, or the ε-CON hears of it.
 CANDIDATES_MAX: Final = 5
+_FAULT_CHARS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The component cannot run now. ``retry`` = time may heal it; else a node has to change."""
+    """The component cannot run now. ``retry`` = time may heal it; else a node has to change.
+
+    ``fault`` = the strategy is to blame, and not the nodes.
+    """
 
     logical_id: LogicalId
     reason: str
     retry: bool
+    fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +204,19 @@ def _plan_placement(
         return Hold(component.logical_id, why, retry=bool(component.tried))
     strategy = judge.strategy
     view = state.view(components=wants_components(strategy))
-    chosen = strategy.choose(candidates, component.view(""), view, dice)
-    node = state.nodes.get(chosen)
-    if node is None or chosen in component.tried or infeasible_reason(component.needs, node.view):
-        raise SettingsError(f"strategy {judge.name} chose {chosen}, which is not feasible")
+    try:
+        chosen = strategy.choose(candidates, component.view(""), view, dice)
+        node = state.nodes.get(chosen)
+        if (
+            node is None
+            or chosen in component.tried
+            or infeasible_reason(component.needs, node.view)
+        ):
+            raise ValueError(f"it chose {chosen!r}, which is not feasible"[:_FAULT_CHARS_MAX])
+    except Exception as fault:  # noqa: BLE001 - users write strategies; their domain goes on
+        what = f"{type(fault).__name__}: {fault}"[:_FAULT_CHARS_MAX]
+        reason = f"the strategy {judge.name} has failed: {what}"
+        return Hold(component.logical_id, reason, retry=True, fault=True)
     return _place(component, node.view, dice, why)
 
 

@@ -3,7 +3,7 @@
 Not here: which providers there are (`catalog`) and which of them a node offers (its settings).
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -96,6 +96,8 @@ class ResourceSettings:
     ollama: OllamaSettings = _OLLAMA
     #: One for each provider of the class ``serverless``.
     serverless: tuple[ServerlessSettings, ...] = ()
+    #: Where file-pusher has its files.
+    file_pusher_directory: Path | None = None
     #: Where sqlx has its databases; None = in a temporary folder.
     database_folder: Path | None = None
 
@@ -140,6 +142,9 @@ class ResourceProvider(Protocol):
 
     class_type: ClassVar[str]
     version: ClassVar[str]
+    #: For people: what it does, and the keys of an instance's configuration with their meanings.
+    description: ClassVar[str]
+    configurations: ClassVar[Mapping[str, str]]
     outputs: ClassVar[tuple[str, ...]]
     #: Whether it meets the world by sockets, which virtual time cannot wait for. In simulation its
     #: twin takes its place, if there is one (`catalog`).

@@ -5,7 +5,7 @@ line, because control characters are escaped. Not here: where files may be (`fil
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -40,6 +40,12 @@ class FileLogProvider:
 
     class_type: ClassVar[str] = "file-log"
     version: ClassVar[str] = "1.1"
+    description: ClassVar[str] = "Each event is a line of a file of the node"
+    configurations: ClassVar[Mapping[str, str]] = {
+        "filename": "the file, below the node's folder for them; mandatory",
+        "add-timestamp": "if it is there, whatever it says, a line begins with the time",
+        "add-source-id": "if it is there, whatever it says, a line names the sender",
+    }
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool] = False
 

@@ -6,7 +6,7 @@ and who takes a request (`http_routes`).
 """
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
@@ -27,6 +27,8 @@ from edgeless_sim.resources.http_messages import (
     too_large,
 )
 from edgeless_sim.resources.http_routes import (
+    CONFIGURATIONS,
+    DESCRIPTION,
     NEW_REQUEST,
     Host,
     Route,
@@ -52,6 +54,8 @@ class HttpIngressProvider:
 
     class_type: ClassVar[str] = "http-ingress"
     version: ClassVar[str] = "2.1"
+    description: ClassVar[str] = DESCRIPTION
+    configurations: ClassVar[Mapping[str, str]] = CONFIGURATIONS
     outputs: ClassVar[tuple[str, ...]] = (NEW_REQUEST,)
     real_time_only: ClassVar[bool] = True
 

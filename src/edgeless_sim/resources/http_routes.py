@@ -19,7 +19,17 @@ from edgeless_sim.resources.base import EventSink
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.http_messages import METHODS
 
-__all__ = ["NEW_REQUEST", "Host", "Route", "RouteTable", "is_true", "parse_host", "read_route"]
+__all__ = [
+    "CONFIGURATIONS",
+    "DESCRIPTION",
+    "NEW_REQUEST",
+    "Host",
+    "Route",
+    "RouteTable",
+    "is_true",
+    "parse_host",
+    "read_route",
+]
 
 #: The one output of http-ingress.
 NEW_REQUEST: Final = "new_request"
@@ -107,6 +117,18 @@ class RouteTable:
             for route in self._by_host.get(name, {}).values()
             if route.takes(method, host, workflow)
         ]
+
+
+#: For people: what http-ingress does, and the keys of its configuration.
+DESCRIPTION: Final = "HTTP requests from the world: each is a call of a function, or a cast to it"
+CONFIGURATIONS: Final[Mapping[str, str]] = {
+    "host": "take requests for this host only: NAME or NAME:PORT; default any",
+    "method": "take these methods only, separated by commas, such as GET,POST; default all",
+    "methods": "the same as method, as older workflows have it",
+    "wf_id": "true: take requests only whose query has wf_id=ID of the workflow; default false",
+    "async": "true: the body is cast and the client is told OK at once; default false",
+    "encode_base64": "true, with async: the body is cast as Base64; default false, as UTF-8",
+}
 
 
 def read_route(

@@ -89,7 +89,6 @@ class PostingProvider(ABC, Generic[T]):
     version: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool]
-    #: For people: what it does, and the keys of an instance's configuration.
     description: ClassVar[str]
     configurations: ClassVar[Mapping[str, str]]
     #: Whether redirects are followed; if not, one is an answer like others.

@@ -6,7 +6,7 @@ connect (`redis_connection`), and keys of functions.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -26,6 +26,8 @@ from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.redis_connection import make_client
 from edgeless_sim.resources.redis_rules import (
+    CONFIGURATIONS,
+    DESCRIPTION,
     INSTANCES_MAX,
     PAUSE_MAX_NS,
     PAUSE_MIN_NS,
@@ -65,6 +67,8 @@ class RedisProvider:
 
     class_type: ClassVar[str] = "redis"
     version: ClassVar[str] = "1.2"
+    description: ClassVar[str] = DESCRIPTION
+    configurations: ClassVar[Mapping[str, str]] = CONFIGURATIONS
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool] = True
 

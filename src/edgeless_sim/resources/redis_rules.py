@@ -5,6 +5,7 @@ connected to (`egress_policy`).
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,8 @@ from edgeless_sim.model.names import clipped
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 
 __all__ = [
+    "CONFIGURATIONS",
+    "DESCRIPTION",
     "INSTANCES_MAX",
     "PAUSE_MAX_NS",
     "PAUSE_MIN_NS",
@@ -30,6 +33,13 @@ TIMEOUT_S: Final = 2.0
 PAUSE_MIN_NS: Final = 50_000_000
 PAUSE_MAX_NS: Final = 2_000_000_000
 INSTANCES_MAX: Final = 1_000
+#: For people: what it does, and the keys of an instance's configuration.
+DESCRIPTION: Final = "Values in a Redis: a cast sets one key, a call gets the key that it names"
+CONFIGURATIONS: Final[Mapping[str, str]] = {
+    "url": "the server: redis://HOST:PORT/DATABASE, or rediss:// for TLS; mandatory",
+    "key": "what casts set; without it they are dropped",
+    "add-workflow-id": "if it is there, whatever it says, keys begin with the workflow's id and :",
+}
 _PORT: Final = 6379
 _DATABASE: Final = re.compile(r"/?(?:[0-9]{1,4})?")
 

@@ -45,12 +45,18 @@ _CREATE: Final = (
 )
 # Neither time nor dice, which would differ from run to run, nor what takes more than a glance
 # at its arguments: one call is one step, however long it takes.
-_FUNCTIONS: Final = frozenset(  # noqa: SIM905 - names without quotes are read
-    "-> ->> abs avg coalesce count group_concat hex ifnull iif json json_array json_array_length "
-    "json_extract json_group_array json_group_object json_insert json_object json_patch "
-    "json_quote json_remove json_replace json_set json_type json_valid length like lower max min "
-    "nullif quote round sign substr substring sum total typeof unicode upper".split()
+# fmt: off
+_FUNCTIONS: Final = frozenset(
+    [
+        "->", "->>", "abs", "avg", "coalesce", "count", "group_concat", "hex", "ifnull", "iif",
+        "json", "json_array", "json_array_length", "json_extract", "json_group_array",
+        "json_group_object", "json_insert", "json_object", "json_patch", "json_quote",
+        "json_remove", "json_replace", "json_set", "json_type", "json_valid", "length", "like",
+        "lower", "max", "min", "nullif", "quote", "round", "sign", "substr", "substring", "sum",
+        "total", "typeof", "unicode", "upper",
+    ]
 )
+# fmt: on
 _WRITES: Final = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 _KINDS: Final = "SELECT, INSERT, UPDATE and DELETE"
 #: What a statement may begin with, after comments; EXPLAIN would say that it wrote.

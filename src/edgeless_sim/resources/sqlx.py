@@ -8,8 +8,8 @@ run (`sql_session`), and where databases may be (`database_folder`).
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Final, TypeVar
 
 import anyio

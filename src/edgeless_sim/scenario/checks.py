@@ -16,7 +16,7 @@ from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.resources.catalog import simulation_fault
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.expectation_checks import expectation_faults
-from edgeless_sim.scenario.model import Link, Network, Scenario, ScenarioFiles
+from edgeless_sim.scenario.model import Link, Network, NodeTable, Scenario, ScenarioFiles
 from edgeless_sim.scenario.references import References, ScenarioFault, entry_names, unknown
 from edgeless_sim.scenario.step_checks import later, outage_faults, step_faults
 from edgeless_sim.scenario.units import duration_text
@@ -26,6 +26,7 @@ __all__ = ["ScenarioFault", "scenario_faults", "scenario_warnings"]
 
 _RESERVED: Final = ("con", "client", "orc", "node", "bal")
 _SERVERLESS: Final = "serverless"
+_PUSHER: Final = "file-pusher"
 
 
 def scenario_faults(scenario: Scenario, files: ScenarioFiles) -> Iterator[ScenarioFault]:
@@ -101,8 +102,18 @@ def _class_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
             if _SERVERLESS in nodes.providers:
                 fault = "name the function: serverless = [{class_type = ..., function_url = ...}]"
                 yield (*path, "providers", nodes.providers.index(_SERVERLESS)), fault
+            yield from _pusher_faults(path, nodes)
             if "sim" in scenario.worlds:
                 yield from _simulation_faults((*path, "providers"), nodes.providers)
+
+
+def _pusher_faults(path: TomlPath, nodes: NodeTable) -> Iterator[ScenarioFault]:
+    offered, told = _PUSHER in nodes.providers, nodes.file_pusher_directory is not None
+    if offered and not told:
+        place = nodes.providers.index(_PUSHER)
+        yield (*path, "providers", place), "name the folder of its files: file_pusher_directory"
+    elif told and not offered:
+        yield (*path, "file_pusher_directory"), f"{_PUSHER!r} is not among the providers"
 
 
 def _simulation_faults(path: TomlPath, providers: Iterable[str]) -> Iterator[ScenarioFault]:

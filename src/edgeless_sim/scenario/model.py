@@ -62,6 +62,9 @@ class ServerlessNodeTable(Table):
     version: Name = "1.0"
 
 
+_HERE: Final = Path()
+
+
 class NodeTable(Table):
     """``[[domain.nodes]]``: nodes of one kind."""
 
@@ -75,12 +78,14 @@ class NodeTable(Table):
     http_egress_allow: Texts = ()
     serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
+    file_pusher_directory: Name | None = None
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
     tpm: bool = False
 
-    def group(self) -> NodeGroup:
-        """The same for the cluster."""
+    def group(self, folder: Path = _HERE) -> NodeGroup:
+        """The same for the cluster; *folder* is that of the scenario."""
+        pushed = self.file_pusher_directory
         return NodeGroup(
             count=self.count,
             cpus=self.cpus,
@@ -101,6 +106,7 @@ class NodeTable(Table):
                 for each in self.serverless
             ),
             redis_allow=self.redis_allow,
+            file_pusher_directory=None if pushed is None else folder / pushed,
             tee=self.tee,
             tpm=self.tpm,
         )
@@ -238,12 +244,13 @@ class Scenario(Table):
 
     def topology(self) -> Topology:
         """The cluster that the scenario happens in."""
+        folder = self._folder.resolve()
         links = [self.network.topology(), *(x.topology(*x.between) for x in self.network.link)]
         return Topology(
             domains=tuple(
                 DomainTopology(
                     domain.name,
-                    nodes=tuple(group.group() for group in domain.nodes),
+                    nodes=tuple(group.group(folder) for group in domain.nodes),
                     strategy=domain.strategy,
                     keep_alive_s=domain.keep_alive / 1e9,
                 )
@@ -253,5 +260,5 @@ class Scenario(Table):
             fuel_per_event=self.fuel_per_event,
             call_timeout_s=self.call_timeout / 1e9,
             performance_samples=self.performance_samples,
-            python_folders=(self._folder.resolve(),),
+            python_folders=(folder,),
         )

@@ -6,12 +6,13 @@ Not here: the scenario's own file (`loader`).
 from pathlib import Path
 from typing import Final
 
-from edgeless_sim.errors import SpecError, WorkflowSpecError
+from edgeless_sim.errors import ResourceError, SpecError, WorkflowSpecError
 from edgeless_sim.model.files import read_regular_file
 from edgeless_sim.model.json_text import JSON_BYTES_MAX
 from edgeless_sim.model.names import clipped, quoted, shown_path
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.workflow_file import load_workflow
+from edgeless_sim.resources.pushed_files import file_names
 from edgeless_sim.scenario.arrivals import parse_trace
 from edgeless_sim.scenario.checks import ScenarioFault
 from edgeless_sim.scenario.map_reduce import MapReduceClasses
@@ -42,6 +43,11 @@ def read_files(
                 reader.classes(path, workload.map_reduce.functions)
         if workload.trace is not None:
             reader.trace(("workload", place, "trace"), workload.trace)
+    for place, domain in enumerate(scenario.domains):
+        for group, nodes in enumerate(domain.nodes):
+            if nodes.file_pusher_directory is not None:
+                key = ("domain", place, "nodes", group, "file_pusher_directory")
+                reader.pushed(key, nodes.file_pusher_directory)
     return reader.files, list(reader.faults.values()), reader.warnings
 
 
@@ -83,6 +89,12 @@ class _Reader:
         try:
             self.files.classes[folder] = MapReduceClasses.read(self._folder / folder)
         except SpecError as cause:
+            self.faults[folder] = path, str(cause)
+
+    def pushed(self, path: TomlPath, folder: str) -> None:
+        try:
+            file_names(self._folder / folder)
+        except ResourceError as cause:
             self.faults[folder] = path, str(cause)
 
     def trace(self, path: TomlPath, file: str) -> None:

@@ -181,6 +181,12 @@ def test_a_wrong_orchestrator_file_is_refused(
         ("", '[resources.ollama_provider]\nprovider = "o"\nhost = "a/b"', "ollama_provider.host: "),
         (
             "",
+            '[resources.file_pusher_provider]\nprovider = "p"\ndirectory = ""',
+            "x.toml:7: resources.file_pusher_provider.provider: it needs a directory, too",
+        ),
+        ("", '[resources.file_pusher_provider]\ndirectory = "a\\u0000"', "it has a NUL character"),
+        (
+            "",
             '[[resources.serverless_provider]]\nclass_type = "file-log"\nprovider = "p"',
             "resources.serverless_provider[0].class_type: 'file-log' is a class of its own",
         ),

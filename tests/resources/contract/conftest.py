@@ -2,67 +2,24 @@
 that can be down, slow or wrong.
 """
 
-import sqlite3
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from tests.resources.contract.file_pusher_subject import FilePusherSubject
+from tests.resources.contract.sqlx_subject import SimulatedSqlxSubject, SqlxSubject
+from tests.resources.contract.subject import CASES_S, Subject
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.files import FileQuotas, VirtualFiles
 from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRecord, HttpServer
-
-#: What calls, and whatever else has a deadline, may take here.
-CASES_S = 1.0
-
-
-class Subject(ABC):
-    """A provider class, as the contract sees it."""
-
-    class_type: ClassVar[str]
-    announced: ClassVar[tuple[str, tuple[str, ...]]]
-    good: dict[str, str]
-    bad: list[dict[str, str]]
-    settings: dict[str, Any]
-    #: How its back-end can fail.
-    faults: ClassVar[tuple[str, ...]] = ("down", "slow", "wrong")
-    #: What it is called in workflows, if that is not its class; whether each instance may have a
-    #: back-end of its own.
-    announced_class: ClassVar[str] = ""
-    has_neighbour: ClassVar[bool] = True
-    #: Whether what failed can be well again: a full file cannot.
-    recovers: ClassVar[bool] = True
-
-    def __init__(self, stage: Any) -> None:
-        self.stage = stage
-        self.settings = {"call_timeout_s": CASES_S}
-
-    async def prepare(self, redis_server: Any, make_gate: Any) -> None:  # noqa: B027 - may be empty
-        """Begin the back-ends: one for the instance, another one for its neighbour."""
-
-    @abstractmethod
-    async def use(self, provider: Any, number: int = 1) -> bool:
-        """Use the instance once; whether that had its effect."""
-
-    @abstractmethod
-    async def fail(self, fault: str) -> None:
-        """Let the back-end of instance 1 fail; ``none`` repairs it."""
-
-    def neighbour(self) -> dict[str, str]:
-        """The configuration of an instance whose back-end stays well."""
-        return self.good
-
-    async def close(self) -> None:  # noqa: B027 - may be empty
-        """End the back-ends."""
 
 
 class FileLogSubject(Subject):
@@ -291,61 +248,6 @@ class OllamaSubject(PostingSubject):
         return ("out", text) in self.stage.function.sent
 
 
-class SqlxSubject(Subject):
-    """Its database is replaced by a folder, locked by somebody else, or written over."""
-
-    class_type = "sqlx"
-    announced = ("1.1", ())
-
-    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
-        self.temporary = TemporaryDirectory()
-        self.folder = Path(self.temporary.name)
-        self.settings["database_folder"] = self.folder
-        self.uses = 0
-        self.lock: sqlite3.Connection | None = None
-        self.configure()
-
-    def configure(self) -> None:
-        self.good = {"url": "sqlite://a/b.db"}
-        urls = ["", "sqlite://", "sqlite://../x.db", "sqlite:///etc/x.db", "redis://127.0.0.1"]
-        self.bad = [{}, *({"url": url} for url in urls)]
-
-    def neighbour(self) -> dict[str, str]:
-        return {"url": "sqlite://c.db"}
-
-    async def use(self, provider: Any, number: int = 1) -> bool:
-        self.uses += 1
-        mine = self.uses
-        write = f"REPLACE INTO WorkflowState(id, metadata) VALUES ($1, '{mine}')"
-        if await self.stage.ask(provider, write, EventType.CAST, number) != NO_REPLY:
-            return False
-        read = "SELECT id, metadata FROM WorkflowState WHERE id = $1"
-        answer = await self.stage.ask(provider, read, number=number)
-        return bool(answer.payload.endswith(f'"metadata":{mine}}}'))
-
-    async def fail(self, fault: str) -> None:
-        file = self.folder / "a/b.db"
-        if fault == "down":
-            file.unlink()
-            file.mkdir()
-        elif fault == "slow":
-            self.lock = sqlite3.connect(file, isolation_level=None)
-            self.lock.execute("BEGIN EXCLUSIVE")
-        elif fault == "wrong":
-            file.write_bytes(b"What is this? " * 1_000)
-        elif self.lock is not None:
-            self.lock.close()
-        elif file.is_dir():
-            file.rmdir()
-        else:
-            file.unlink()
-
-    async def close(self) -> None:
-        if self.lock is not None:
-            self.lock.close()
-        self.temporary.cleanup()
-
-
 class SimulatedWeb(Subject):
     """The same class with a simulated web: its twin."""
 
@@ -401,21 +303,6 @@ class SimulatedOllamaSubject(SimulatedWeb, OllamaSubject):
         return ("out", f"m: {text}") in self.stage.function.sent
 
 
-class SimulatedSqlxSubject(SqlxSubject):
-    async def prepare(self, redis_server: Any, make_gate: Any) -> None:
-        self.stage.backends = self.backends = Backends(self.stage.clock.scheduler)
-        self.uses = 0
-        self.configure()
-
-    async def fail(self, fault: str) -> None:
-        state = self.backends.state("sqlite://a/b.db")
-        state.down, state.wrong = fault == "down", fault == "wrong"
-        state.delay_ns = 10**13 if fault == "slow" else 0
-
-    async def close(self) -> None:
-        """Nothing was begun."""
-
-
 def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
@@ -426,6 +313,7 @@ def _mode(fault: str) -> str:
 
 SUBJECTS: tuple[type[Subject], ...] = (
     FileLogSubject,
+    FilePusherSubject,
     HttpEgressSubject,
     HttpIngressSubject,
     HttpPosterSubject,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.annotations import REQUIREMENT_KEYS
 from edgeless_sim.model.event import ERR, EventType
 from edgeless_sim.model.resource import ResourceProviderSpecification
 from edgeless_sim.resources.catalog import create_provider, provider_class
@@ -59,6 +60,33 @@ async def test_a_second_start_configures_anew_and_a_bad_one_changes_nothing(
     assert await subject.use(provider)
     await subject.stage.start(provider, subject.good)
     assert await subject.use(provider)
+
+
+async def test_what_is_for_the_placement_is_no_matter_of_a_provider(subject: Any) -> None:
+    provider = await subject.stage.open(subject.class_type, **subject.settings)
+    wanted = {
+        "max_instances": "1",
+        "node_id_match_any": "edge/0",
+        "label_match_all": "red",
+        "resource_match_all": f"{subject.class_type}-1",
+        "tee": "required",
+        "tpm": "required",
+    }
+    assert set(wanted) == set(REQUIREMENT_KEYS)
+    await subject.stage.start(provider, subject.good | wanted)
+    await subject.stage.patch(provider)
+    assert await subject.use(provider)
+
+
+def test_it_says_what_it_does_and_what_its_keys_mean(subject: Any) -> None:
+    twins = [provider_class(subject.class_type, simulated=simulated) for simulated in (True, False)]
+    for found in twins:
+        texts = (found.description, *found.configurations, *found.configurations.values())
+        assert all(text and text.isprintable() and text == text.strip() for text in texts)
+        assert set(subject.good) - {"methods"} <= set(found.configurations)
+    [described] = {found.description for found in twins}
+    assert described
+    assert twins[0].configurations == twins[1].configurations
 
 
 async def test_every_event_is_answered_exactly_once(subject: Any) -> None:

@@ -4,7 +4,7 @@ Reliability B28, F25.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -264,7 +264,7 @@ def test_the_same_statements_have_the_same_answers_warnings_and_rows_on_real_fil
             session.close()
         found.append((answers, stage.warnings, rows))
 
-    bodies: list[tuple[Callable[[], Awaitable[None]], str]] = [
+    bodies: list[tuple[Callable[[], Coroutine[Any, Any, None]], str]] = [
         (simulated, "sim"), (simulated, "sim"), (real, "real"),
     ]  # fmt: skip
     for body, world in bodies:

@@ -140,6 +140,9 @@ def _elsewhere_faults(resources: ResourcesTable) -> Iterator[Fault]:
             chat_place(resources.ollama_provider.settings())
         except SettingsError as cause:
             yield ("resources", "ollama_provider", "host"), str(cause)
+    pusher = resources.file_pusher_provider
+    if pusher.provider and not pusher.directory:
+        yield ("resources", "file_pusher_provider", "provider"), "it needs a directory, too"
     for at, each in enumerate(resources.serverless_provider):
         if not each.provider:
             continue

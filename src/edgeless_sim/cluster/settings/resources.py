@@ -4,6 +4,7 @@ A provider is offered when its key names it. Not here: which classes can be made
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
@@ -40,6 +41,11 @@ class FilePusherTable(Table):
 
     directory: Text = ""
     provider: OptionalName = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The directory, if there is a provider that has a use for it."""
+        return Path(self.directory) if self.provider and self.directory else None
 
 
 class OllamaTable(Table):

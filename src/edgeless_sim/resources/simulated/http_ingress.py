@@ -16,7 +16,13 @@ from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
 from edgeless_sim.resources.http_messages import FRAMING_HEADERS, METHODS, decode_response
-from edgeless_sim.resources.http_routes import NEW_REQUEST, Route, parse_host
+from edgeless_sim.resources.http_routes import (
+    CONFIGURATIONS,
+    DESCRIPTION,
+    NEW_REQUEST,
+    Route,
+    parse_host,
+)
 from edgeless_sim.resources.ingress_rules import (
     OPEN_BYTES_MAX,
     OPEN_MAX,
@@ -140,6 +146,8 @@ class SimulatedHttpIngressProvider:
 
     class_type: ClassVar[str] = "http-ingress"
     version: ClassVar[str] = "2.1"
+    description: ClassVar[str] = DESCRIPTION
+    configurations: ClassVar[Mapping[str, str]] = CONFIGURATIONS
     outputs: ClassVar[tuple[str, ...]] = (NEW_REQUEST,)
     real_time_only: ClassVar[bool] = False
 

@@ -6,7 +6,7 @@ away is left alone for the same pauses. Not here: users and passwords, which no 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
@@ -20,6 +20,8 @@ from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHo
 from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.redis_rules import (
+    CONFIGURATIONS,
+    DESCRIPTION,
     INSTANCES_MAX,
     PAUSE_MAX_NS,
     PAUSE_MIN_NS,
@@ -97,6 +99,8 @@ class SimulatedRedisProvider:
 
     class_type: ClassVar[str] = "redis"
     version: ClassVar[str] = "1.2"
+    description: ClassVar[str] = DESCRIPTION
+    configurations: ClassVar[Mapping[str, str]] = CONFIGURATIONS
     outputs: ClassVar[tuple[str, ...]] = ()
     real_time_only: ClassVar[bool] = False
 
