@@ -96,6 +96,7 @@ NODES = st.builds(
     module_cache=st.none() | FOLDERS,
     state_folder=FOLDERS,
     files_folder=FOLDERS,
+    database_folder=FOLDERS,
     name=NAMES,
     seed=SEEDS,
 )
@@ -135,7 +136,7 @@ def test_what_is_written_reads_back(
 
 
 def test_one_provider_of_each_class_reads_back(tmp_path: Path) -> None:
-    classes = ("file-log", "http-egress", "redis")
+    classes = ("file-log", "http-egress", "redis", "sqlx")
     assert set(classes) <= set(known_classes())
     providers = tuple((f"n/{name}", name) for name in classes)
     read = load_component("node", write_component(node(providers=providers), tmp_path))

@@ -164,6 +164,15 @@ WORKLOAD: Final = f"[[workload]]\n{EVERY}"
         ('[[expect]]\nwhat = "redis_value"\nurl = "redis://a"\nkey = "k"', "'value', 'contains'"),
         ('[[expect]]\nwhat = "redis_value"\nurl = "http://a"\nkey = "k"\nvalue = ""', "redis://"),
         ('[[expect]]\nwhat = "redis_writes"\nurl = "redis://a"', "one of 'min', 'max', 'exactly'"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "sqlite://a"', "one of 'min', 'max', 'exactly'"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "redis://a"\nmin = 1', "write sqlite://FILE"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "sqlite://../a"\nmin = 1', "has the part '..'"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "sqlite://a"\nmin = 1\nnode = "edge/7"',
+         "has the nodes"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "sqlite://a"\nmin = 1\nworkflow = "x"',
+         "'x'; known: 'w'"),
+        ('[[expect]]\nwhat = "sql_row"\nurl = "sqlite://a"\nmin = 1\nworkflow = "w"\nid = "x"',
+         "remove one of the two"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(folder: Path, more: str, reason: str) -> None:
@@ -182,6 +191,7 @@ def test_what_makes_no_sense_is_refused(folder: Path, more: str, reason: str) ->
         '[[expect]]\nwhat = "kafka_received"\nurl = "kafka://a"\ntopic = "t"\nmin = 1',
         '[[expect]]\nwhat = "redis_value"\nurl = "redis://a"\nkey = "k"\nvalue = ""',
         '[[expect]]\nwhat = "redis_writes"\nurl = "redis://a"\nmin = 1',
+        '[[expect]]\nwhat = "sql_row"\nurl = "sqlite://a"\nmin = 1',
     ],
 )
 def test_back_ends_are_for_the_simulated_world_only(folder: Path, more: str) -> None:

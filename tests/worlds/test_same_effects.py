@@ -252,3 +252,31 @@ def test_redis_holds_the_same(tmp_path: Path) -> None:
             server.terminate()
     assert simulated == real
     assert real.replies[1:] == list(TEXTS)
+
+
+def test_sqlx_keeps_the_same() -> None:
+    async def story(cluster: Cluster, effects: Effects) -> None:
+        await start(cluster, WorkflowResource("db", "sqlx", {}, {"url": "sqlite://a/state.db"}))
+        identity = str((await cluster.inspect("w")).status.workflow_id)
+        for text in TEXTS:
+            metadata = json.dumps(text, ensure_ascii=False).replace("'", "''")
+            statement = f"REPLACE INTO WorkflowState(id, metadata) VALUES ($1, '{metadata}')"
+            await cluster.cast("w/db", statement)
+            await cluster.settled()
+            select = "SELECT * FROM WorkflowState WHERE id = $1"
+            row = json.loads((await cluster.call("w/db", select)).payload)
+            assert row["id"] == identity
+            effects.replies.append(row["metadata"])
+        refused = await cluster.call("w/db", "SELECT name id, 1 metadata FROM sqlite_master")
+        effects.replies.append(str(refused.kind))
+
+    async def main(world: str, effects: Effects) -> None:
+        made = Topology((DomainTopology("edge", (NodeGroup(providers=("sqlx",)),)),))
+        async with open_topology(made, world=world, in_path=False) as cluster:
+            await story(cluster, effects)
+
+    simulated, real = Effects(), Effects()
+    run(lambda: main(SIM, simulated))
+    run(lambda: main("tcp", real), world="real")
+    assert simulated == real
+    assert real.replies[:-1] == list(TEXTS)

@@ -39,7 +39,7 @@ from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.providers import make_providers
 from edgeless_sim.node.state_store import FileStateStore
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
-from edgeless_sim.resources.base import ResourceProvider, ResourceSettings
+from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
@@ -387,14 +387,5 @@ class _NodeProcess:
             dict(settings.providers),
             context,
             self._files,
-            ResourceSettings(
-                settings.http_ingress_url,
-                settings.http_egress_allow,
-                settings.redis_allow,
-                settings.call_timeout_s,
-                settings.ollama,
-                settings.serverless,
-                settings.kafka_allow,
-                file_pusher_directory=settings.file_pusher_directory,
-            ),
+            settings.resource_settings(),
         )

@@ -245,6 +245,7 @@ def _node(path: Path) -> NodeComponent:
         module_cache=ours.module_cache,
         state_folder=ours.state_folder,
         files_folder=ours.files_folder,
+        database_folder=ours.database_folder,
         http_ingress_url=file.resources.http_ingress_url or "",
         http_egress_allow=file.resources.http_egress_allow,
         ollama=file.resources.ollama_provider.settings(),
@@ -324,6 +325,7 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
     ours |= {
         "state_folder": str(settings.state_folder),
         "files_folder": str(settings.files_folder),
+        "database_folder": str(settings.database_folder),
         "fuel_per_event": settings.fuel_per_event,
         "call_timeout_secs": settings.call_timeout_s,
     }

@@ -13,7 +13,13 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
-from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import (
+    KAFKA_ALLOW,
+    REDIS_ALLOW,
+    OllamaSettings,
+    ResourceSettings,
+    ServerlessSettings,
+)
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
 
 _STATES: Final = Path("function_state")
 _FILES: Final = Path("file-log")
+_DATABASES: Final = Path("databases")
 _OLLAMA: Final = OllamaSettings()
 
 
@@ -100,6 +107,7 @@ class NodeComponent:
     module_cache: Path | None = None
     state_folder: Path = _STATES
     files_folder: Path = _FILES
+    database_folder: Path = _DATABASES
     http_ingress_url: str = ""
     """Where http-ingress takes requests; needed if it is among `providers`."""
     http_egress_allow: tuple[str, ...] = ()
@@ -120,6 +128,20 @@ class NodeComponent:
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
+
+    def resource_settings(self) -> ResourceSettings:
+        """What its providers are told."""
+        return ResourceSettings(
+            self.http_ingress_url,
+            self.http_egress_allow,
+            self.redis_allow,
+            self.call_timeout_s,
+            self.ollama,
+            self.serverless,
+            self.kafka_allow,
+            file_pusher_directory=self.file_pusher_directory,
+            database_folder=self.database_folder,
+        )
 
 
 ComponentSettings: TypeAlias = ControllerComponent | OrchestratorComponent | NodeComponent

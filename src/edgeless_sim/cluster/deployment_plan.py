@@ -101,6 +101,7 @@ def node_component(
         module_cache=topology.module_cache,
         state_folder=folder / "function_state",
         files_folder=folder / "file-log",
+        database_folder=folder / "databases",
         name=name,
         seed=seed,
     )

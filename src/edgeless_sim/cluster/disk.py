@@ -11,10 +11,19 @@ from edgeless_sim.node.state_store import (
 )
 from edgeless_sim.resources.files import FileStore, SandboxedFiles, VirtualFiles
 
-__all__ = ["FILES_FOLDER", "FolderDisk", "NodeDisk", "VirtualDisk", "files_below"]
+__all__ = [
+    "DATABASES_FOLDER",
+    "FILES_FOLDER",
+    "FolderDisk",
+    "NodeDisk",
+    "VirtualDisk",
+    "files_below",
+]
 
 #: Of what resources write, in the folder of a node.
 FILES_FOLDER: Final = "file-log"
+#: The same of databases.
+DATABASES_FOLDER: Final = "databases"
 
 
 class NodeDisk(Protocol):
@@ -30,6 +39,11 @@ class NodeDisk(Protocol):
         """The root of what resources write."""
         ...
 
+    @property
+    def databases(self) -> Path | None:
+        """Where databases are, if they can be anywhere: simulated ones are not on a disk."""
+        ...
+
     def contents(self) -> dict[str, bytes]:
         """What resources wrote, by path."""
         ...
@@ -41,6 +55,8 @@ class NodeDisk(Protocol):
 
 class VirtualDisk:
     """See `NodeDisk`: in memory."""
+
+    databases = None
 
     def __init__(self) -> None:
         self.states = MemoryStateStore()
@@ -67,6 +83,7 @@ class FolderDisk:
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / FILES_FOLDER
+        self.databases = folder / DATABASES_FOLDER
         self.states = FileStateStore(folder / STATE_FOLDER)
         self.files = SandboxedFiles(self._root)
 

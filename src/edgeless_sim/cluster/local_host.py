@@ -324,6 +324,7 @@ class _LocalNode(NodeHandle):
                 group.serverless_of(self.name),
                 group.kafka_allow,
                 file_pusher_directory=group.file_pusher_directory,
+                database_folder=self._disk.databases,
             ),
             backends=self._around.backends,
         )

@@ -103,6 +103,8 @@ class ResourceSettings:
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
     #: Where file-pusher has its files.
     file_pusher_directory: Path | None = None
+    #: Where sqlx has its databases; None = in a temporary folder.
+    database_folder: Path | None = None
 
 
 _SETTINGS: Final = ResourceSettings()

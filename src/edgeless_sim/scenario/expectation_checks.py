@@ -10,6 +10,7 @@ from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.resources.kafka_rules import topic_fault
 from edgeless_sim.resources.redis_rules import read_place
+from edgeless_sim.resources.sqlx_rules import database_path
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.references import References, ScenarioFault, unknown
@@ -78,6 +79,9 @@ def _world_faults(
         case expect.RedisValue() | expect.RedisWrites():
             yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
             yield from _redis_faults(path, expectation)
+        case expect.SqlRow():
+            yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
+            yield from _sql_faults(path, expectation, known)
         case _:
             return
 
@@ -101,6 +105,20 @@ def _redis_faults(
         yield from _count_faults(path, expectation)
     elif expectation.value is None and expectation.contains is None:
         yield path, "one of 'value', 'contains' is needed"
+
+
+def _sql_faults(
+    path: TomlPath, expectation: expect.SqlRow, known: References
+) -> Iterator[ScenarioFault]:
+    try:
+        database_path(expectation.url)
+    except RejectedError as error:
+        yield (*path, "url"), str(error)
+    if expectation.node is not None:
+        yield from known.node((*path, "node"), expectation.node)
+    if expectation.workflow is not None and expectation.id is not None:
+        yield (*path, "id"), "'workflow' says which row it is: remove one of the two"
+    yield from _count_faults(path, expectation)
 
 
 def _workload_faults(
@@ -127,6 +145,7 @@ def _count_faults(
     | expect.HttpReceived
     | expect.KafkaReceived
     | expect.RedisWrites
+    | expect.SqlRow
     | expect.WorkloadExpected,
 ) -> Iterator[ScenarioFault]:
     low, high = expectation.min, expectation.max

@@ -16,6 +16,7 @@ from edgeless_sim.scenario.world_expectations import (
     KafkaReceived,
     RedisValue,
     RedisWrites,
+    SqlRow,
     WorkloadExpected,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "NoLosses",
     "RedisValue",
     "RedisWrites",
+    "SqlRow",
     "WorkflowRunning",
     "WorkflowStopped",
     "WorkloadExpected",
@@ -205,6 +207,7 @@ Expectation: TypeAlias = Annotated[
     | HttpReceived
     | KafkaReceived
     | RedisValue
-    | RedisWrites,
+    | RedisWrites
+    | SqlRow,
     Field(discriminator="what"),
 ]

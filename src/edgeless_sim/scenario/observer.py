@@ -69,6 +69,10 @@ class Observer:
 
     # -- what it has seen -----------------------------------------------------------------------
 
+    def workflow_id(self, workflow: str) -> str | None:
+        """The id of *workflow*, also after its end; None if it has never been started."""
+        return self._ids.get(workflow)
+
     def components(self, workflow: str) -> dict[str, ComponentTrace]:
         """The components of *workflow* that have ever run, by name."""
         return self._traces.get(self._ids.get(workflow, ""), {})

@@ -12,7 +12,14 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.http_tables import BackendUrl
 from edgeless_sim.scenario.units import Duration
 
-__all__ = ["HttpReceived", "KafkaReceived", "RedisValue", "RedisWrites", "WorkloadExpected"]
+__all__ = [
+    "HttpReceived",
+    "KafkaReceived",
+    "RedisValue",
+    "RedisWrites",
+    "SqlRow",
+    "WorkloadExpected",
+]
 
 
 class WorkloadExpected(ExpectationTable):
@@ -79,6 +86,24 @@ class RedisWrites(ExpectationTable):
     what: Literal["redis_writes"]
     url: BackendUrl
     key: Name | None = None
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
+
+
+class SqlRow(ExpectationTable):
+    """How many rows there are in the table WorkflowState of a simulated database."""
+
+    what: Literal["sql_row"]
+    url: BackendUrl
+    node: Name | None = None
+    """Only on this one: each node has databases of its own."""
+    workflow: Name | None = None
+    """Only the row whose id is that of this workflow, which may have been stopped since."""
+    id: Name | None = None
+    """Only the row with this id."""
+    text: str | None = None
+    """Somewhere in the metadata."""
     min: Count | None = None
     max: Count | None = None
     exactly: Count | None = None

@@ -14,6 +14,7 @@ from edgeless_sim.resources.simulated.backends import Backends, backend_address
 from edgeless_sim.resources.simulated.http import HttpServer
 from edgeless_sim.resources.simulated.kafka import RECORDS_KEPT, KafkaBroker
 from edgeless_sim.resources.simulated.redis import WRITES_KEPT, RedisServer
+from edgeless_sim.resources.simulated.sqlx import databases_at
 from edgeless_sim.scenario import expectations as expect
 from edgeless_sim.scenario.observer import Observer
 from edgeless_sim.scenario.units import duration_text
@@ -28,6 +29,7 @@ WORLDLY: Final = (
     expect.KafkaReceived,
     expect.RedisValue,
     expect.RedisWrites,
+    expect.SqlRow,
 )
 _SHOWN_MAX: Final = 6
 
@@ -72,8 +74,28 @@ class WorldJudge:
                 return _redis_value(self._backends, expectation)
             case expect.RedisWrites():
                 return _redis_writes(self._backends, expectation)
+            case expect.SqlRow():
+                return self._sql_row(expectation)
             case _:
                 raise AssertionError(expectation)
+
+    def _sql_row(self, expectation: expect.SqlRow) -> tuple[bool, str]:
+        identity = expectation.id
+        if expectation.workflow is not None:
+            identity = self._observer.workflow_id(expectation.workflow)
+            if identity is None:
+                return False, "the workflow was never started"
+        rows = [
+            row
+            for node, database in databases_at(self._backends, expectation.url).items()
+            if expectation.node in (None, node)
+            for row in database.rows()
+        ]
+        count = sum(
+            identity in (None, each) and (expectation.text or "") in metadata
+            for each, metadata in rows
+        )
+        return is_expected(count, expectation), f"{count} of {len(rows)} rows"
 
     @property
     def _backends(self) -> Backends:

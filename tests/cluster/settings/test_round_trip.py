@@ -206,6 +206,7 @@ nodes = made(
         NodeEdgelessSimTable,
         state_folder=folders,
         files_folder=folders,
+        database_folder=folders,
         fuel_per_event=st.integers(1_000, 10**12),
         call_timeout_secs=st.floats(0.001, 86_400),
         module_cache=st.none() | folders,

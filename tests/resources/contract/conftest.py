@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from tests.resources.contract.file_pusher_subject import FilePusherSubject
 from tests.resources.contract.kafka_subject import SimulatedKafkaEgressSubject
+from tests.resources.contract.sqlx_subject import SimulatedSqlxSubject, SqlxSubject
 from tests.resources.contract.subject import CASES_S, Subject, let_fail
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
@@ -321,6 +322,8 @@ SUBJECTS: tuple[type[Subject], ...] = (
     SimulatedKafkaEgressSubject,
     SimulatedOllamaSubject,
     SimulatedServerlessSubject,
+    SimulatedSqlxSubject,
+    SqlxSubject,
 )
 
 

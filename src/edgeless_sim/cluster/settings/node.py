@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 FILES_FOLDER: Final = "file-log"
+DATABASES_FOLDER: Final = "databases"
 
 _UINT32_MAX: Final = (1 << 32) - 1
 _FUEL_MAX: Final = 10**12
@@ -187,6 +188,8 @@ class NodeEdgelessSimTable(EdgelessSimTable):
     """Where the state of functions is stored."""
     files_folder: Folder = Path(FILES_FOLDER)
     """The root of what resources write; nothing escapes it."""
+    database_folder: Folder = Path(DATABASES_FOLDER)
+    """The same for the databases of sqlx."""
     fuel_per_event: Annotated[int, Field(ge=1_000, le=_FUEL_MAX)] = FUEL_PER_EVENT_DEFAULT
     """Most fuel of one event; 4 million are a millisecond at 3 GHz."""
     call_timeout_secs: Annotated[float, Field(gt=0, le=_CALL_TIMEOUT_S_MAX)] = CALL_TIMEOUT_S

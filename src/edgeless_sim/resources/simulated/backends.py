@@ -60,7 +60,7 @@ def backend_address(url: str) -> str:
         raise SettingsError(clipped(f"{quoted(url)}: {error}")) from None
     if not parts.scheme:
         raise SettingsError(f"{quoted(url)}: write scheme://host:port")
-    if not parts.hostname:
+    if not parts.hostname or parts.scheme == "sqlite":
         return url
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = _PORTS.get(parts.scheme) if port is None else port
