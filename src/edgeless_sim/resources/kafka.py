@@ -86,8 +86,8 @@ class KafkaEgress(ABC):
     real_time_only: ClassVar[bool]
     description: ClassVar[str] = "Each event is a record of a topic; a call returns when it is kept"
     configurations: ClassVar[Mapping[str, str]] = {
-        "brokers": "HOST:PORT of brokers of the cluster, separated by commas; default port 9092",
-        "topic": "where records go",
+        "brokers": "HOST:PORT of brokers, separated by commas, mandatory; default port 9092",
+        "topic": "where records go, mandatory",
     }
 
     def __init__(self, provider_id: str, host: ResourceHost) -> None:
