@@ -66,6 +66,24 @@ CLUSTER_TEST: Final = dedent("""
         assert await cluster.host_of("w/noop") in cluster.nodes
 """)
 
+#: What Maven is told to fetch a broker: Apache's download has the same jars.
+KAFKA_PROJECT: Final = dedent("""
+    <project xmlns="http://maven.apache.org/POM/4.0.0">
+      <modelVersion>4.0.0</modelVersion>
+      <groupId>edgeless-sim</groupId>
+      <artifactId>broker</artifactId>
+      <version>1</version>
+      <packaging>pom</packaging>
+      <dependencies>
+        <dependency>
+          <groupId>org.apache.kafka</groupId>
+          <artifactId>kafka_2.13</artifactId>
+          <version>4.1.2</version>
+        </dependency>
+      </dependencies>
+    </project>
+""").strip()
+
 CLUSTER_SETTINGS: Final = dedent("""
     [pytest]
     asyncio_default_fixture_loop_scope = function
@@ -110,6 +128,20 @@ def kills(session: nox.Session) -> None:
     test = "tests/deployment/test_kills.py"
     options = ("-s", "-m", "slow or not slow")
     session.run("python", "-m", "pytest", *options, test, env={"EDGELESS_KILLS": "100"})
+
+
+@nox.session
+def kafka(session: nox.Session) -> None:
+    """kafka-egress beside Apache Kafka, which is fetched (45 MB); needs Java 17 and Maven."""
+    session.install("-e", ".[dev]")
+    with TemporaryDirectory(prefix="edgeless-sim-kafka-") as folder:
+        project, jars = Path(folder) / "pom.xml", Path(folder) / "jars"
+        project.write_text(KAFKA_PROJECT, encoding="utf-8")
+        fetch = ("dependency:copy-dependencies", f"-DoutputDirectory={jars}")
+        session.run("mvn", "-B", "-q", "-f", str(project), *fetch, external=True)
+        test = "tests/resources/test_kafka_broker.py"
+        command = ("python", "-m", "pytest", "-m", "slow", test, *session.posargs)
+        session.run(*command, env={"EDGELESS_KAFKA_JARS": str(jars)})
 
 
 @nox.session

@@ -154,6 +154,7 @@ def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_pat
         http_ingress_url="http://127.0.0.1:7999",
         http_egress_allow=("127.0.0.1:6379", "10.0.0.0/8"),
         redis_allow=("10.0.0.7:6379",),
+        kafka_allow=("10.0.0.8:9092",),
     )
     written = node_component(
         "edge/0",
@@ -169,4 +170,5 @@ def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_pat
     assert read.http_ingress_url == group.http_ingress_url
     assert read.http_egress_allow == group.http_egress_allow
     assert read.redis_allow == group.redis_allow
+    assert read.kafka_allow == group.kafka_allow
     assert sorted(class_type for _, class_type in read.providers) == sorted(REAL)

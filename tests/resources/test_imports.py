@@ -12,13 +12,15 @@ HELP = (
     "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main()"
 )
 FILE_LOG = "from edgeless_sim.resources.catalog import provider_class; provider_class('file-log')"
+KAFKA = CATALOG.replace("known_classes", "provider_class").replace("()", "('kafka-egress')")
 CLUSTER = "import edgeless_sim.cluster.component, edgeless_sim.scenario.runner"
 
 
-@pytest.mark.parametrize("code", [CATALOG, HELP, FILE_LOG, CLUSTER])
-def test_neither_aiohttp_nor_redis_is_loaded(code: str) -> None:
+@pytest.mark.parametrize("code", [CATALOG, HELP, FILE_LOG, KAFKA, CLUSTER])
+def test_neither_aiohttp_nor_aiokafka_nor_redis_is_loaded(code: str) -> None:
     program = (
-        f"import sys\n{code}\nprint(sorted({{'aiohttp', 'redis', 'yarl'}} & set(sys.modules)))"
+        f"import sys\n{code}\n"
+        "print(sorted({'aiohttp', 'aiokafka', 'redis', 'yarl'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True

@@ -10,7 +10,7 @@ import pytest
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources import redis as redis_resource
-from edgeless_sim.resources import redis_connection
+from edgeless_sim.resources import resolution
 from edgeless_sim.resources.egress_policy import EgressPolicy
 
 WORKFLOW_PREFIX = "00000000-0000-0000-0000-000000000009:"
@@ -134,7 +134,7 @@ async def test_each_connection_is_checked_since_a_name_may_lead_elsewhere_by_the
         return answers[-1:]
 
     provider = await stage.open("redis", redis_allow=(redis_server.place,))
-    monkeypatch.setattr(redis_connection, "_resolved", resolve)
+    monkeypatch.setattr(resolution, "_resolved", resolve)
     await stage.start(provider, {"url": f"redis://db.example:{redis_server.port}", "key": "k"})
     assert await stage.ask(provider, "v", EventType.CAST) == NO_REPLY
     answers.append("169.254.169.254")

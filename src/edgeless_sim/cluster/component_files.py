@@ -253,6 +253,7 @@ def _node(path: Path) -> NodeComponent:
         metrics_url=file.metrics_url or "",
         said_level=file.telemetry.log_level,
         redis_allow=file.resources.redis_allow,
+        kafka_allow=file.resources.kafka_allow,
         file_pusher_directory=file.resources.file_pusher_provider.folder,
         name=file.name,
         seed=ours.seed,
@@ -364,6 +365,7 @@ def _resources_table(settings: NodeComponent) -> dict[str, Any]:
         "http_ingress_url": settings.http_ingress_url,
         "http_egress_allow": settings.http_egress_allow,
         "redis_allow": settings.redis_allow,
+        "kafka_allow": settings.kafka_allow,
     }
     for provider_id, class_type in settings.providers:
         if class_type == "ollama":

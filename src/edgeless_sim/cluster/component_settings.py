@@ -14,6 +14,7 @@ from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
 from edgeless_sim.resources.base import (
+    KAFKA_ALLOW,
     REDIS_ALLOW,
     OllamaSettings,
     ResourceSettings,
@@ -120,6 +121,8 @@ class NodeComponent:
     """The least urgent level at which what functions say is told in its log."""
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     """Private addresses that redis may connect to."""
+    kafka_allow: tuple[str, ...] = KAFKA_ALLOW
+    """Private addresses that kafka-egress may connect to."""
     file_pusher_directory: Path | None = None
     """Where file-pusher has its files; needed if it is among `providers`."""
     name: str = ""
@@ -135,6 +138,7 @@ class NodeComponent:
             self.call_timeout_s,
             self.ollama,
             self.serverless,
+            self.kafka_allow,
             file_pusher_directory=self.file_pusher_directory,
             database_folder=self.database_folder,
         )

@@ -90,6 +90,7 @@ def node_component(
         ollama=group.ollama,
         serverless=group.serverless_of(name),
         redis_allow=group.redis_allow,
+        kafka_allow=group.kafka_allow,
         file_pusher_directory=(
             group.file_pusher_directory if "file-pusher" in group.providers else None
         ),

@@ -322,6 +322,7 @@ class _LocalNode(NodeHandle):
                 self._around.topology.call_timeout_s,
                 group.ollama,
                 group.serverless_of(self.name),
+                group.kafka_allow,
                 file_pusher_directory=group.file_pusher_directory,
                 database_folder=self._disk.databases,
             ),

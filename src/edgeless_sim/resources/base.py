@@ -21,6 +21,7 @@ from edgeless_sim.resources.files import FileStore
 from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = [
+    "KAFKA_ALLOW",
     "PAYLOAD_BYTES_MAX",
     "REDIS_ALLOW",
     "EventSink",
@@ -35,6 +36,8 @@ __all__ = [
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 #: Private addresses that redis may connect to unless told otherwise: the usual Redis on the node.
 REDIS_ALLOW: Final = ("127.0.0.1:6379", "[::1]:6379")
+#: The same for kafka-egress: the usual broker on the node.
+KAFKA_ALLOW: Final = ("127.0.0.1:9092", "[::1]:9092")
 
 
 class EventSink(Protocol):
@@ -96,6 +99,8 @@ class ResourceSettings:
     ollama: OllamaSettings = _OLLAMA
     #: One for each provider of the class ``serverless``.
     serverless: tuple[ServerlessSettings, ...] = ()
+    #: Private addresses that kafka-egress may connect to.
+    kafka_allow: tuple[str, ...] = KAFKA_ALLOW
     #: Where file-pusher has its files.
     file_pusher_directory: Path | None = None
     #: Where sqlx has its databases; None = in a temporary folder.

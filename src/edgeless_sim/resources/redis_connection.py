@@ -5,8 +5,6 @@ resolved and checked anew for each connection, since a name may lead elsewhere b
 which addresses those are (`egress_policy`) and what is said to the server (`redis`).
 """
 
-import asyncio
-import socket
 from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
@@ -14,9 +12,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from edgeless_sim.model.names import quoted
-from edgeless_sim.resources.egress_policy import EgressPolicy, literal_address
+from edgeless_sim.errors import ResourceError
+from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.redis_rules import RedisPlace
+from edgeless_sim.resources.resolution import checked_address
 
 __all__ = ["make_client"]
 
@@ -72,25 +71,8 @@ class _CheckedTls(SSLConnection):
 
 
 async def _checked(policy: EgressPolicy, name: str, port: int) -> str:
-    """An address of *name*; raise `RedisConnectionError` if one of its addresses is refused."""
-    addresses = await _resolved(name, port)
-    for text in addresses:
-        address = literal_address(text.partition("%")[0])
-        fault = (
-            f"{quoted(text)} is no address"
-            if address is None
-            else policy.fault(name, address, port)
-        )
-        if fault is not None:
-            raise RedisConnectionError(fault)
-    # The first that the system prefers; IPv4 where it gives both for a server on this machine.
-    return next((text for text in addresses if ":" not in text), addresses[0])
-
-
-async def _resolved(name: str, port: int) -> list[str]:
-    """The addresses of *name*, at least one, as the system gives them."""
+    """As `checked_address`, with the library's error, which it knows how to close after."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise RedisConnectionError(f"the host {quoted(name)} is not known") from None
-    return [str(place[0]) for *_, place in found]
+        return await checked_address(policy, name, port)
+    except ResourceError as cause:
+        raise RedisConnectionError(str(cause)) from None

@@ -6,7 +6,9 @@ Pure; see `checks`.
 from collections.abc import Iterator
 
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
+from edgeless_sim.resources.kafka_rules import topic_fault
 from edgeless_sim.resources.redis_rules import read_place
 from edgeless_sim.resources.sqlx_rules import database_path
 from edgeless_sim.scenario import expectations as expect
@@ -70,6 +72,10 @@ def _world_faults(
             yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
             yield from web_url_faults((*path, "url"), expectation.url)
             yield from _count_faults(path, expectation)
+        case expect.KafkaReceived():
+            yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
+            yield from _kafka_faults(path, expectation)
+            yield from _count_faults(path, expectation)
         case expect.RedisValue() | expect.RedisWrites():
             yield from simulated_url_faults((*path, "url"), expectation.url, scenario)
             yield from _redis_faults(path, expectation)
@@ -78,6 +84,14 @@ def _world_faults(
             yield from _sql_faults(path, expectation, known)
         case _:
             return
+
+
+def _kafka_faults(path: TomlPath, expectation: expect.KafkaReceived) -> Iterator[ScenarioFault]:
+    if not expectation.url.startswith("kafka://"):
+        yield (*path, "url"), f"{quoted(expectation.url)} is no broker: write kafka://HOST:PORT"
+    fault = topic_fault(expectation.topic)
+    if fault is not None:
+        yield (*path, "topic"), fault
 
 
 def _redis_faults(
@@ -129,6 +143,7 @@ def _count_faults(
     path: TomlPath,
     expectation: expect.EventsHandled
     | expect.HttpReceived
+    | expect.KafkaReceived
     | expect.RedisWrites
     | expect.SqlRow
     | expect.WorkloadExpected,

@@ -13,6 +13,7 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.units import Duration
 from edgeless_sim.scenario.world_expectations import (
     HttpReceived,
+    KafkaReceived,
     RedisValue,
     RedisWrites,
     SqlRow,
@@ -28,6 +29,7 @@ __all__ = [
     "Expectation",
     "FileContains",
     "HttpReceived",
+    "KafkaReceived",
     "LossesExplained",
     "LossesMax",
     "Moved",
@@ -203,6 +205,7 @@ Expectation: TypeAlias = Annotated[
     | AllComponentsRunning
     | WorkloadExpected
     | HttpReceived
+    | KafkaReceived
     | RedisValue
     | RedisWrites
     | SqlRow,

@@ -17,7 +17,7 @@ from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.resources.base import REDIS_ALLOW, ServerlessSettings
+from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, ServerlessSettings
 from edgeless_sim.resources.egress_rules import place_of_url
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
@@ -78,6 +78,7 @@ class NodeTable(Table):
     http_egress_allow: Texts = ()
     serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
+    kafka_allow: Texts = KAFKA_ALLOW
     file_pusher_directory: Name | None = None
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
@@ -106,6 +107,7 @@ class NodeTable(Table):
                 for each in self.serverless
             ),
             redis_allow=self.redis_allow,
+            kafka_allow=self.kafka_allow,
             file_pusher_directory=None if pushed is None else folder / pushed,
             tee=self.tee,
             tpm=self.tpm,

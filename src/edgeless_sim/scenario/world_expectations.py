@@ -12,7 +12,14 @@ from edgeless_sim.scenario.expectation_table import Count, ExpectationTable
 from edgeless_sim.scenario.http_tables import BackendUrl
 from edgeless_sim.scenario.units import Duration
 
-__all__ = ["HttpReceived", "RedisValue", "RedisWrites", "SqlRow", "WorkloadExpected"]
+__all__ = [
+    "HttpReceived",
+    "KafkaReceived",
+    "RedisValue",
+    "RedisWrites",
+    "SqlRow",
+    "WorkloadExpected",
+]
 
 
 class WorkloadExpected(ExpectationTable):
@@ -43,6 +50,20 @@ class HttpReceived(ExpectationTable):
     """With the query."""
     text: str | None = None
     """Somewhere in the body."""
+    min: Count | None = None
+    max: Count | None = None
+    exactly: Count | None = None
+
+
+class KafkaReceived(ExpectationTable):
+    """How many records a topic of a simulated broker got."""
+
+    what: Literal["kafka_received"]
+    url: BackendUrl
+    """``kafka://`` and the first broker that the resource names."""
+    topic: Name
+    text: str | None = None
+    """Somewhere in the record."""
     min: Count | None = None
     max: Count | None = None
     exactly: Count | None = None

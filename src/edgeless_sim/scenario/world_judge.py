@@ -12,6 +12,7 @@ from edgeless_sim.model.names import quoted
 from edgeless_sim.resources.redis_rules import read_place
 from edgeless_sim.resources.simulated.backends import Backends, backend_address
 from edgeless_sim.resources.simulated.http import HttpServer
+from edgeless_sim.resources.simulated.kafka import RECORDS_KEPT, KafkaBroker
 from edgeless_sim.resources.simulated.redis import WRITES_KEPT, RedisServer
 from edgeless_sim.resources.simulated.sqlx import databases_at
 from edgeless_sim.scenario import expectations as expect
@@ -25,6 +26,7 @@ __all__ = ["WORLDLY", "WorldJudge", "is_expected"]
 WORLDLY: Final = (
     expect.WorkloadExpected,
     expect.HttpReceived,
+    expect.KafkaReceived,
     expect.RedisValue,
     expect.RedisWrites,
     expect.SqlRow,
@@ -66,6 +68,8 @@ class WorldJudge:
                 return _workload(self._workloads[expectation.workload], expectation)
             case expect.HttpReceived():
                 return _http_received(self._backends, expectation)
+            case expect.KafkaReceived():
+                return _kafka_received(self._backends, expectation)
             case expect.RedisValue():
                 return _redis_value(self._backends, expectation)
             case expect.RedisWrites():
@@ -123,6 +127,13 @@ def _http_received(backends: Backends, expectation: expect.HttpReceived) -> tupl
     return known and is_expected(count, expectation), found
 
 
+def _kafka_received(backends: Backends, expectation: expect.KafkaReceived) -> tuple[bool, str]:
+    broker = backends.all(KafkaBroker).get(backend_address(expectation.url), KafkaBroker())
+    records = broker.topics.get(expectation.topic, ())
+    count = sum((expectation.text or "") in record.value for record in records)
+    return _remembered(count, len(records), RECORDS_KEPT, expectation, "records")
+
+
 def _redis(backends: Backends, url: str) -> tuple[RedisServer, int]:
     """The server at *url*, an empty one if nobody asked there, and the number of the database."""
     server = backends.all(RedisServer).get(backend_address(url), RedisServer())
@@ -144,12 +155,18 @@ def _redis_writes(backends: Backends, expectation: expect.RedisWrites) -> tuple[
         write.database == database and expectation.key in (None, write.key)
         for write in server.writes
     )
-    if len(server.writes) < WRITES_KEPT:
-        return is_expected(count, expectation), f"{count} of {len(server.writes)} writes"
+    return _remembered(count, len(server.writes), WRITES_KEPT, expectation, "writes")
+
+
+def _remembered(
+    count: int, total: int, total_max: int, bounds: _Bounds, what: str
+) -> tuple[bool, str]:
+    """Judge *count* of the *total* that are remembered, which are never more than *total_max*."""
+    if total < total_max:
+        return is_expected(count, bounds), f"{count} of {total} {what}"
     # Some of the older ones may have been such, too.
-    known = expectation.min is not None and expectation.max is expectation.exactly is None
-    found = f"{count} of the last {WRITES_KEPT} writes"
-    return known and is_expected(count, expectation), found
+    known = bounds.min is not None and bounds.max is bounds.exactly is None
+    return known and is_expected(count, bounds), f"{count} of the last {total} {what}"
 
 
 def _workload(counts: WorkloadCounts, expectation: expect.WorkloadExpected) -> tuple[bool, str]:

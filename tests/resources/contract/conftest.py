@@ -1,6 +1,4 @@
-"""The classes, as the contract sees them: configurations, one use of an instance, and a back-end
-that can be down, slow or wrong.
-"""
+"""The classes, as the contract sees them, but for those in ``tests/lib/contract_*.py``."""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator
@@ -12,8 +10,9 @@ import msgspec
 import pytest
 from aiohttp import web
 from tests.resources.contract.file_pusher_subject import FilePusherSubject
+from tests.resources.contract.kafka_subject import SimulatedKafkaEgressSubject
 from tests.resources.contract.sqlx_subject import SimulatedSqlxSubject, SqlxSubject
-from tests.resources.contract.subject import CASES_S, Subject
+from tests.resources.contract.subject import CASES_S, Subject, let_fail
 
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, EventType
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
@@ -275,9 +274,7 @@ class SimulatedWeb(Subject):
         return HttpAnswer(body=self.answer(body).encode())
 
     async def fail(self, fault: str) -> None:
-        state = self.backends.state(_address(self.gate.port))
-        state.down, state.wrong = fault == "down", fault == "wrong"
-        state.delay_ns = 10**13 if fault == "slow" else 0
+        let_fail(self.backends, _address(self.gate.port), fault)
 
     async def close(self) -> None:
         """Nothing was begun."""
@@ -322,6 +319,7 @@ SUBJECTS: tuple[type[Subject], ...] = (
     ServerlessSubject,
     SimulatedHttpEgressSubject,
     SimulatedHttpPosterSubject,
+    SimulatedKafkaEgressSubject,
     SimulatedOllamaSubject,
     SimulatedServerlessSubject,
     SimulatedSqlxSubject,

@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-__all__ = ["CASES_S", "Subject"]
+from edgeless_sim.resources.simulated.backends import Backends
+
+__all__ = ["CASES_S", "Subject", "let_fail"]
 
 #: What calls, and whatever else has a deadline, may take here.
 CASES_S = 1.0
@@ -47,3 +49,10 @@ class Subject(ABC):
 
     async def close(self) -> None:  # noqa: B027 - may be empty
         """End the back-ends."""
+
+
+def let_fail(backends: Backends, address: str, fault: str) -> None:
+    """Let a simulated back-end fail; ``none`` repairs it."""
+    state = backends.state(address)
+    state.down, state.wrong = fault == "down", fault == "wrong"
+    state.delay_ns = 10**13 if fault == "slow" else 0

@@ -13,7 +13,7 @@ from edgeless_sim.cluster.settings.urls import PORT_MAX, OptionalHttpUrl
 from edgeless_sim.cluster.settings.values import OptionalName, Text
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Few, Table, Texts
-from edgeless_sim.resources.base import REDIS_ALLOW, OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, OllamaSettings, ServerlessSettings
 
 __all__ = [
     "FilePusherTable",
@@ -83,6 +83,8 @@ class ResourcesTable(Table):
     """Ours: private addresses that http-egress and http-poster may send to."""
     redis_allow: Texts = REDIS_ALLOW
     """Ours: private addresses that redis may connect to."""
+    kafka_allow: Texts = KAFKA_ALLOW
+    """Ours: private addresses that kafka-egress may connect to."""
     http_poster_provider: OptionalName = ""
     file_log_provider: OptionalName = ""
     file_pusher_provider: FilePusherTable = FilePusherTable()

@@ -13,7 +13,7 @@ from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.toml_table import Table
-from edgeless_sim.resources.base import REDIS_ALLOW
+from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW
 from edgeless_sim.resources.catalog import known_classes
 
 __all__ = ["Fault", "resource_class_fault", "unavailable_faults"]
@@ -96,6 +96,7 @@ def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
     for key, class_type, plain in (
         ("http_egress_allow", "http-egress", ()),
         ("redis_allow", "redis", REDIS_ALLOW),
+        ("kafka_allow", "kafka-egress", KAFKA_ALLOW),
     ):
         fault = resource_class_fault(class_type)
         if fault is not None and getattr(settings.resources, key) not in ((), plain):
