@@ -284,3 +284,20 @@ async def test_without_a_folder_there_is_a_temporary_one_that_goes_with_the_prov
     assert below(tmp_path / folder) == ["x.db"]
     provider.close()
     assert below(tmp_path) == []
+
+
+async def test_thousands_of_statements_leave_no_growth(
+    stage: Any, provider: Any, no_growth: Any
+) -> None:
+    await stage.start(provider, {"url": "sqlite://x.db"})
+    await stage.ask(provider, write(1))
+
+    async def use() -> None:
+        answers = [stage.send(provider, READ if n % 50 else write(n)) for n in range(500)]
+        await stage.until(lambda: all(answers))
+        assert not any(each[0] == ERR for each in answers)
+
+    await use()
+    with no_growth():
+        for _ in range(5):
+            await use()

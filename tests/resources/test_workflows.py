@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pytest
 from edgeless_sim.cluster.cluster import open_topology
 from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.errors import EdgelessError
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
@@ -129,3 +131,36 @@ async def test_a_workflow_writes_on_when_its_redis_comes_back_and_nothing_else_s
         last = value()
         await until(lambda: value() != last)
         assert [await ask() for _ in range(50)] == [200] * 50
+
+
+async def test_a_compiled_function_keeps_its_row_and_finds_it_after_its_node_was_killed() -> None:
+    workflow = SpawnWorkflowRequest(
+        (function("tester", "sqlx_test", {"database": "db"}, "7"),),
+        (WorkflowResource("db", "sqlx", {}, {"url": "sqlite://state.db"}),),
+        {},
+    )
+    topology = one_node(providers=("sqlx",))
+    select = "SELECT 'x' id, json_group_array(metadata->'$.foo') metadata FROM WorkflowState"
+    async with open_topology(topology, world="tcp", processes=True) as cluster:
+
+        async def until_found(numbers: str, message: str = "") -> None:
+            """With *message*, send it again and again: a node that begins may lose it."""
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    with suppress(EdgelessError):  # it is not placed again yet
+                        if message:
+                            await cluster.cast("w/tester", message)
+                        # A call to an instance that is about to vanish has no answer.
+                        reply = await cluster.call("w/db", select, timeout_s=1)
+                        if numbers in reply.payload:
+                            return
+                    await asyncio.sleep(0.02)
+
+        await cluster.start_workflow(workflow, name="w")
+        await until_found("[7.0]")
+        await until_found("[8.5]", "8.5")
+        await cluster.node("edge/0").crash()
+        await cluster.node("edge/0").restart()
+        # The function starts again, and cannot insert the row that is there already.
+        await until_found("[8.5]")
+        await until_found("[9.5]", "9.5")

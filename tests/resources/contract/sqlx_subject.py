@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.resources.contract.subject import Subject
+from tests.resources.contract.subject import Subject, let_fail
 
 from edgeless_sim.model.event import NO_REPLY, EventType
 from edgeless_sim.resources.simulated.backends import Backends
@@ -75,9 +75,7 @@ class SimulatedSqlxSubject(SqlxSubject):
         self.configure()
 
     async def fail(self, fault: str) -> None:
-        state = self.backends.state("sqlite://a/b.db")
-        state.down, state.wrong = fault == "down", fault == "wrong"
-        state.delay_ns = 10**13 if fault == "slow" else 0
+        let_fail(self.backends, "sqlite://a/b.db", fault)
 
     async def close(self) -> None:
         """Nothing was begun."""
