@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 SCENARIO: Final = f"""\
 name = "brief"
 worlds = ["sim", "tcp", "grpc"]
-duration = "1s"
+duration = "4s"
 
 [[domain]]
 name = "edge"
@@ -31,7 +31,7 @@ file = "{(ROOT / "scenarios/noop/workflow.json").as_posix()}"
 as = "work"
 
 [[step]]
-at = "500ms"
+at = "3s"
 do = "send"
 to = "work/noop"
 
@@ -52,7 +52,7 @@ GONE_S: Final = 10
 
 @pytest.fixture
 def brief(tmp_path: Path) -> str:
-    """The path of a scenario of one second."""
+    """The path of a scenario of four seconds: starting a function may take one of them."""
     folder = tmp_path / "brief"
     folder.mkdir()
     (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")

@@ -4,6 +4,7 @@ Reliability B28, F25, S02, G13. Beside real brokers: ``test_kafka_broker.py``.
 """
 
 import asyncio
+import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -69,6 +70,11 @@ class OwnKafka(KafkaEgress):
     def _make_producer(self, place: KafkaPlace) -> OwnProducer:
         self.producers.append(OwnProducer(place))
         return self.producers[-1]
+
+
+needs_aiokafka = pytest.mark.skipif(
+    importlib.util.find_spec("aiokafka") is None, reason="needs the extra kafka"
+)
 
 
 @pytest.fixture
@@ -258,6 +264,7 @@ def test_names_that_kafka_takes_are_taken(topic: str) -> None:
 # -- addresses ------------------------------------------------------------------------------------
 
 
+@needs_aiokafka
 @pytest.mark.parametrize(
     ("brokers", "kind"),
     [
@@ -280,6 +287,7 @@ async def test_s02_a_private_address_is_refused_by_default_with_the_key_that_all
     assert "the node would allow it with [resources] kafka_allow = [" in str(refusal.value)
 
 
+@needs_aiokafka
 async def test_s02_a_name_is_checked_when_it_has_been_resolved(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +313,7 @@ async def test_an_entry_of_the_list_that_means_nothing_is_refused_by_its_key(sta
 # -- servers that are no brokers ------------------------------------------------------------------
 
 
+@needs_aiokafka
 @pytest.mark.parametrize("mode", ["shut", "slow", "wrong"])
 async def test_b28_an_instance_does_not_start_without_a_broker(
     stage: Any, make_gate: Callable[[int], Any], mode: str
@@ -318,6 +327,7 @@ async def test_b28_an_instance_does_not_start_without_a_broker(
     assert stage.send(provider, "x") == [ERR]
 
 
+@needs_aiokafka
 @pytest.mark.parametrize(
     "answer",
     [
