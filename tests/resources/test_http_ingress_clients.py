@@ -14,7 +14,7 @@ import pytest
 
 from edgeless_sim.errors import ListenError, SettingsError
 from edgeless_sim.model.event import CallReturn
-from edgeless_sim.resources import http_ingress, http_listener
+from edgeless_sim.resources import http_listener, ingress_rules
 
 
 def response(status: int = 200, body: bytes | None = b"ok", /, **headers: Any) -> CallReturn:
@@ -216,7 +216,7 @@ async def test_mute_functions_slow_clients_and_large_bodies_disturb_nobody_else(
     async with asyncio.TaskGroup() as group:
         mute = [group.create_task(ask("mute.lab")) for _ in range(300)]
         large = [group.create_task(ask("mute.lab", BytesIO(b"x" * 10_000_000))) for _ in range(3)]
-        await stage.until(lambda: len(stage.function.waiting) == http_ingress.OPEN_MAX)
+        await stage.until(lambda: len(stage.function.waiting) == ingress_rules.OPEN_MAX)
         for _ in range(50):
             assert await ask("well.lab") == 200
         # Nothing of this waited for a mute function: all of them are still open.

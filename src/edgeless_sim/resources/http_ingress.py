@@ -1,28 +1,24 @@
 """http-ingress: HTTP requests become events, replies become responses (spec 6.1).
 
 Nothing is held while a client or a function takes its time: a request is an object, not a task, and
-what one instance may have open is bounded. Not here: sockets (`http_listener`, `http_connection`)
-and who takes a request (`http_routes`).
+what one instance may have open is bounded. Not here: sockets (`http_listener`, `http_connection`),
+who takes a request (`http_routes`), and what it shares with its twin (`ingress_rules`).
 """
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
+from edgeless_sim.errors import ResourceError, SettingsError
 from edgeless_sim.model.event import ERR, CallReturn, CallReturnKind, Event, PatchRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
-from edgeless_sim.resources.files import REJECTED_SUMMARY
 from edgeless_sim.resources.http_connection import Connection, RawRequestMessage
 from edgeless_sim.resources.http_listener import HttpListener
 from edgeless_sim.resources.http_messages import (
     METHODS,
-    HttpRequest,
     RefusedError,
     decode_response,
-    encode_payload,
     plain_headers,
     too_large,
 )
@@ -32,18 +28,17 @@ from edgeless_sim.resources.http_routes import (
     NEW_REQUEST,
     Host,
     Route,
-    RouteTable,
     parse_host,
-    read_route,
+)
+from edgeless_sim.resources.ingress_rules import (
+    OPEN_BYTES_MAX,
+    OPEN_MAX,
+    IngressInstances,
+    call_payload,
+    cast_payload,
 )
 
-__all__ = ["OPEN_BYTES_MAX", "OPEN_MAX", "HttpIngressProvider"]
-
-#: Requests of one instance that wait for its function.
-OPEN_MAX: Final = 256
-#: Bodies of all requests that are being served.
-OPEN_BYTES_MAX: Final = 64 << 20
-_INSTANCES_MAX: Final = 10_000
+__all__ = ["HttpIngressProvider"]
 
 
 class HttpIngressProvider:
@@ -69,7 +64,7 @@ class HttpIngressProvider:
             provider_id, self.class_type, self.outputs
         )
         self.host = host
-        self._routes = RouteTable()
+        self._instances = IngressInstances()
         self._listener = HttpListener(self._admit, host.clock, host.scheduler)
         #: Bytes set aside for the bodies of requests in hand.
         self.open_bytes = 0
@@ -96,15 +91,7 @@ class HttpIngressProvider:
         self, pid: InstanceId, specification: ResourceInstanceSpecification, sink: EventSink
     ) -> None:
         """See `ResourceProvider.start`. It takes requests from its first patch on."""
-        known = self._routes.get(pid)
-        if known is None and len(self._routes) >= _INSTANCES_MAX:
-            raise RejectedError(
-                REJECTED_SUMMARY, f"the provider has {_INSTANCES_MAX} instances, the most it can"
-            )
-        route = read_route(pid, specification, sink)
-        if known is not None and specification.output_mapping is None:
-            route.patched = known.patched
-        self._routes.put(route)
+        self._instances.start(pid, specification, sink)
 
     def handle(
         self,
@@ -116,23 +103,11 @@ class HttpIngressProvider:
 
     async def patch(self, request: PatchRequest) -> None:
         """See `ResourceProvider.patch`; raise `RejectedError` if its output is not mapped."""
-        route = self._routes.get(request.function_id)
-        if route is None:
-            raise RejectedError(
-                "Error when patching a resource",
-                f"Trying to patch a non-existing resource with PID '{request.function_id}'",
-            )
-        route.patched = NEW_REQUEST in request.output_mapping
-        if not route.patched:
-            raise RejectedError(
-                "Error when patching a resource",
-                f"Missing channel {NEW_REQUEST} from http-ingress patch request with PID "
-                f"'{request.function_id}'",
-            )
+        self._instances.patch(request)
 
     async def stop(self, pid: InstanceId) -> None:
         """See `ResourceProvider.stop`. Requests in hand get what their calls get."""
-        self._routes.remove(pid)
+        self._instances.stop(pid)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -154,7 +129,7 @@ class HttpIngressProvider:
             if value.isascii() and lower.isascii():
                 headers[lower] = value
         text, host = self._asked_host(hosts, is_old=message.version < (1, 1))
-        routes = self._routes.matching(method, host, _workflow_in(path))
+        routes = self._instances.matching(method, host, path)
         if not routes:
             raise RefusedError(404, "Not Found")
         route = routes[0] if len(routes) == 1 else self.host.dice.choice(routes)
@@ -220,16 +195,11 @@ class _Exchange:
         route = self._route
         try:
             if route.is_async:
-                route.sink.cast(NEW_REQUEST, _as_text(route, body))
+                route.sink.cast(NEW_REQUEST, cast_payload(body, base64=route.base64))
                 self._say(200, "OK")
                 self.abandon()
                 return
-            method, host, path, headers = self._header
-            payload = encode_payload(
-                HttpRequest(METHODS[method], "Unknown", host, path, headers, list(body))  # type: ignore[arg-type]  # a value of that table
-            )
-            if len(payload) > PAYLOAD_BYTES_MAX:
-                raise too_large(PAYLOAD_BYTES_MAX)
+            payload = call_payload(*self._header, body)
         except RefusedError:
             self.abandon()
             raise
@@ -266,28 +236,9 @@ class _Exchange:
         self._connection.respond(status, plain_headers(status), text.encode())
 
 
-def _as_text(route: Route, body: bytes) -> str:
-    if route.base64:
-        if len(body) > PAYLOAD_BYTES_MAX // 4 * 3:
-            raise too_large(PAYLOAD_BYTES_MAX)
-        return b64encode(body).decode()
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise RefusedError(400, "the body is not UTF-8") from None
-
-
 def _is_text(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _workflow_in(path: str) -> str | None:
-    """What the first ``wf_id`` of the query says; not decoded (spec 6.1)."""
-    for parameter in path.partition("?")[2].split("&"):
-        if parameter.startswith("wf_id="):
-            return parameter.removeprefix("wf_id=")
-    return None

@@ -16,6 +16,7 @@ from edgeless_sim.model.names import clipped, quoted
 __all__ = [
     "FRAMING_HEADERS",
     "METHODS",
+    "SERVER",
     "HttpRequest",
     "HttpResponse",
     "RefusedError",
@@ -56,7 +57,7 @@ FRAMING_HEADERS: Final = frozenset(
     }
 )
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
-_SERVER: Final = "edgeless-sim"
+SERVER: Final = "edgeless-sim"
 _HEADERS_MAX: Final = 128
 _HEADER_BYTES_MAX: Final = 8190
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
@@ -195,7 +196,7 @@ def render_response(
     if not is_dated:
         lines.append(f"Date: {date}")
     if not is_signed:
-        lines.append(f"Server: {_SERVER}")
+        lines.append(f"Server: {SERVER}")
     if closes:
         lines.append("Connection: close")
     elif is_old:

@@ -5,7 +5,6 @@ Pure, but for the instances that it keeps. Not here: matching (`http_routes`), s
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,23 +12,24 @@ from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
-from edgeless_sim.resources import http_messages
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink
 from edgeless_sim.resources.files import REJECTED_SUMMARY
-from edgeless_sim.resources.http_messages import METHODS, HttpRequest, encode_payload
+from edgeless_sim.resources.http_messages import (
+    METHODS,
+    HttpRequest,
+    RefusedError,
+    encode_payload,
+    too_large,
+)
 from edgeless_sim.resources.http_routes import NEW_REQUEST, Host, Route, RouteTable, read_route
 
 __all__ = [
     "INSTANCES_MAX",
     "OPEN_BYTES_MAX",
     "OPEN_MAX",
-    "SERVER",
     "IngressInstances",
-    "RefusedRequestError",
     "call_payload",
     "cast_payload",
-    "plain_headers",
-    "too_large",
     "workflow_in",
 ]
 
@@ -38,18 +38,7 @@ OPEN_MAX: Final = 256
 #: Bodies of all requests that are being served.
 OPEN_BYTES_MAX: Final = 64 << 20
 INSTANCES_MAX: Final = 10_000
-SERVER: Final = "edgeless-sim"
-_ALLOW: Final = ", ".join(METHODS)
 _NOT_PATCHED: Final = "Error when patching a resource"
-
-
-class RefusedRequestError(Exception):
-    """A request that gets *status* and *text*."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
 
 
 @dataclass(slots=True)
@@ -108,54 +97,29 @@ def workflow_in(target: str) -> str | None:
     return None
 
 
-def call_payload(
-    method: str, host: str, target: str, headers: Mapping[str, str], body: bytes
-) -> str:
-    """The event that a request is to a function that replies; raise `RefusedRequestError` 413."""
-    payload = encode_payload(
-        HttpRequest(
-            METHODS[method],  # type: ignore[arg-type]  # a value of that table
-            "Unknown",
-            host,
-            target,
-            {
-                name.lower(): value
-                for name, value in headers.items()
-                if name.isascii() and value.isascii()
-            },
-            list(body),
-        )
-    )
+def call_payload(method: str, host: str, target: str, headers: dict[str, str], body: bytes) -> str:
+    """The event that a request is to a function that replies; raise `RefusedError` 413.
+
+    *headers* are in lower case, and ASCII.
+    """
+    asked = METHODS[method]
+    message = HttpRequest(asked, "Unknown", host, target, headers, list(body))  # type: ignore[arg-type]  # a value of that table
+    payload = encode_payload(message)
     if len(payload) > PAYLOAD_BYTES_MAX:
-        raise too_large()
+        raise too_large(PAYLOAD_BYTES_MAX)
     return payload
 
 
 def cast_payload(body: bytes, *, base64: bool) -> str:
     """The event that a request is to an instance with ``async``.
 
-    Raise `RefusedRequestError` 413, or 400 if the body is to be text and is none.
+    Raise `RefusedError` 413, or 400 if the body is to be text and is none.
     """
     if base64:
         if len(body) > PAYLOAD_BYTES_MAX // 4 * 3:
-            raise too_large()
+            raise too_large(PAYLOAD_BYTES_MAX)
         return b64encode(body).decode()
     try:
         return body.decode()
     except UnicodeDecodeError:
-        raise RefusedRequestError(400, "the body is not UTF-8") from None
-
-
-def too_large() -> RefusedRequestError:
-    """A request that would be too large an event."""
-    return RefusedRequestError(413, http_messages.too_large(PAYLOAD_BYTES_MAX).text)
-
-
-def plain_headers(status: int) -> dict[str, str]:
-    """The headers of an answer that no function made."""
-    headers = {"Server": SERVER, "Content-Type": "text/plain; charset=utf-8"}
-    if status == 405:
-        headers["Allow"] = _ALLOW
-    elif status == 503:
-        headers["Retry-After"] = "1"
-    return headers
+        raise RefusedError(400, "the body is not UTF-8") from None

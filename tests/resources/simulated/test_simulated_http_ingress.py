@@ -15,7 +15,7 @@ from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
-from edgeless_sim.resources import http_ingress, ingress_rules
+from edgeless_sim.resources import ingress_rules
 from edgeless_sim.resources.base import ResourceHost, ResourceSettings
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import VirtualFiles
@@ -242,8 +242,3 @@ def test_it_needs_a_url_and_has_an_address() -> None:
 
     run(main)
     assert door_address("edge/0", "p") == "ingress://edge/0/p"
-
-
-def test_both_have_the_same_limits() -> None:
-    assert ingress_rules.OPEN_MAX == http_ingress.OPEN_MAX
-    assert ingress_rules.OPEN_BYTES_MAX == http_ingress.OPEN_BYTES_MAX

@@ -15,7 +15,15 @@ from edgeless_sim.model.event import ERR, CallReturn, CallReturnKind, Event, Pat
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
-from edgeless_sim.resources.http_messages import FRAMING_HEADERS, METHODS, decode_response
+from edgeless_sim.resources.http_messages import (
+    FRAMING_HEADERS,
+    METHODS,
+    SERVER,
+    RefusedError,
+    decode_response,
+    plain_headers,
+    too_large,
+)
 from edgeless_sim.resources.http_routes import (
     CONFIGURATIONS,
     DESCRIPTION,
@@ -26,13 +34,9 @@ from edgeless_sim.resources.http_routes import (
 from edgeless_sim.resources.ingress_rules import (
     OPEN_BYTES_MAX,
     OPEN_MAX,
-    SERVER,
     IngressInstances,
-    RefusedRequestError,
     call_payload,
     cast_payload,
-    plain_headers,
-    too_large,
 )
 from edgeless_sim.resources.simulated.backends import Backends
 
@@ -229,54 +233,57 @@ class SimulatedHttpIngressProvider:
         """See `IngressDoor.takes`."""
         try:
             return bool(self._candidates(request))
-        except RefusedRequestError:
+        except RefusedError:
             return False
 
     def request(self, request: IngressRequest, answer: Answer) -> None:
         """See `IngressDoor.request`."""
         try:
             self._serve(request, answer)
-        except RefusedRequestError as refusal:
-            response = _cut_for(request, _plain(refusal))
+        except RefusedError as refusal:
+            response = _cut_for(request, _plain(refusal.status, refusal.text))
             self._host.scheduler.call_soon(answer, response)
 
     def _candidates(self, request: IngressRequest) -> list[Route]:
         if request.method not in METHODS:
-            raise RefusedRequestError(405, "Method Not Allowed")
+            raise RefusedError(405, "Method Not Allowed")
         if not request.target.startswith("/"):
-            raise RefusedRequestError(400, "the target is no path")
+            raise RefusedError(400, "the target is no path")
         text = request.host or self._netloc
         host = parse_host(text) if text.isascii() else None
         if host is None:
-            raise RefusedRequestError(400, "the Host is no host")
+            raise RefusedError(400, "the Host is no host")
         return self._instances.matching(request.method, host, request.target)
 
     def _route(self, request: IngressRequest) -> Route:
         routes = self._candidates(request)
         if not routes:
-            raise RefusedRequestError(404, "Not Found")
+            raise RefusedError(404, "Not Found")
         route = routes[0] if len(routes) == 1 else self._host.dice.choice(routes)
         if route.open >= OPEN_MAX:
-            raise RefusedRequestError(503, "too many requests wait for this function")
+            raise RefusedError(503, "too many requests wait for this function")
         return route
 
     def _serve(self, request: IngressRequest, answer: Answer) -> None:
         route = self._route(request)
         size = len(request.body)
         if size > PAYLOAD_BYTES_MAX:
-            raise too_large()
+            raise too_large(PAYLOAD_BYTES_MAX)
         if self._open_bytes + size > OPEN_BYTES_MAX:
-            raise RefusedRequestError(503, "too many bytes wait for functions")
+            raise RefusedError(503, "too many bytes wait for functions")
         if route.is_async:
             route.sink.cast(NEW_REQUEST, cast_payload(request.body, base64=route.base64))
-            accepted = IngressResponse(200, plain_headers(200), b"OK")
+            accepted = _plain(200, "OK")
             self._host.scheduler.call_soon(answer, _cut_for(request, accepted))
             return
         self._call(request, route, answer)
 
     def _call(self, request: IngressRequest, route: Route, answer: Answer) -> None:
         host = request.host or self._netloc
-        headers = {"host": host, **request.headers}
+        headers = {"host": host}
+        for name, value in request.headers.items():
+            if name.isascii() and value.isascii():
+                headers[name.lower()] = value
         if request.body:
             headers["content-length"] = str(len(request.body))
         payload = call_payload(request.method, host, request.target, headers, request.body)
@@ -302,19 +309,19 @@ class SimulatedHttpIngressProvider:
         if result.kind is CallReturnKind.REPLY:
             return self._rendered(route, result.payload)
         if result.kind is CallReturnKind.NO_REPLY:
-            return _plain(RefusedRequestError(502, "the function did not reply"))
+            return _plain(502, "the function did not reply")
         # Whoever ends a call says no more than Err.
         timeout_ns = round(self._host.settings.call_timeout_s * 1e9)
         if self._host.scheduler.now_ns() - begun_ns >= timeout_ns:
-            return _plain(RefusedRequestError(504, "the function did not reply in time"))
-        return _plain(RefusedRequestError(502, "the function failed"))
+            return _plain(504, "the function did not reply in time")
+        return _plain(502, "the function failed")
 
     def _rendered(self, route: Route, payload: str) -> IngressResponse:
         try:
             response = decode_response(payload)
         except ResourceError as cause:
             self._host.warn(route.pid, f"the function's reply cannot be sent: {cause}")
-            return _plain(RefusedRequestError(502, "the function's reply is no response"))
+            return _plain(502, "the function's reply is no response")
         headers = {"Server": SERVER} | {
             name: value
             for name, value in response.headers.items()
@@ -323,8 +330,9 @@ class SimulatedHttpIngressProvider:
         return IngressResponse(response.status, headers, bytes(response.body or ()))
 
 
-def _plain(refusal: RefusedRequestError) -> IngressResponse:
-    return IngressResponse(refusal.status, plain_headers(refusal.status), refusal.text.encode())
+def _plain(status: int, text: str) -> IngressResponse:
+    """An answer that no function made."""
+    return IngressResponse(status, {"Server": SERVER} | plain_headers(status), text.encode())
 
 
 def _cut_for(request: IngressRequest, response: IngressResponse) -> IngressResponse:
