@@ -40,7 +40,7 @@ def complete_component(context: typer.Context, incomplete: str) -> list[str]:
     return [each for each in _asked(context, _components) if each.startswith(incomplete)]
 
 
-def _asked(context: typer.Context, ask: "Callable[..., Awaitable[list[str]]]") -> list[str]:
+def _asked(context: typer.Context, ask: Callable[..., Awaitable[list[str]]]) -> list[str]:
     found: list[str] = []
     # Whatever it is: a shell that completes is no place for complaints.
     with contextlib.suppress(Exception):

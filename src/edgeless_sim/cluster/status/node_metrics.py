@@ -6,7 +6,7 @@ events are handled.
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -44,7 +44,9 @@ class NodeMetrics(Collector):
             registry=self.registry,
         )
         #: Looking a child up by its labels costs more than observing.
-        self._series: dict[tuple[InstanceId, str], Any] = {}
+        self._series: dict[tuple[InstanceId, str], Histogram] = {}
+        #: The labels of each, by which it is forgotten.
+        self._labels: dict[tuple[InstanceId, str], tuple[str, ...]] = {}
         self.registry.register(self)
         node.telemetry.observe(self._observe)
 
@@ -92,7 +94,7 @@ class NodeMetrics(Collector):
             return
         series.observe(event.value / 1e9)  # type: ignore[operator]  # both kinds have durations
 
-    def _execution_series(self, event: TelemetryEvent) -> Any:
+    def _execution_series(self, event: TelemetryEvent) -> Histogram:
         pid = event.pid
         agent = self._node.agent
         type_name = ""
@@ -100,15 +102,19 @@ class NodeMetrics(Collector):
             type_name = agent.functions[pid].request.code.function_type
         elif pid in agent.resources:
             type_name = agent.resources[pid].specification.class_type
-        series = self._executions.labels(
-            self._node_id, str(pid.function_id), type_name, event.tag.capitalize()
-        )
-        self._series[pid, event.tag] = series
-        return series
+        labels = (self._node_id, str(pid.function_id), type_name, event.tag.capitalize())
+        return self._keep(self._executions, pid, event.tag, labels)
 
-    def _transfer_series(self, event: TelemetryEvent) -> Any:
-        series = self._transfers.labels(self._node_id, str(event.pid.function_id))
-        self._series[event.pid, ""] = series
+    def _transfer_series(self, event: TelemetryEvent) -> Histogram:
+        labels = (self._node_id, str(event.pid.function_id))
+        return self._keep(self._transfers, event.pid, "", labels)
+
+    def _keep(
+        self, parent: Histogram, pid: InstanceId, tag: str, labels: tuple[str, ...]
+    ) -> Histogram:
+        series = parent.labels(*labels)
+        self._series[pid, tag] = series
+        self._labels[pid, tag] = labels
         return series
 
     def _forget_gone(self) -> None:
@@ -117,6 +123,6 @@ class NodeMetrics(Collector):
         for pid, tag in list(self._series):
             if pid in agent.functions or pid in agent.resources:
                 continue
-            series = self._series.pop((pid, tag))
+            del self._series[pid, tag]
             parent = self._executions if tag else self._transfers
-            parent.remove(*series._labelvalues)  # noqa: SLF001 - the library does not tell them
+            parent.remove(*self._labels.pop((pid, tag)))
