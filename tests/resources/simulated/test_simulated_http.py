@@ -20,7 +20,7 @@ from edgeless_sim.resources.base import ResourceHost, ResourceSettings
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.egress_rules import CONNECTIONS_MAX, REDIRECTS_MAX, WAITING_MAX
 from edgeless_sim.resources.files import VirtualFiles
-from edgeless_sim.resources.simulated.backends import Backends
+from edgeless_sim.resources.simulated.backends import BACKENDS_MAX, Backends
 from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRule, HttpServer
 
 PID = InstanceId(NodeId(UUID(int=1)), FunctionId(UUID(int=2)))
@@ -233,5 +233,19 @@ def test_a_cast_fails_since_nobody_would_get_the_response() -> None:
     async def story(stage: Stage) -> None:
         stage.send(EventType.CAST)
         assert stage.answers == [(0.0, ERR)]
+
+    play(story)
+
+
+def test_a_world_without_room_is_a_failure_of_the_event_also_after_a_redirect() -> None:
+    async def story(stage: Stage) -> None:
+        stage.web.add_rule(HttpRule(HttpAnswer(302, {"Location": "http://far.lab/"}), path="/far"))
+        for number in range(1, BACKENDS_MAX):
+            stage.backends.state(f"http://x:{number}")
+        assert (await stage.ask())["status"] == 200
+        assert await stage.ask(host="other.lab") is None
+        assert await stage.ask(path="/far") is None
+        full = f"http-egress: more than {BACKENDS_MAX} back-ends"
+        assert stage.warnings == [full, full]
 
     play(story)

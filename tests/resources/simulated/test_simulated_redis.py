@@ -23,7 +23,7 @@ from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, ResourceHost
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import VirtualFiles
 from edgeless_sim.resources.redis_rules import PAUSE_MAX_NS, PAUSE_MIN_NS, TIMEOUT_S, WAITING_MAX
-from edgeless_sim.resources.simulated.backends import Backends
+from edgeless_sim.resources.simulated.backends import BACKENDS_MAX, Backends
 from edgeless_sim.resources.simulated.redis import DATABASES, RedisServer, RedisWrite
 
 WORKFLOW = WorkflowId(UUID(int=9))
@@ -252,3 +252,14 @@ async def _simulated(
             await asyncio.sleep(0.001)
         answers += got
     return answers, stage.server.databases[0]
+
+
+def test_an_instance_is_refused_if_the_world_has_no_room_for_its_server() -> None:
+    async def body() -> None:
+        stage = Stage()
+        for number in range(BACKENDS_MAX):
+            stage.backends.state(f"redis://x:{number}")
+        with pytest.raises(RejectedError, match=f"more than {BACKENDS_MAX} back-ends"):
+            await stage.start()
+
+    run(body)

@@ -23,7 +23,7 @@ from edgeless_sim.resources.base import ResourceHost, ResourceSettings
 from edgeless_sim.resources.catalog import create_provider
 from edgeless_sim.resources.files import VirtualFiles
 from edgeless_sim.resources.simulated import sqlx
-from edgeless_sim.resources.simulated.backends import Backends, backend_address
+from edgeless_sim.resources.simulated.backends import BACKENDS_MAX, Backends, backend_address
 from edgeless_sim.resources.simulated.sqlx import SqlDatabase, databases_at, node_database
 from edgeless_sim.resources.sql_session import SqlSession
 from edgeless_sim.resources.sqlx_rules import TIMEOUT_S, WAITING_MAX
@@ -274,3 +274,14 @@ def test_the_same_statements_have_the_same_answers_warnings_and_rows_on_real_fil
     assert len(warnings) == answers.count(ERR) > 50
     assert len({each.payload for each in answers}) > 20
     assert all(rows)
+
+
+def test_an_instance_is_refused_if_the_world_has_no_room_for_its_database() -> None:
+    async def body() -> None:
+        stage = Stage()
+        for number in range(BACKENDS_MAX):
+            stage.backends.state(f"sqlite://{number}")
+        with pytest.raises(RejectedError, match=f"more than {BACKENDS_MAX} back-ends"):
+            await stage.start()
+
+    run(body)

@@ -6,6 +6,7 @@ that a scenario can make every back-end slow, wrong or silent in the same way. N
 of back-end holds and answers (the twins' modules).
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -104,7 +105,8 @@ class Backends:
     def reach(self, address: str, then: Callable[[Reach], None], *, timeout_s: float) -> Timer:
         """Go to *address*: *then* gets what came of it, once, later, unless the timer is cancelled.
 
-        How the back-end does counts when it is reached, and again when it answers.
+        How the back-end does counts when it is reached, and again when it answers. Raise
+        `SettingsError` if there would be too many.
         """
         now_ns = self._scheduler.now_ns()
         timeout_ns = round(timeout_s * 1e9)
@@ -114,6 +116,15 @@ class Backends:
         if state.delay_ns > timeout_ns:
             return self._scheduler.timer_at(now_ns + timeout_ns, then, Reach.LATE)
         return self._scheduler.timer_at(now_ns + state.delay_ns, self._arrive, state, then)
+
+    async def reached(self, address: str, *, timeout_s: float) -> Reach:
+        """See `reach`."""
+        found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
+        timer = self.reach(address, found.set_result, timeout_s=timeout_s)
+        try:
+            return await found
+        finally:
+            timer.cancel()
 
     def soon(self, then: Callable[..., None], *args: Any) -> None:
         """Call *then* later, at this time."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from edgeless_sim.errors import ResourceError
+from edgeless_sim.errors import ResourceError, SettingsError
 from edgeless_sim.kernel.scheduler import Scheduler, Timer
 from edgeless_sim.model.names import quoted
 from edgeless_sim.resources.egress_policy import EgressPolicy
@@ -137,8 +137,7 @@ class HttpVisit:
         """Go to *place*; never answers at once. Returns itself."""
         fault = self._fault(place)
         if fault is not None:
-            self._timer = self._scheduler.timer_at(self._scheduler.now_ns(), self._then, fault)
-            return self
+            return self._fail_soon(fault)
         port = "" if place.port is None else f":{place.port}"
         url = f"{place.scheme}://{place.name}{port}"
         address = backend_address(url)
@@ -147,7 +146,16 @@ class HttpVisit:
             self._arrived(reach, address, url, (place, method, headers, body))
 
         left_s = max(0.0, (self._deadline_ns - self._scheduler.now_ns()) / 1e9)
-        self._timer = self._backends.reach(address, arrive, timeout_s=left_s)
+        try:
+            self._backends.of(HttpServer, address)
+            self._timer = self._backends.reach(address, arrive, timeout_s=left_s)
+        except SettingsError as cause:
+            # The world is full.
+            return self._fail_soon(str(cause))
+        return self
+
+    def _fail_soon(self, fault: str) -> "HttpVisit":
+        self._timer = self._scheduler.timer_at(self._scheduler.now_ns(), self._then, fault)
         return self
 
     def cancel(self) -> None:

@@ -4,7 +4,6 @@ The first broker that is named stands for its cluster: it holds the records, whi
 ones is reached. A topic is made by its first record. Not here: what the class does (`kafka`).
 """
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
@@ -83,17 +82,10 @@ class _SimulatedProducer:
         """See `Producer.close`; there are no connections."""
 
     async def _reached(self, broker: Broker) -> Reach:
-        found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
         try:
-            timer = self._backends.reach(
-                _address(broker), found.set_result, timeout_s=self._timeout_s
-            )
+            return await self._backends.reached(_address(broker), timeout_s=self._timeout_s)
         except SettingsError as cause:
             raise BrokerAwayError(str(cause)) from None
-        try:
-            return await found
-        finally:
-            timer.cancel()
 
 
 class SimulatedKafkaEgressProvider(KafkaEgress):

@@ -4,13 +4,12 @@ The same configurations are refused as with sockets, as many events wait, and a 
 away is left alone for the same pauses. Not here: users and passwords, which no server asks for.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
-from edgeless_sim.errors import RejectedError
+from edgeless_sim.errors import RejectedError, SettingsError
 from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, Event, EventType, PatchRequest
 from edgeless_sim.model.ids import InstanceId, InstanceKey
@@ -148,7 +147,10 @@ class SimulatedRedisProvider:
                 REJECTED_SUMMARY, f"the provider has {INSTANCES_MAX} instances, the most it can"
             )
         place, address = read_place(url), backend_address(url)
-        fault = await self._greet(place, address)
+        try:
+            fault = await self._greet(place, address)
+        except SettingsError as cause:
+            fault = str(cause)
         if fault is not None:
             raise RejectedError(REJECTED_SUMMARY, clipped(fault))
         by_workflow = "add-workflow-id" in configuration
@@ -246,27 +248,23 @@ class SimulatedRedisProvider:
             each(ERR)
 
     async def _greet(self, place: RedisPlace, address: str) -> str | None:
-        """Why no instance can use the server at *place*; None if it can."""
+        """Why no instance can use the server at *place*; None if it can.
+
+        Raise `SettingsError` if the world has no room for it.
+        """
         fault = self._policy.name_fault(place.host, place.port)
         if fault is not None:
             return fault
         for attempt in range(1, _ATTEMPTS + 1):
-            reach = await self._reached(address)
+            reach = await self._backends.reached(address, timeout_s=self._timeout_s)
             if reach is Reach.WRONG or attempt == _ATTEMPTS or reach is Reach.REACHED:
                 break
         if reach is Reach.REACHED:
             if place.database < DATABASES:
+                self._backends.of(RedisServer, address)
                 return None
             return f"there is no database {place.database}: a simulated server has {DATABASES}"
         return _FAULTS[reach]
-
-    async def _reached(self, address: str) -> Reach:
-        found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
-        timer = self._backends.reach(address, found.set_result, timeout_s=self._timeout_s)
-        try:
-            return await found
-        finally:
-            timer.cancel()
 
     def _warn(self, instance: _Instance, message: str) -> None:
         self._host.warn(instance.pid, clipped(f"redis: {message}"))

@@ -5,13 +5,12 @@ A back-end that is down is a file that cannot be opened, a slow one is locked, a
 database.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from edgeless_sim.errors import RejectedError, ResourceError
+from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
 from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, Event, EventType, PatchRequest
 from edgeless_sim.model.ids import InstanceId, InstanceKey
@@ -136,12 +135,10 @@ class SimulatedSqlxProvider:
         url = f"sqlite://{path}"
         if pid.key not in self._instances:
             check_room(len(self._instances))
-        reach = await self._reached(url)
-        fault = _FAULTS.get(reach)
-        if fault is not None:
-            raise RejectedError(REJECTED_SUMMARY, clipped(f"{path}: {fault}"))
-        self._check_room(path)
-        database = node_database(self._backends, url, self._host.node_name)
+        try:
+            database = await self._found(path, url)
+        except SettingsError as cause:
+            raise RejectedError(REJECTED_SUMMARY, clipped(f"{path}: {cause}")) from None
         await self.stop(pid)
         self._instances[pid.key] = _Instance(pid, url, workflow_id, database)
 
@@ -196,17 +193,18 @@ class SimulatedSqlxProvider:
             return ERR
         return CallReturn.reply(text) if event.kind == EventType.CALL else NO_REPLY
 
+    async def _found(self, path: str, url: str) -> SqlDatabase:
+        """The database at *path*; raise `SettingsError` if the world has no room for it."""
+        reach = await self._backends.reached(url, timeout_s=self._timeout_s)
+        fault = _FAULTS.get(reach)
+        if fault is not None:
+            raise RejectedError(REJECTED_SUMMARY, clipped(f"{path}: {fault}"))
+        self._check_room(path)
+        return node_database(self._backends, url, self._host.node_name)
+
     def _check_room(self, path: str) -> None:
         """Raise `RejectedError` if the node has as many databases as it may."""
         begin = f"sqlite://{self._host.node_name}//"
         mine = [each for each in self._backends.all(SqlDatabase) if each.startswith(begin)]
         if f"{begin}{path}" not in mine and len(mine) >= DATABASES_MAX:
             raise RejectedError(REJECTED_SUMMARY, too_many_databases(path))
-
-    async def _reached(self, url: str) -> Reach:
-        found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
-        timer = self._backends.reach(url, found.set_result, timeout_s=self._timeout_s)
-        try:
-            return await found
-        finally:
-            timer.cancel()

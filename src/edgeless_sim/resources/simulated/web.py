@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import msgspec
 
-from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.resources.base import ResourceHost
 from edgeless_sim.resources.egress_policy import EgressPolicy
@@ -67,12 +66,7 @@ class SimulatedWeb:
             timeout_s=timeout_s,
             redirects_max=self._redirects_max,
         )
-        try:
-            return visit.begin(post.place, "POST", post.headers, post.body).cancel
-        except SettingsError as cause:
-            # The world is full. It is still later that the answer comes.
-            now_ns = self._scheduler.now_ns()
-            return self._scheduler.timer_at(now_ns, then, str(cause)).cancel
+        return visit.begin(post.place, "POST", post.headers, post.body).cancel
 
 
 class _InSimulation:
