@@ -23,12 +23,18 @@ __all__ = [
 _INTERRUPTED: Final = 130
 
 
-@contextmanager
-def _quietly_loading() -> Generator[None]:
+def _leave_at_once() -> bool:
+    """Let Ctrl-C end the program without a word; whether that was changed."""
     # Whoever ignores it, as shells do for programs in the background, goes on ignoring it.
     default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if default:
         signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(_INTERRUPTED))
+    return default
+
+
+@contextmanager
+def _quietly_loading() -> Generator[None]:
+    default = _leave_at_once()
     yield
     if default:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -69,26 +75,32 @@ def cli_main() -> None:
 
 def controller_main() -> None:
     """``edgeless_con_d``."""
-    _begin(lambda: _daemon("controller_main"))
+    _daemon("controller_main")
 
 
 def orchestrator_main() -> None:
     """``edgeless_orc_d``."""
-    _begin(lambda: _daemon("orchestrator_main"))
+    _daemon("orchestrator_main")
 
 
 def node_main() -> None:
     """``edgeless_node_d``."""
-    _begin(lambda: _daemon("node_main"))
+    _daemon("node_main")
 
 
 def inabox_main() -> None:
     """``edgeless_inabox``."""
-    _begin(lambda: _daemon("inabox_main"))
+    _daemon("inabox_main")
 
 
-def _daemon(name: str) -> Callable[[], None]:
+def _daemon(name: str) -> None:
+    """Run a daemon. Until it takes signals itself, Ctrl-C ends it at once.
+
+    A KeyboardInterrupt would get lost if it came in a callback of the import system, of which there
+    are thousands while the rest is loaded; the daemon would go on, deaf to the first Ctrl-C.
+    """
+    _leave_at_once()
     from edgeless_sim.cli import daemons
 
     run: Callable[[], None] = getattr(daemons, name)
-    return run
+    run()
