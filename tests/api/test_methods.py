@@ -9,7 +9,7 @@ import pytest
 from edgeless_sim.api import clients, services
 from edgeless_sim.api.methods import METHODS
 
-#: Spec 10.1, as far as we serve it, and one of our own.
+#: Spec 10.1, as far as we serve it, and our own.
 PATHS = {
     "/edgeless_api.WorkflowInstance/Start",
     "/edgeless_api.WorkflowInstance/Stop",
@@ -19,6 +19,10 @@ PATHS = {
     "/edgeless_api.WorkflowInstance/Migrate",
     "/edgeless_api.DomainRegistration/UpdateDomain",
     "/edgeless_sim.DomainPoll/Poll",
+    "/edgeless_sim.WorkflowExplanation/Explain",
+    "/edgeless_sim.DomainMirror/Mirror",
+    "/edgeless_sim.DomainMirror/Submit",
+    "/edgeless_sim.DomainMirror/Explain",
     "/edgeless_api.FunctionInstance/Start",
     "/edgeless_api.FunctionInstance/Stop",
     "/edgeless_api.FunctionInstance/Patch",
@@ -34,6 +38,8 @@ PROTOCOLS: dict[type, tuple[str, ...]] = {
     services.WorkflowInstanceApi: ("WorkflowInstance",),
     services.DomainRegistrationApi: ("DomainRegistration",),
     services.DomainPollApi: ("DomainPoll",),
+    services.WorkflowExplanationApi: ("WorkflowExplanation",),
+    services.DomainMirrorApi: ("DomainMirror",),
     services.ComponentApi: ("FunctionInstance", "ResourceConfiguration"),
     services.NodeManagementApi: ("NodeManagement",),
     services.NodeRegistrationApi: ("NodeRegistration",),
@@ -43,6 +49,8 @@ CLIENTS: dict[type, tuple[type, ...]] = {
     clients.ControllerClient: (services.WorkflowInstanceApi,),
     clients.DomainRegistrationClient: (services.DomainRegistrationApi,),
     clients.DomainPollClient: (services.DomainPollApi,),
+    clients.WorkflowExplanationClient: (services.WorkflowExplanationApi,),
+    clients.DomainMirrorClient: (services.DomainMirrorApi,),
     clients.ComponentClient: (services.ComponentApi,),
     clients.AgentClient: (services.ComponentApi, services.NodeManagementApi),
     clients.NodeRegistrationClient: (services.NodeRegistrationApi,),

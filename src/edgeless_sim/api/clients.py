@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
+    MirrorPage,
+    MirrorQuery,
     StartReply,
     StartWorkflow,
     StopReply,
@@ -18,10 +20,12 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.api.methods import METHODS
 from edgeless_sim.api.wire import OUR_WIRE, Wire
 from edgeless_sim.errors import UnreachableError
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
-from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
+from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, WorkflowId
+from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_transports import Connection, RemoteError, TransportError
 
@@ -30,9 +34,11 @@ __all__ = [
     "AgentClient",
     "ComponentClient",
     "ControllerClient",
+    "DomainMirrorClient",
     "DomainPollClient",
     "DomainRegistrationClient",
     "NodeRegistrationClient",
+    "WorkflowExplanationClient",
 ]
 
 #: Default deadline of one control request, in seconds (reliability 3, c).
@@ -98,6 +104,17 @@ class ControllerClient(_Client):
         return reply
 
 
+class WorkflowExplanationClient(_Client):
+    """`WorkflowExplanationApi` of an ε-CON."""
+
+    async def explain(self, workflow_id: WorkflowId) -> tuple[Decision, ...]:
+        """See `WorkflowExplanationApi.explain`."""
+        reply: tuple[Decision, ...] = await self._call(
+            "WorkflowExplanation", "explain", workflow_id
+        )
+        return reply
+
+
 class DomainRegistrationClient(_Client):
     """`DomainRegistrationApi` of an ε-CON."""
 
@@ -115,6 +132,24 @@ class DomainPollClient(_Client):
     async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
         """See `DomainPollApi.poll`."""
         reply: UpdateDomainRequest = await self._call("DomainPoll", "poll", answer)
+        return reply
+
+
+class DomainMirrorClient(_Client):
+    """`DomainMirrorApi` of an ε-ORC."""
+
+    async def mirror(self, query: MirrorQuery) -> MirrorPage:
+        """See `DomainMirrorApi.mirror`."""
+        reply: MirrorPage = await self._call("DomainMirror", "mirror", query)
+        return reply
+
+    async def submit(self, intent: Intent) -> None:
+        """See `DomainMirrorApi.submit`."""
+        await self._call("DomainMirror", "submit", intent)
+
+    async def explain(self, components: tuple[LogicalId, ...]) -> tuple[Decision, ...]:
+        """See `DomainMirrorApi.explain`."""
+        reply: tuple[Decision, ...] = await self._call("DomainMirror", "explain", components)
         return reply
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, NodeId, WorkflowId
+from edgeless_sim.model.mirror import DomainMirror
 from edgeless_sim.model.node import NodeCapabilities, NodeHealthStatus, NodePerformanceSamples
 from edgeless_sim.model.resource import ResourceProviderSpecification
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
@@ -21,6 +22,9 @@ __all__ = [
     "InstanceInventory",
     "InstanceState",
     "MigrateWorkflow",
+    "MirrorPage",
+    "MirrorPart",
+    "MirrorQuery",
     "StartReply",
     "StartWorkflow",
     "StopReply",
@@ -197,3 +201,28 @@ class UpdatePeersRequest(msgspec.Struct, frozen=True):
     kind: UpdatePeersType
     node_id: NodeId | None = None
     invocation_url: str = ""
+
+
+class MirrorPart(StrEnum):
+    """What of a domain is asked for."""
+
+    NODES = "nodes"
+    COMPONENTS = "components"
+    SERIES = "series"
+
+
+class MirrorQuery(msgspec.Struct, frozen=True):
+    """Asks an ε-ORC for a part of what it shows of its domain; ours."""
+
+    part: MirrorPart
+    after: str = ""
+    """What the page before said comes next; empty = from the beginning."""
+    since_s: float = 0.0
+    """No health and no measurements from before that time (seconds since 1970)."""
+
+
+class MirrorPage(msgspec.Struct, frozen=True):
+    """A part of the mirror, and where the rest of it begins; empty = that was all."""
+
+    mirror: DomainMirror
+    next: str = ""

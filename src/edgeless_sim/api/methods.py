@@ -6,6 +6,8 @@ import msgspec
 
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
+    MirrorPage,
+    MirrorQuery,
     StartReply,
     StartWorkflow,
     StopReply,
@@ -17,10 +19,12 @@ from edgeless_sim.api.messages import (
     WorkflowInfo,
     WorkflowStatus,
 )
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
-from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
+from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, WorkflowId
+from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 
 __all__ = ["BY_PATH", "METHODS", "Method"]
@@ -64,6 +68,18 @@ METHODS: Final[dict[str, dict[str, Method]]] = {
         "DomainPoll",
         package="edgeless_sim",
         poll=("Poll", UpdateDomainResponse, UpdateDomainRequest),
+    ),
+    "WorkflowExplanation": _service(
+        "WorkflowExplanation",
+        package="edgeless_sim",
+        explain=("Explain", WorkflowId, tuple[Decision, ...]),
+    ),
+    "DomainMirror": _service(
+        "DomainMirror",
+        package="edgeless_sim",
+        mirror=("Mirror", MirrorQuery, MirrorPage),
+        submit=("Submit", Intent, _NOTHING),
+        explain=("Explain", tuple[LogicalId, ...], tuple[Decision, ...]),
     ),
     "FunctionInstance": _service(
         "FunctionInstance",

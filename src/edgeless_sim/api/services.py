@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
+    MirrorPage,
+    MirrorQuery,
     StartReply,
     StartWorkflow,
     StopReply,
@@ -20,20 +22,24 @@ from edgeless_sim.api.messages import (
     WorkflowInfo,
     WorkflowStatus,
 )
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import SpawnFunctionRequest
-from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
+from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, WorkflowId
+from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 
 __all__ = [
     "HANDLE",
     "UPDATE_NODE",
     "ComponentApi",
+    "DomainMirrorApi",
     "DomainPollApi",
     "DomainRegistrationApi",
     "NodeManagementApi",
     "NodeRegistrationApi",
+    "WorkflowExplanationApi",
     "WorkflowInstanceApi",
 ]
 
@@ -70,6 +76,17 @@ class WorkflowInstanceApi(Protocol):
         ...
 
 
+class WorkflowExplanationApi(Protocol):
+    """Served by the ε-CON to clients; ours."""
+
+    async def explain(self, workflow_id: WorkflowId) -> tuple[Decision, ...]:
+        """The last decisions about a workflow: first the ε-CON's, then those of its domains.
+
+        Raise `UnknownComponentError` if there is no such workflow.
+        """
+        ...
+
+
 class DomainRegistrationApi(Protocol):
     """Served by the ε-CON to orchestrators (spec 3.1)."""
 
@@ -86,6 +103,26 @@ class DomainPollApi(Protocol):
 
     async def poll(self, answer: UpdateDomainResponse) -> UpdateDomainRequest:
         """Obey *answer*, then announce the domain; before any, *answer* orders nothing."""
+        ...
+
+
+class DomainMirrorApi(Protocol):
+    """Served by an ε-ORC to whoever wants to look at its domain, or to change it; ours.
+
+    What EDGELESS has in a Redis (spec 7), without one.
+    """
+
+    async def mirror(self, query: MirrorQuery) -> MirrorPage:
+        """A page of what the domain shows; raise `RejectedError` for an unknown ``after``."""
+        ...
+
+    async def submit(self, intent: Intent) -> None:
+        """Leave an intent, which is obeyed at the next tick; raise `RejectedError` if it cannot
+        be, or if too many wait."""
+        ...
+
+    async def explain(self, components: tuple[LogicalId, ...]) -> tuple[Decision, ...]:
+        """The last decisions about *components*, as far as they are remembered."""
         ...
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "MirroredComponent",
     "MirroredHealth",
     "MirroredNode",
+    "Point",
     "Series",
     "SeriesMetric",
 ]
@@ -74,14 +75,21 @@ class MirroredComponent(msgspec.Struct, frozen=True):
     """The dependency graph: channel and target, as the ε-CON asked for them."""
 
 
+class Point(msgspec.Struct, frozen=True, gc=False):
+    """A measured value (in seconds) or a line of a log, and when (seconds since 1970)."""
+
+    time_s: float
+    value: float | str
+
+
 class Series(msgspec.Struct, frozen=True):
-    """Measurements of one instance, or lines of its log; times in seconds since 1970."""
+    """Measurements of one instance, or lines of its log."""
 
     instance: InstanceId
     name: str
     """A `SeriesMetric`, or the target of a log."""
-    points: tuple[tuple[float, float | str], ...]
-    """Time and value (in seconds), or time and message; oldest first."""
+    points: tuple[Point, ...]
+    """Oldest first."""
 
 
 class DomainMirror(msgspec.Struct, frozen=True):

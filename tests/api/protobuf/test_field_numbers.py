@@ -218,12 +218,12 @@ def test_the_services_are_those_of_the_table() -> None:
     assert pb.DESCRIPTOR.package == "edgeless_api"
 
 
-def test_our_paths_are_paths_of_the_table_but_one_in_a_package_of_ours() -> None:
+def test_our_paths_are_paths_of_the_table_or_in_a_package_of_ours() -> None:
     paths = {
         f"/edgeless_api.{row.split()[0].replace('.', '/')}" for row in SERVICES.strip().splitlines()
     }
     ours = {method.path for one in METHODS.values() for method in one.values()}
-    assert ours - paths == {"/edgeless_sim.DomainPoll/Poll"}
+    assert all(path.startswith("/edgeless_sim.") for path in ours - paths)
 
 
 def test_the_generated_code_is_that_of_the_interface(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from edgeless_sim.api.messages import (
     InstanceInventory,
     InstanceState,
     MigrateWorkflow,
+    MirrorPage,
+    MirrorPart,
+    MirrorQuery,
     StartReply,
     StartWorkflow,
     StopReply,
@@ -29,6 +32,7 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.api.methods import METHODS
 from edgeless_sim.api.protobuf import EventWire, IdKind, Place, ProtobufWire
 from edgeless_sim.api.protobuf.wire import WIRE_METHODS
+from edgeless_sim.model.decision import Candidate, Decision
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import UNPLACED, Event, EventType, PatchRequest, Target
 from edgeless_sim.model.function import (
@@ -38,6 +42,8 @@ from edgeless_sim.model.function import (
     StateSpecification,
 )
 from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId, NodeId
+from edgeless_sim.model.intent import Cordon, Migrate, Uncordon
+from edgeless_sim.model.mirror import DomainMirror, MirroredComponent, Point, Series
 from edgeless_sim.model.node import (
     FunctionLogEntry,
     NodeCapabilities,
@@ -214,6 +220,26 @@ PEERS = st.one_of(
 )
 CONTROL = st.builds(StopReply, UINT64)
 NOTHING = st.none()
+DECISIONS = tuples(
+    st.builds(
+        Decision,
+        FLOAT,
+        TEXT,
+        TEXT,
+        candidates=tuples(st.builds(Candidate, TEXT, TEXT, st.none() | FLOAT)),
+    )
+)
+MIRROR = st.builds(
+    DomainMirror,
+    TEXT,
+    components=tuples(st.builds(MirroredComponent, st.uuids(), FUNCTION, outputs=maps(st.uuids()))),
+    series=tuples(st.builds(Series, PHYSICAL, TEXT, tuples(st.builds(Point, FLOAT, FLOAT | TEXT)))),
+)
+INTENTS = st.one_of(
+    st.builds(Migrate, st.uuids(), tuples(st.uuids())),
+    st.builds(Cordon, st.uuids()),
+    st.builds(Uncordon, st.uuids()),
+)
 #: Path -> what it takes and what it gives.
 MESSAGES = {
     "edgeless_api.WorkflowInstance/Start": (st.builds(StartWorkflow, WORKFLOW, TEXT), STATUS),
@@ -236,6 +262,13 @@ MESSAGES = {
         st.builds(UpdateDomainResponse, st.booleans(), UINT64),
         DOMAIN_REQUEST,
     ),
+    "edgeless_sim.WorkflowExplanation/Explain": (st.uuids(), DECISIONS),
+    "edgeless_sim.DomainMirror/Mirror": (
+        st.builds(MirrorQuery, st.sampled_from(MirrorPart), TEXT, FLOAT),
+        st.builds(MirrorPage, MIRROR, TEXT),
+    ),
+    "edgeless_sim.DomainMirror/Submit": (INTENTS, NOTHING),
+    "edgeless_sim.DomainMirror/Explain": (tuples(st.uuids()), DECISIONS),
     "edgeless_api.FunctionInstance/Start": (FUNCTION, st.builds(StartReply, PHYSICAL, UINT64)),
     "edgeless_api.FunctionInstance/Stop": (PHYSICAL, CONTROL),
     "edgeless_api.FunctionInstance/Patch": (PATCH, CONTROL),

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.wrappers_pb2 import BytesValue
 
-from edgeless_sim.api.codec import MESSAGE_BYTES_MAX
+from edgeless_sim.api.codec import MESSAGE_BYTES_MAX, MsgpackCodec
+from edgeless_sim.api.methods import METHODS
 from edgeless_sim.api.protobuf import components, domains, nodes, workflows
 from edgeless_sim.api.protobuf._generated import edgeless_api_pb2 as pb
 from edgeless_sim.api.protobuf.events import EventWire
@@ -126,6 +128,33 @@ _DOMAIN_REPLY: Final = _form(
     pb.UpdateDomainResponse, domains.domain_reply_message, domains.read_domain_reply
 )
 
+_CODEC: Final = MsgpackCodec()
+
+
+def _enclosed(kind: Any) -> _Form:
+    """Our own codec's form of *kind* in EDGELESS's wire: no peer of EDGELESS's reads it."""
+
+    def read(found: BytesValue) -> Any:
+        try:
+            return _CODEC.decode(found.value, kind)
+        except RejectedError as error:
+            raise MalformedRequestError(error.detail or error.summary) from None
+
+    return _form(BytesValue, lambda value: BytesValue(value=_CODEC.encode(value)), read)
+
+
+def _own(service: str) -> dict[str, _WireMethod]:
+    """A service that only our own parts have."""
+    return {
+        method.path.rpartition("/")[2]: _WireMethod(
+            _enclosed(method.request),
+            _enclosed(method.reply),
+            _status_text(f"Error of {method.path}"),
+        )
+        for method in METHODS[service].values()
+    }
+
+
 _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
     "edgeless_api.WorkflowInstance": _workflow_instance(),
     "edgeless_api.DomainRegistration": {"UpdateDomain": _registration(_DOMAIN, _DOMAIN_REPLY)},
@@ -133,6 +162,8 @@ _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
     "edgeless_sim.DomainPoll": {
         "Poll": _WireMethod(_DOMAIN_REPLY, _DOMAIN, _status_text("Error when polling a domain"))
     },
+    "edgeless_sim.WorkflowExplanation": _own("WorkflowExplanation"),
+    "edgeless_sim.DomainMirror": _own("DomainMirror"),
     "edgeless_api.FunctionInstance": _components(
         _form(pb.SpawnFunctionRequest, components.function_message, components.read_function),
         "Invalid function instance creation request",
