@@ -96,6 +96,8 @@ class ComponentMapping(msgspec.Struct, frozen=True):
     reason: str = ""
     instance: InstanceId | None = None
     node: str = ""
+    further: tuple[InstanceId, ...] = ()
+    """Its other instances, of a function that may have several; ours."""
 
 
 class WorkflowStatus(msgspec.Struct, frozen=True):
@@ -123,6 +125,8 @@ class ComponentInventory(msgspec.Struct, frozen=True):
     reason: str = ""
     instance: InstanceId | None = None
     node: str = ""
+    further: tuple[InstanceId, ...] = ()
+    """Its other instances, of a function that may have several."""
 
 
 class UpdateDomainRequest(msgspec.Struct, frozen=True):

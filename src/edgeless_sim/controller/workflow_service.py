@@ -313,6 +313,7 @@ class WorkflowService:
                     reason=seen.reason,
                     instance=seen.instance,
                     node=seen.node,
+                    further=seen.further,
                 )
                 for component in deployment.components
             )

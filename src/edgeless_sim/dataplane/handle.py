@@ -94,8 +94,16 @@ class DataplaneHandle:
 
     @property
     def targets(self) -> dict[str, bytes]:
-        """Target key by output channel, for checkers."""
+        """Target key by output channel, for checkers: of several, the next one's."""
         return {name: self._routes[name].target for name in self.channels}
+
+    @property
+    def all_targets(self) -> dict[str, tuple[bytes, ...]]:
+        """Target keys by output channel, sorted, for checkers."""
+        return {
+            name: tuple(sorted(route.target for route in self._routes[name].round()))
+            for name in self.channels
+        }
 
     def patch(self, mapping: Mapping[str, Target], generation: int) -> bool:
         """Replace all outputs; False if *generation* is older than the present one (F44).
@@ -131,6 +139,8 @@ class DataplaneHandle:
         if route is None:
             self._plane.counters["cast to an unmapped channel"] += 1
         else:
+            if route.after is not None:
+                self._routes[alias] = route.after
             self._send(route, _CAST, 0, payload, metadata)
 
     def cast_raw(self, target: bytes, payload: str, metadata: bytes = METADATA_ROOT) -> None:
@@ -190,6 +200,8 @@ class DataplaneHandle:
         route = self._routes.get(alias) or self._early(alias)
         if route is None:
             return self._fail("call to an unmapped channel", answer)
+        if route.after is not None:
+            self._routes[alias] = route.after
         return self._call(route, payload, answer, metadata)
 
     def call_raw_nowait(
@@ -265,11 +277,21 @@ class DataplaneHandle:
     # -- routes ---------------------------------------------------------------------------------
 
     def _route(self, target: Target) -> Route:
-        if target.instance != UNPLACED:
-            route = self._plane.route_to(target.instance.key, target.invocation_url)
-            if route is not None:
-                return route
-        return self._holding()
+        if target.instance == UNPLACED:
+            return self._holding()
+        places = [(target.instance, target.invocation_url)]
+        places += [(other.instance, other.invocation_url) for other in target.further]
+        found = [
+            route
+            for instance, url in places
+            if (route := self._plane.route_to(instance.key, url)) is not None
+        ]
+        if not found:
+            return self._holding()
+        if len(found) > 1:
+            for route, after in zip(found, (*found[1:], found[0]), strict=True):
+                route.after = after
+        return found[0]
 
     def _early(self, alias: str) -> Route | None:
         """Hold what is sent before the first patch (design, decision 27); None after it."""
@@ -279,12 +301,21 @@ class DataplaneHandle:
         return route
 
     def _lose_calls(self, old: Mapping[str, Route]) -> None:
-        """End the calls to those whose channels of *old* lead to no instance any more."""
+        """End the calls to instances that have gone, as far as the channels of *old* tell.
+
+        They do if a channel leads to no instance any more, or to fewer and no new one.
+        """
         streams = tuple(self._calls)
         for channel, route in old.items():
             now = self._routes.get(channel)
-            if now is not None and now.target == UNPLACED.key != route.target:
-                self._plane.calls.lose(route.target, streams)
+            if now is None:
+                continue
+            before = [each.target for each in route.round() if each.target != UNPLACED.key]
+            after = [each.target for each in now.round() if each.target != UNPLACED.key]
+            if len(after) < len(before) and all(target in before for target in after):
+                for target in before:
+                    if target not in after:
+                        self._plane.calls.lose(target, streams)
 
     def _holding(self) -> Route:
         plane = self._plane

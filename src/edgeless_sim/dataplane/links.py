@@ -48,14 +48,25 @@ class Link(Protocol):
 
 
 class Route:
-    """One output: the target's key, its number in the journal, and the link that leads there."""
+    """One output: the target's key, its number in the journal, and the link that leads there.
 
-    __slots__ = ("link", "number", "target")
+    ``after`` is the route of the next event, where a component has several instances.
+    """
+
+    __slots__ = ("after", "link", "number", "target")
 
     def __init__(self, target: bytes, number: int, link: Link) -> None:
         self.target = target
         self.number = number
         self.link = link
+        self.after: Route | None = None
+
+    def round(self) -> "list[Route]":
+        """This one and those that come after it, each once."""
+        routes = [self]
+        while (after := routes[-1].after) is not None and after is not self:
+            routes.append(after)
+        return routes
 
 
 class LocalLink:

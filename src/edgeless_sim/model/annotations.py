@@ -45,7 +45,7 @@ class DeploymentRequirements(msgspec.Struct, frozen=True):
     """All of these must hold; the default asks for nothing."""
 
     max_instances: int = 0
-    """Read, but not enforced, as in EDGELESS; 0 = no limit."""
+    """Most instances of a function, each on a node of its own; 0 = not said, which is one."""
     nodes: tuple[str, ...] = ()
     """Ids (lower case) or names of nodes, one of which it must be; empty = any."""
     labels: tuple[str, ...] = ()

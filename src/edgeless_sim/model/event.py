@@ -20,6 +20,7 @@ __all__ = [
     "CallReturnKind",
     "Event",
     "EventType",
+    "FurtherTarget",
     "PatchRequest",
     "Target",
 ]
@@ -87,6 +88,13 @@ class Event(msgspec.Struct, array_like=True, gc=False):
 UNPLACED: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
 
 
+class FurtherTarget(msgspec.Struct, frozen=True):
+    """Another instance of the same component; see `Target`."""
+
+    instance: InstanceId
+    invocation_url: str
+
+
 class Target(msgspec.Struct, frozen=True):
     """Where an output goes: an instance, and the URL at which its node takes events.
 
@@ -96,6 +104,8 @@ class Target(msgspec.Struct, frozen=True):
 
     instance: InstanceId
     invocation_url: str
+    further: tuple[FurtherTarget, ...] = ()
+    """Other instances of the same component, between which events are spread in turn."""
 
 
 class PatchRequest(msgspec.Struct, frozen=True):

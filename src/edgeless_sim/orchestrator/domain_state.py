@@ -11,7 +11,7 @@ from typing import Final
 
 from edgeless_sim.api.messages import ComponentInventory, InstanceState
 from edgeless_sim.model.domain import DomainTotals
-from edgeless_sim.model.event import UNPLACED, Target
+from edgeless_sim.model.event import UNPLACED, FurtherTarget, Target
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import (
@@ -40,6 +40,10 @@ class DomainState:
         """Components whose placement is to be looked at."""
         self.held: dict[LogicalId, None] = {}
         """Components that wait for a node that can host them."""
+        self.short: dict[LogicalId, None] = {}
+        """Components that may have further instances, to be looked at."""
+        self.sated: dict[LogicalId, None] = {}
+        """Components that may have further instances, for which there is no node at present."""
         self.called: dict[NodeId, None] = {}
         """Nodes to which something is to be said."""
         self.totals_version = 0
@@ -124,7 +128,7 @@ class DomainState:
         assert component.logical_id not in self.components, component.logical_id
         self.components[component.logical_id] = component
         self._index(component)
-        component.targets = self._resolved(component)
+        component.targets = self.resolved(component)
         self.unplaced[component.logical_id] = None
         self.version += 1
 
@@ -135,8 +139,8 @@ class DomainState:
         for placement in component.placements():
             self.drop(component, placement, may_run=True)
         del self.components[logical_id]
-        self.unplaced.pop(logical_id, None)
-        self.held.pop(logical_id, None)
+        for waiting in (self.unplaced, self.held, self.short, self.sated):
+            waiting.pop(logical_id, None)
         self.version += 1
 
     def set_mapping(self, component: Component, mapping: dict[str, LogicalId]) -> None:
@@ -153,6 +157,10 @@ class DomainState:
         if migrates:
             assert component.successor is None, component.logical_id
             component.successor = placement
+        elif component.current is not None:
+            assert component.short, component.logical_id
+            component.further.append(placement)
+            self._note_short(component)
         else:
             assert component.current is None, component.logical_id
             component.current = placement
@@ -170,8 +178,12 @@ class DomainState:
         placement.revision = max(placement.revision, revision)
         placement.patch_revision = max(placement.patch_revision, revision)
         placement.generation = generation
-        component.failures = 0
-        component.tried.clear()
+        if placement in component.further:
+            component.further_failures = 0
+            component.further_tried.clear()
+        else:
+            component.failures = 0
+            component.tried.clear()
         if placement is component.successor:
             predecessor, component.current, component.successor = (
                 component.current,
@@ -182,6 +194,7 @@ class DomainState:
                 self._retire(component, predecessor)
         if placement.generation < component.generation:
             self.call(self.nodes[placement.instance_id.node_id], placement.instance_id)
+        self._note_short(component)
         self.rewire_predecessors(component.logical_id)
         self.version += 1
 
@@ -198,12 +211,15 @@ class DomainState:
         node = self.nodes.get(instance_id.node_id)
         if placement is component.successor:
             component.successor = None
-        else:
-            assert placement is component.current, instance_id
-            component.current, component.successor = component.successor, None
+        elif placement is component.current:
+            component.succeed()
             if component.current is None:
                 self.unplaced[component.logical_id] = None
             self.rewire_predecessors(component.logical_id)
+        else:
+            component.further.remove(placement)
+            self.rewire_predecessors(component.logical_id)
+        self._note_short(component)
         if node is not None:
             del node.instances[instance_id]
             if may_run and placement.sent:
@@ -236,16 +252,17 @@ class DomainState:
             component.reason = reason
             self.version += 1
 
+    def suffice(self, component: Component) -> None:
+        """No node can host a further instance at present."""
+        self.short.pop(component.logical_id, None)
+        self.sated[component.logical_id] = None
+
     # --- wiring
 
     def rewire_predecessors(self, logical_id: LogicalId) -> None:
         """A component has moved, come or gone: those that send to it get new outputs."""
         for source in list(self.predecessors.get(logical_id, ())):
             self._rewire(self.components[source])
-
-    def resolved(self, component: Component) -> dict[str, Target]:
-        """The outputs of *component* as they should be now, without targets that do not run."""
-        return self._resolved(component)
 
     # --- views
 
@@ -268,13 +285,6 @@ class DomainState:
             return ""
         return self.nodes[component.current.instance_id.node_id].view.name
 
-    def find_node(self, name: str) -> Node | None:
-        """The node with this name or id."""
-        for node in self.nodes.values():
-            if name in (node.view.name, str(node.node_id)):
-                return node
-        return None
-
     # --- inside
 
     def _inventory(self, component: Component) -> ComponentInventory:
@@ -286,7 +296,16 @@ class DomainState:
             reason,
             None if current is None else current.instance_id,
             self.host_of(component),
+            tuple(placement.instance_id for placement in component.further),
         )
+
+    def _note_short(self, component: Component) -> None:
+        logical_id = component.logical_id
+        self.sated.pop(logical_id, None)
+        if component.short:
+            self.short[logical_id] = None
+        else:
+            self.short.pop(logical_id, None)
 
     def _retire(self, component: Component, placement: Placement) -> None:
         node = self.nodes[placement.instance_id.node_id]
@@ -295,7 +314,7 @@ class DomainState:
             self.discard(node, placement.instance_id, component.kind)
 
     def _rewire(self, component: Component) -> None:
-        targets = self._resolved(component)
+        targets = self.resolved(component)
         if targets == component.targets:
             return
         component.targets = targets
@@ -303,7 +322,8 @@ class DomainState:
         for placement in component.placements():
             self.call(self.nodes[placement.instance_id.node_id], placement.instance_id)
 
-    def _resolved(self, component: Component) -> dict[str, Target]:
+    def resolved(self, component: Component) -> dict[str, Target]:
+        """The outputs of *component* as they should be now, without targets that do not run."""
         targets: dict[str, Target] = {}
         for channel, logical_id in sorted(component.mapping.items()):
             targets[channel] = self._target(logical_id)
@@ -315,12 +335,12 @@ class DomainState:
         Without an instance it is not left out: nodes hold what is sent to it until it has one.
         """
         component = self.components.get(logical_id)
-        if component is not None and component.current is not None and component.current.confirmed:
-            instance_id = component.current.instance_id
-            node = self.nodes.get(instance_id.node_id)
-            if node is not None:
-                return Target(instance_id, node.invocation_url)
-        return Target(UNPLACED, "")
+        running = () if component is None else component.running()
+        if not running:
+            return Target(UNPLACED, "")
+        pids = [placement.instance_id for placement in running]
+        urls = [self.nodes[pid.node_id].invocation_url for pid in pids]
+        return Target(pids[0], urls[0], tuple(map(FurtherTarget, pids[1:], urls[1:])))
 
     def _index(self, component: Component) -> None:
         for target in component.mapping.values():
@@ -347,6 +367,11 @@ class DomainState:
             for logical_id in self.held
             if infeasible_reason(self.components[logical_id].needs, node.view) is None
         )
+        self.recall_further(
+            logical_id
+            for logical_id in self.sated
+            if infeasible_reason(self.components[logical_id].needs, node.view) is None
+        )
 
     def recall(self, logical_ids: Iterable[LogicalId]) -> None:
         """Look again at components that wait, with all nodes as candidates."""
@@ -354,6 +379,13 @@ class DomainState:
             self.held.pop(logical_id, None)
             self.components[logical_id].tried.clear()
             self.unplaced[logical_id] = None
+
+    def recall_further(self, logical_ids: Iterable[LogicalId]) -> None:
+        """Look again for nodes for further instances."""
+        for logical_id in list(logical_ids):
+            self.sated.pop(logical_id, None)
+            self.components[logical_id].further_tried.clear()
+            self.short[logical_id] = None
 
     def _peers_changed(self) -> None:
         # Our own nodes are told the URL with each target (decision 7), and say theirs with what

@@ -28,8 +28,13 @@ def _check_placements(state: DomainState) -> None:
             assert node.instances.get(placement.instance_id) == logical_id, placement
         waits = (logical_id in state.unplaced) + (logical_id in state.held)
         assert waits == (component.current is None), f"{logical_id}: {waits} places to wait"
-        assert component.successor is None or component.current is not None, logical_id
-    for waiting in (*state.unplaced, *state.held):
+        assert component.current is not None or not component.placements(), logical_id
+        assert len(component.further) < component.wanted, f"{logical_id} has too many instances"
+        hosts = component.hosts()
+        assert len({*hosts}) == len(hosts), f"{logical_id} is twice on a node"
+        short = (logical_id in state.short) + (logical_id in state.sated)
+        assert short == component.short, f"{logical_id}: {short} places to wait for more"
+    for waiting in (*state.unplaced, *state.held, *state.short, *state.sated):
         assert waiting in state.components, f"{waiting} waits and is not wanted"
 
 

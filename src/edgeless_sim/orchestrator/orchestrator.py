@@ -19,24 +19,30 @@ from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.errors import (
     RejectedError,
-    UnknownComponentError,
     UnreachableError,
 )
 from edgeless_sim.kernel.actor import Actor
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.ids import LogicalId, NodeId, parse_uuid
+from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
-from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.orchestrator.announcement import DomainAnnouncement
 from edgeless_sim.orchestrator.backoff import after_pause
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.invariants import check_state
 from edgeless_sim.orchestrator.membership import Membership
+from edgeless_sim.orchestrator.node_names import node_id_of
 from edgeless_sim.orchestrator.performer import Connect, NodePerformer, Reports
 from edgeless_sim.orchestrator.placement import create_strategy
-from edgeless_sim.orchestrator.plan import Hold, Judge, Place, plan_migration, plan_refresh
+from edgeless_sim.orchestrator.plan import (
+    Hold,
+    Judge,
+    Place,
+    Suffice,
+    plan_migration,
+    plan_refresh,
+)
 from edgeless_sim.orchestrator.proxy import Proxy
 from edgeless_sim.orchestrator.records import Component, Placement
 from edgeless_sim.orchestrator.register import NodeRegister, Registration
@@ -186,25 +192,32 @@ class Orchestrator:
             self._membership.join(request)
         for component in self._membership.compare(request):
             self._requests.started(component)
-        if self._state.unplaced or self._state.called or before != self._versions():
+        if (
+            self._state.unplaced
+            or self._state.short
+            or self._state.called
+            or before != self._versions()
+        ):
             self._kick()
 
     # --- direct calls, for scenarios and tests
 
     def cordon(self, node: NodeId | str) -> None:
         """Give *node* (an id or a name) nothing new; raise `UnknownComponentError` for a typo."""
-        self._intents.cast(Cordon(self._node_id(node)))
+        self._intents.cast(Cordon(node_id_of(self._state, node)))
 
     def uncordon(self, node: NodeId | str) -> None:
         """End a cordon; raise `UnknownComponentError` for a typo."""
-        self._intents.cast(Uncordon(self._node_id(node)))
+        self._intents.cast(Uncordon(node_id_of(self._state, node)))
 
     def migrate(self, component: LogicalId, nodes: Sequence[NodeId | str]) -> None:
         """Move *component* to the first of *nodes* that can host it; the journal says if none can.
 
         Raises `UnknownComponentError` for a name that no node has.
         """
-        self._intents.cast(Migrate(component, tuple(self._node_id(node) for node in nodes)))
+        self._intents.cast(
+            Migrate(component, tuple(node_id_of(self._state, node) for node in nodes))
+        )
 
     def snapshot(self) -> DomainView:
         """The domain as it is now."""
@@ -237,6 +250,8 @@ class Orchestrator:
             component = state.components[step.logical_id]
             if isinstance(step, Place):
                 self._place(component, step)
+            elif isinstance(step, Suffice):
+                self._suffice(component, step)
             else:
                 self._hold(component, step)
         called, state.called = state.called, {}
@@ -267,10 +282,21 @@ class Orchestrator:
             component.failures += 1
             after_pause(self._scheduler, component.failures, self._retry, component)
 
+    def _suffice(self, component: Component, step: Suffice) -> None:
+        self._state.suffice(component)
+        if step.retry:
+            component.further_failures += 1
+            after_pause(self._scheduler, component.further_failures, self._retry, component)
+
     def _retry(self, component: Component) -> None:
-        known = self._state.components.get(component.logical_id) is component
-        if known and component.logical_id in self._state.held:
-            self._state.recall([component.logical_id])
+        logical_id = component.logical_id
+        if self._state.components.get(logical_id) is not component:
+            return
+        if logical_id in self._state.held:
+            self._state.recall([logical_id])
+            self._kick()
+        elif logical_id in self._state.sated:
+            self._state.recall_further([logical_id])
             self._kick()
 
     def _start_failed(self, component: Component, error: RejectedError) -> None:
@@ -329,19 +355,6 @@ class Orchestrator:
             self._place(component, step, migrates=True)
         else:
             self._chronicle.component(component, "declined", f"migrate: {step.reason}")
-
-    def _node_id(self, node: NodeId | str) -> NodeId:
-        if not isinstance(node, str):
-            return node
-        found = self._state.find_node(node)
-        if found is not None:
-            return found.node_id
-        try:
-            return NodeId(parse_uuid(node))
-        except ValueError:
-            names = [view.name for view in self._state.views()]
-            detail = f"{quoted(node)}{suggestion(node, names)}"
-            raise UnknownComponentError("unknown node", detail) from None
 
     # --- making
 

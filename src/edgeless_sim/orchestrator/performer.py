@@ -215,10 +215,12 @@ class NodePerformer:
         *,
         may_run: bool,
     ) -> None:
-        migrates = placement is component.successor
+        beside = placement is component.successor or placement in component.further
+        if placement in component.further:
+            component.further_tried[node.node_id] = None
         self._state.drop(component, placement, may_run=may_run)
         self._chronicle.component(component, "refused", f"{node.view.name}: {error}")
-        if not migrates:
+        if not beside:
             component.tried[node.node_id] = None
             component.refusal = error
             self._reports.failed(component, error)

@@ -4,7 +4,7 @@
 performs a step changes the state; that is why `plan_refresh` is to be read step by step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
+from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
@@ -35,6 +36,7 @@ __all__ = [
     "ResetNode",
     "StartInstance",
     "StopInstance",
+    "Suffice",
     "TellPeer",
     "plan_instance",
     "plan_migration",
@@ -55,6 +57,14 @@ class Place:
     instance_id: InstanceId
     provider_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suffice:
+    """The component runs, and no node can host a further instance now. ``retry`` as in `Hold`."""
+
+    logical_id: LogicalId
+    retry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +130,9 @@ class Judge:
     strategy: PlacementStrategy
 
 
-def plan_refresh(state: DomainState, dice: Random, judge: Judge) -> Iterator[Place | Hold]:
+def plan_refresh(
+    state: DomainState, dice: Random, judge: Judge
+) -> Iterator[Place | Hold | Suffice]:
     """A step for each component that is to be placed.
 
     Perform each step before asking for the next: a strategy sees what was placed before.
@@ -129,6 +141,14 @@ def plan_refresh(state: DomainState, dice: Random, judge: Judge) -> Iterator[Pla
         component = state.components.get(logical_id)
         if component is not None and component.current is None:
             yield _plan_placement(state, component, dice, judge)
+    for logical_id in list(state.short):
+        component = state.components.get(logical_id)
+        while component is not None and logical_id in state.short:
+            current = component.current
+            if current is None or not current.confirmed:
+                # Looked at again when it is.
+                break
+            yield _plan_further(state, component, dice, judge)
 
 
 def plan_migration(
@@ -144,7 +164,7 @@ def plan_migration(
         node = state.nodes.get(node_id)
         if node is None:
             reasons.append(f"{node_id}: unknown node")
-        elif node_id == current.instance_id.node_id:
+        elif node_id in component.hosts():
             return Hold(logical_id, f"{node.view.name}: runs there already", retry=False)
         elif (reason := infeasible_reason(component.needs, node.view)) is not None:
             reasons.append(f"{node.view.name}: {reason}")
@@ -193,31 +213,63 @@ def _plan_placement(
     state: DomainState, component: Component, dice: Random, judge: Judge
 ) -> Place | Hold:
     found = state.feasible(component.needs)
-    candidates = found.nodes
-    if component.tried:
-        # A tuple of its own: a strategy may recognise the one that it saw last by identity.
-        candidates = tuple(n for n in candidates if n.node_id not in component.tried)
     why = explained(judge.name, found)
-    if not candidates or len(component.tried) >= CANDIDATES_MAX:
+    if not _without(found.nodes, component.tried) or len(component.tried) >= CANDIDATES_MAX:
         if component.refusal is not None and component.tried:
             return Hold(component.logical_id, str(component.refusal)[:300], retry=True)
         return Hold(component.logical_id, why, retry=bool(component.tried))
+    try:
+        node = _chosen(state, component, component.tried, dice=dice, judge=judge)
+    except RejectedError as fault:
+        return Hold(component.logical_id, fault.summary, retry=True, fault=True)
+    return _place(component, node, dice, why)
+
+
+def _plan_further(
+    state: DomainState, component: Component, dice: Random, judge: Judge
+) -> Place | Suffice:
+    """Another instance of a component that runs: on a node that has none of it."""
+    found = state.feasible(component.needs)
+    out = {**dict.fromkeys(component.hosts()), **component.further_tried}
+    tried = bool(component.further_tried)
+    if not _without(found.nodes, out) or len(component.further_tried) >= CANDIDATES_MAX:
+        return Suffice(component.logical_id, retry=tried)
+    try:
+        node = _chosen(state, component, out, dice=dice, judge=judge)
+    except RejectedError:
+        return Suffice(component.logical_id, retry=True)
+    number = len(component.further) + 2
+    why = f"instance {number} of at most {component.wanted}; {explained(judge.name, found)}"
+    return _place(component, node, dice, why)
+
+
+def _without(nodes: tuple[NodeView, ...], out: Mapping[NodeId, None]) -> tuple[NodeView, ...]:
+    # The same tuple if none is out: a strategy may recognise the one that it saw last by identity.
+    return tuple(node for node in nodes if node.node_id not in out) if out else nodes
+
+
+def _chosen(
+    state: DomainState,
+    component: Component,
+    out: Mapping[NodeId, None],
+    *,
+    dice: Random,
+    judge: Judge,
+) -> NodeView:
+    """What the strategy chooses; raise `RejectedError` that blames it for whatever is wrong."""
     strategy = judge.strategy
+    candidates = _without(state.feasible(component.needs).nodes, out)
     view = state.view(components=wants_components(strategy))
     try:
         chosen = strategy.choose(candidates, component.view(""), view, dice)
         node = state.nodes.get(chosen)
-        if (
-            node is None
-            or chosen in component.tried
-            or infeasible_reason(component.needs, node.view)
-        ):
+        if node is None or chosen in out or infeasible_reason(component.needs, node.view):
             raise ValueError(f"it chose {chosen!r}, which is not feasible"[:_FAULT_CHARS_MAX])
-    except Exception as fault:  # noqa: BLE001 - users write strategies; their domain goes on
+    except Exception as fault:
+        # Users write strategies; their domain goes on.
         what = f"{type(fault).__name__}: {fault}"[:_FAULT_CHARS_MAX]
-        reason = f"the strategy {judge.name} has failed: {what}"
-        return Hold(component.logical_id, reason, retry=True, fault=True)
-    return _place(component, node.view, dice, why)
+        raise RejectedError(f"the strategy {judge.name} has failed: {what}") from fault
+    return node.view
 
 
 def _place(component: Component, node: NodeView, dice: Random, reason: str) -> Place:

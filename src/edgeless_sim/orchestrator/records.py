@@ -61,10 +61,18 @@ class Component:
     current: Placement | None = None
     successor: Placement | None = None
     """Where it is going to be, while it migrates."""
+    wanted: int = 1
+    """Most instances: a function may ask for several (``max_instances``)."""
+    further: list[Placement] = field(default_factory=list)
+    """The instances beside ``current``, each on a node of its own, oldest first."""
     accepted: bool = False
     """The ε-CON was told that it runs: from then on it is kept whatever happens."""
     tried: dict[NodeId, None] = field(default_factory=dict)
     """Nodes that failed to start it, since the last pause."""
+    further_tried: dict[NodeId, None] = field(default_factory=dict)
+    """As ``tried``, of its further instances."""
+    further_failures: int = 0
+    """As ``failures``, of its further instances."""
     failures: int = 0
     """Pauses since it ran."""
     reason: str = ""
@@ -73,15 +81,36 @@ class Component:
     """What the last node that was tried said."""
 
     def placements(self) -> tuple[Placement, ...]:
-        """The present one and the one to come, as far as there are any."""
-        return tuple(p for p in (self.current, self.successor) if p is not None)
+        """The present one, the one to come and the further ones, as far as there are any."""
+        return tuple(p for p in (self.current, self.successor, *self.further) if p is not None)
 
     def placement_of(self, instance_id: InstanceId) -> Placement | None:
         """The one of them with this id."""
-        for placement in (self.current, self.successor):
+        for placement in (self.current, self.successor, *self.further):
             if placement is not None and placement.instance_id == instance_id:
                 return placement
         return None
+
+    @property
+    def short(self) -> bool:
+        """Whether it runs, and may have more instances than it has."""
+        return self.current is not None and len(self.further) < self.wanted - 1
+
+    def running(self) -> tuple[Placement, ...]:
+        """Those of its placements that events may be sent to."""
+        own = () if self.current is None else (self.current,)
+        return tuple(placement for placement in (*own, *self.further) if placement.confirmed)
+
+    def succeed(self) -> None:
+        """It has lost its own instance: another takes the rank, rather one that runs."""
+        self.current, self.successor = self.successor, None
+        if self.current is None and self.further:
+            self.current = next((p for p in self.further if p.confirmed), self.further[0])
+            self.further.remove(self.current)
+
+    def hosts(self) -> tuple[NodeId, ...]:
+        """The nodes on which it is, or is going to be."""
+        return tuple(placement.instance_id.node_id for placement in self.placements())
 
     def condition(self) -> tuple[ComponentState, str]:
         """State and reason, as people see them."""
@@ -108,6 +137,7 @@ class Component:
             reason,
             None if self.current is None else self.current.instance_id,
             node_name,
+            tuple(placement.instance_id for placement in self.further),
         )
 
 

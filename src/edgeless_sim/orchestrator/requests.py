@@ -29,9 +29,17 @@ from edgeless_sim.orchestrator.records import Component, Request
 from edgeless_sim.orchestrator.requirements import Needs, function_needs, resource_needs
 from edgeless_sim.orchestrator.view import ComponentKind
 
-__all__ = ["COMPONENTS_MAX", "ComponentRequests", "infeasible", "is_final"]
+__all__ = [
+    "COMPONENTS_MAX",
+    "INSTANCES_PER_FUNCTION_MAX",
+    "ComponentRequests",
+    "infeasible",
+    "is_final",
+]
 
 COMPONENTS_MAX: Final = 200_000
+#: Most instances of one function, whatever ``max_instances`` allows: each sender knows them all.
+INSTANCES_PER_FUNCTION_MAX: Final = 64
 _LOGICAL: Final = NodeId(UUID(int=0))
 #: Other nodes would refuse the same code for the same reason (spec 5.4).
 _BAD_CODE: Final = "Error when creating a function instance"
@@ -133,6 +141,7 @@ class ComponentRequests:
             needs,
             _logical(request.output_mapping or {}),
             request.generation,
+            wanted=_wanted(needs),
         )
         self._state.add(component)
         return component
@@ -208,6 +217,13 @@ def infeasible(component: Component, state: DomainState) -> NoFeasibleNodeError:
 def is_final(error: RejectedError) -> bool:
     """Whether other nodes need not be asked."""
     return error.summary == _BAD_CODE
+
+
+def _wanted(needs: Needs) -> int:
+    """A resource is one: it has a name outside, or an effect that must not happen twice."""
+    if needs.kind is ComponentKind.RESOURCE:
+        return 1
+    return max(1, min(needs.requirements.max_instances, INSTANCES_PER_FUNCTION_MAX))
 
 
 def _logical(mapping: dict[str, Target]) -> dict[str, LogicalId]:

@@ -51,6 +51,8 @@ class ComponentView:
     instance: InstanceId | None = None
     node: str = ""
     """Name of the node that hosts it; empty while it is pending."""
+    further: tuple[InstanceId, ...] = ()
+    """Other instances of a function that may have several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ component, I03 a component that cannot be placed says why, I13 the inventories a
 outputs lead to living instances, and I39 nothing is left over.
 """
 
+from itertools import chain
+
 from edgeless_sim.api.messages import ComponentMapping, ComponentState, WorkflowInfo
 from edgeless_sim.cluster.cluster import Cluster
+from edgeless_sim.model.annotations import parse_requirements
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.phase import Phase
 
@@ -48,7 +51,8 @@ async def cluster_violations(cluster: Cluster) -> list[str]:
 
 
 def rival_targets(cluster: Cluster) -> list[str]:
-    """Components of which two living instances are outputs of living instances (I04).
+    """Components of which more living instances than they may have are outputs of living
+    instances (I04): two, unless they ask for several.
 
     Holds at every moment, unless a partition leaves an isolated node its instances: without
     fencing it cannot know better (design, decision 31).
@@ -60,15 +64,27 @@ def rival_targets(cluster: Cluster) -> list[str]:
         for pid, hosted in handle.node.agent.functions.items()
         if not hosted.stopping
     }
+    most = {
+        f"{hosted.request.workflow_id}/{hosted.request.name}": parse_requirements(
+            hosted.request.annotations
+        ).max_instances
+        for handle in cluster.nodes.values()
+        if handle.alive
+        for hosted in handle.node.agent.functions.values()
+    }
     by_key: dict[bytes, str] = {pid.key: name for pid, name in components.items()}
     reached: dict[str, dict[bytes, None]] = {}
     for handle in cluster.nodes.values():
         if handle.alive:
             for hosted in handle.node.agent.functions.values():
-                for key in hosted.handle.targets.values():
+                for key in chain.from_iterable(hosted.handle.all_targets.values()):
                     if key in by_key and not hosted.stopping:
                         reached.setdefault(by_key[key], {})[key] = None
-    return [f"I04: {name} has {len(keys)}" for name, keys in reached.items() if len(keys) > 1]
+    return [
+        f"I04: {name} has {len(keys)}"
+        for name, keys in reached.items()
+        if len(keys) > max(1, most[name])
+    ]
 
 
 def residue(cluster: Cluster) -> dict[str, int]:
@@ -103,12 +119,13 @@ def _component_faults(
     if component.instance is None:
         return [f"I01: {name} is {component.state} without an instance"]
     faults = []
-    if component.instance in wanted:
-        faults.append(f"I01: {name} and {wanted[component.instance]} share an instance")
-    wanted[component.instance] = name
-    if component.instance not in running:
-        faults.append(f"I01: the instance of {name} does not run: {component.instance}")
-    elif running[component.instance] != component.node:
+    for instance in (component.instance, *component.further):
+        if instance in wanted:
+            faults.append(f"I01: {name} and {wanted[instance]} share an instance")
+        wanted[instance] = name
+        if instance not in running:
+            faults.append(f"I01: an instance of {name} does not run: {instance}")
+    if running.get(component.instance, component.node) != component.node:
         faults.append(f"I11: {name} is said to be on {component.node}")
     return faults
 
@@ -117,29 +134,32 @@ def _output_faults(
     title: str, info: WorkflowInfo, cluster: Cluster, running: dict[InstanceId, str]
 ) -> list[str]:
     """I16 and I17: channels lead where the workflow says, and to nobody who is dead."""
-    instances = {part.name: part.instance for part in info.status.mapping}
+    instances = {
+        part.name: tuple(sorted(pid.key for pid in (part.instance, *part.further)))
+        for part in info.status.mapping
+        if part.instance is not None
+    }
+    placed = {part.name: (part.instance, *part.further) for part in info.status.mapping}
     faults = []
     functions = [(part.name, part.output_mapping) for part in info.request.functions]
     resources = [(part.name, part.output_mapping) for part in info.request.resources]
     for component, mapping in (*functions, *resources):
-        pid = instances.get(component)
-        if pid is None or pid not in running:
-            continue
-        agent = cluster.nodes[running[pid]].node.agent
-        hosted = agent.functions.get(pid) or agent.resources[pid]
         expected = {
-            channel: target.key
-            for channel, name in mapping.items()
-            if (target := instances.get(name)) is not None
+            channel: instances[name] for channel, name in mapping.items() if name in instances
         }
-        actual = {
-            channel: key
-            for channel, key in hosted.handle.targets.items()
-            if instances.get(mapping.get(channel, "")) is not None or channel not in mapping
-        }
-        if actual != expected:
-            faults.append(
-                f"I16: {title}/{component} has outputs {sorted(actual)} "
-                f"that do not match {sorted(expected)}"
-            )
+        for pid in placed.get(component, ()):
+            if pid is None or pid not in running:
+                continue
+            agent = cluster.nodes[running[pid]].node.agent
+            hosted = agent.functions.get(pid) or agent.resources[pid]
+            actual = {
+                channel: keys
+                for channel, keys in hosted.handle.all_targets.items()
+                if mapping.get(channel, "") in instances or channel not in mapping
+            }
+            if actual != expected:
+                faults.append(
+                    f"I16: {title}/{component} has outputs {sorted(actual)} "
+                    f"that do not match {sorted(expected)}"
+                )
     return faults

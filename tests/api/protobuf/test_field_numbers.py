@@ -136,6 +136,7 @@ OURS: Final = {
     "ComponentReport",
     "ControlReply",
     "DomainInventory",
+    "FurtherTargets",
     "InstanceReport",
     "NodeInventory",
     "OutputMapping",

@@ -20,7 +20,7 @@ from edgeless_sim.api.protobuf.identifiers import (
     read_variant,
     variant_message,
 )
-from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
+from edgeless_sim.model.event import UNPLACED, FurtherTarget, PatchRequest, Target
 from edgeless_sim.model.function import (
     FunctionClassSpecification,
     SpawnFunctionRequest,
@@ -145,6 +145,7 @@ def patch_message(request: PatchRequest) -> pb.PatchRequest:
         node_id="" if node_id == NIL else str(node_id),
         output_urls=_urls(request.output_mapping),
         unplaced_outputs=_unplaced(request.output_mapping),
+        further_outputs=_further(request.output_mapping),
         generation=request.generation,
     )
 
@@ -156,7 +157,10 @@ def read_patch(place: Place, message: pb.PatchRequest) -> PatchRequest:
     return PatchRequest(
         function_id=InstanceId(node_id, function_id),
         output_mapping=_read_mapping(
-            message.output_mapping, message.output_urls, message.unplaced_outputs
+            message.output_mapping,
+            message.output_urls,
+            message.unplaced_outputs,
+            message.further_outputs,
         ),
         generation=message.generation,
     )
@@ -193,6 +197,7 @@ def _extensions(request: SpawnFunctionRequest | ResourceInstanceSpecification) -
             targets=_targets(request.output_mapping),
             urls=_urls(request.output_mapping),
             unplaced=_unplaced(request.output_mapping),
+            further=_further(request.output_mapping),
         )
     return fields
 
@@ -207,7 +212,9 @@ def _read_extensions(
         "instance_id": read_optional_instance(
             "instance_id", message.HasField("instance_id"), message.instance_id
         ),
-        "output_mapping": _read_mapping(mapping.targets, mapping.urls, mapping.unplaced)
+        "output_mapping": _read_mapping(
+            mapping.targets, mapping.urls, mapping.unplaced, mapping.further
+        )
         if message.HasField("output_mapping")
         else None,
     }
@@ -233,8 +240,33 @@ def _unplaced(mapping: Mapping[str, Target]) -> list[str]:
     return sorted(channel for channel, target in mapping.items() if target.instance == UNPLACED)
 
 
+def _further(mapping: Mapping[str, Target]) -> dict[str, pb.FurtherTargets]:
+    return {
+        channel: pb.FurtherTargets(
+            instances=[instance_message(other.instance) for other in target.further],
+            urls=[other.invocation_url for other in target.further],
+        )
+        for channel, target in mapping.items()
+        if target.further
+    }
+
+
+def _read_further(message: pb.FurtherTargets) -> tuple[FurtherTarget, ...]:
+    instances = read_list("further.instances", message.instances)
+    urls = read_list("further.urls", message.urls)
+    if len(instances) != len(urls):
+        raise ValueError(f"further: {len(instances)} instances and {len(urls)} URLs")
+    return tuple(
+        FurtherTarget(read_instance("further", instance), url)
+        for instance, url in zip(instances, urls, strict=True)
+    )
+
+
 def _read_mapping(
-    targets: Mapping[str, pb.InstanceId], urls: Mapping[str, str], unplaced: Iterable[str]
+    targets: Mapping[str, pb.InstanceId],
+    urls: Mapping[str, str],
+    unplaced: Iterable[str],
+    further: Mapping[str, pb.FurtherTargets],
 ) -> dict[str, Target]:
     found = {
         channel: read_instance(f"output_mapping.{channel[:64]!r}", target)
@@ -242,4 +274,10 @@ def _read_mapping(
     }
     found.update((channel, UNPLACED) for channel in read_list("unplaced", unplaced))
     known = read_map("urls", urls)
-    return {channel: Target(found[channel], known.get(channel, "")) for channel in sorted(found)}
+    others = {
+        channel: _read_further(message) for channel, message in read_map("further", further).items()
+    }
+    return {
+        channel: Target(found[channel], known.get(channel, ""), others.get(channel, ()))
+        for channel in sorted(found)
+    }

@@ -17,6 +17,7 @@ from edgeless_sim.api.protobuf.fields import flat_message, flat_value, read_list
 from edgeless_sim.api.protobuf.identifiers import (
     Place,
     instance_message,
+    read_instance,
     read_optional_instance,
     read_uuid,
 )
@@ -117,6 +118,7 @@ def _inventory_message(components: Iterable[ComponentInventory]) -> pb.DomainInv
                 reason=one.reason,
                 instance_id=None if one.instance is None else instance_message(one.instance),
                 node=one.node,
+                further=[instance_message(instance) for instance in one.further],
             )
             for one in components
         ]
@@ -133,6 +135,10 @@ def _read_inventory(message: pb.DomainInventory) -> tuple[ComponentInventory, ..
                 "inventory.instance_id", report.HasField("instance_id"), report.instance_id
             ),
             node=report.node,
+            further=tuple(
+                read_instance("inventory.further", one)
+                for one in read_list("inventory.further", report.further)
+            ),
         )
         for report in read_list("inventory", message.components)
     )

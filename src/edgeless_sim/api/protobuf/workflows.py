@@ -17,6 +17,7 @@ from edgeless_sim.api.protobuf.components import class_message, read_class
 from edgeless_sim.api.protobuf.fields import read_list, read_map, require
 from edgeless_sim.api.protobuf.identifiers import (
     instance_message,
+    read_instance,
     read_optional_instance,
     read_uuid,
 )
@@ -203,6 +204,7 @@ def _mapping_message(mapping: ComponentMapping) -> pb.WorkflowFunctionMapping:
         reason=mapping.reason,
         instance_id=None if mapping.instance is None else instance_message(mapping.instance),
         node=mapping.node,
+        further=[instance_message(instance) for instance in mapping.further],
     )
 
 
@@ -218,4 +220,7 @@ def _read_mapping(message: pb.WorkflowFunctionMapping) -> ComponentMapping:
             "instance_id", message.HasField("instance_id"), message.instance_id
         ),
         node=message.node,
+        further=tuple(
+            read_instance("further", one) for one in read_list("further", message.further)
+        ),
     )

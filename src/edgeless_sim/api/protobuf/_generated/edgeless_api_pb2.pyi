@@ -367,6 +367,36 @@ class FunctionClassSpecification(google.protobuf.message.Message):
 Global___FunctionClassSpecification: typing_extensions.TypeAlias = FunctionClassSpecification
 
 @typing.final
+class FurtherTargets(google.protobuf.message.Message):
+    """The other instances of a component that has several, and their nodes' URLs. Ours."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCES_FIELD_NUMBER: builtins.int
+    URLS_FIELD_NUMBER: builtins.int
+    @property
+    def instances(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___InstanceId
+    ]: ...
+    @property
+    def urls(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        instances: collections.abc.Iterable[Global___InstanceId] | None = ...,
+        urls: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(
+        self, field_name: typing.Literal["instances", b"instances", "urls", b"urls"]
+    ) -> None: ...
+
+Global___FurtherTargets: typing_extensions.TypeAlias = FurtherTargets
+
+@typing.final
 class OutputMapping(google.protobuf.message.Message):
     """An output mapping whose targets come with their URLs. Ours."""
 
@@ -410,9 +440,30 @@ class OutputMapping(google.protobuf.message.Message):
             self, field_name: typing.Literal["key", b"key", "value", b"value"]
         ) -> None: ...
 
+    @typing.final
+    class FurtherEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> Global___FurtherTargets: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: Global___FurtherTargets | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
+
     TARGETS_FIELD_NUMBER: builtins.int
     URLS_FIELD_NUMBER: builtins.int
     UNPLACED_FIELD_NUMBER: builtins.int
+    FURTHER_FIELD_NUMBER: builtins.int
     @property
     def targets(
         self,
@@ -425,16 +476,23 @@ class OutputMapping(google.protobuf.message.Message):
     ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Channels whose component has no instance at present."""
 
+    @property
+    def further(
+        self,
+    ) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___FurtherTargets]: ...
     def __init__(
         self,
         *,
         targets: collections.abc.Mapping[builtins.str, Global___InstanceId] | None = ...,
         urls: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         unplaced: collections.abc.Iterable[builtins.str] | None = ...,
+        further: collections.abc.Mapping[builtins.str, Global___FurtherTargets] | None = ...,
     ) -> None: ...
     def ClearField(
         self,
-        field_name: typing.Literal["targets", b"targets", "unplaced", b"unplaced", "urls", b"urls"],
+        field_name: typing.Literal[
+            "further", b"further", "targets", b"targets", "unplaced", b"unplaced", "urls", b"urls"
+        ],
     ) -> None: ...
 
 Global___OutputMapping: typing_extensions.TypeAlias = OutputMapping
@@ -718,12 +776,33 @@ class PatchRequest(google.protobuf.message.Message):
             self, field_name: typing.Literal["key", b"key", "value", b"value"]
         ) -> None: ...
 
+    @typing.final
+    class FurtherOutputsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> Global___FurtherTargets: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: Global___FurtherTargets | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(
+            self, field_name: typing.Literal["key", b"key", "value", b"value"]
+        ) -> None: ...
+
     FUNCTION_ID_FIELD_NUMBER: builtins.int
     OUTPUT_MAPPING_FIELD_NUMBER: builtins.int
     NODE_ID_FIELD_NUMBER: builtins.int
     OUTPUT_URLS_FIELD_NUMBER: builtins.int
     UNPLACED_OUTPUTS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    FURTHER_OUTPUTS_FIELD_NUMBER: builtins.int
     function_id: builtins.str
     node_id: builtins.str
     generation: builtins.int
@@ -739,6 +818,10 @@ class PatchRequest(google.protobuf.message.Message):
     def unplaced_outputs(
         self,
     ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def further_outputs(
+        self,
+    ) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___FurtherTargets]: ...
     def __init__(
         self,
         *,
@@ -748,12 +831,16 @@ class PatchRequest(google.protobuf.message.Message):
         output_urls: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         unplaced_outputs: collections.abc.Iterable[builtins.str] | None = ...,
         generation: builtins.int = ...,
+        further_outputs: collections.abc.Mapping[builtins.str, Global___FurtherTargets]
+        | None = ...,
     ) -> None: ...
     def ClearField(
         self,
         field_name: typing.Literal[
             "function_id",
             b"function_id",
+            "further_outputs",
+            b"further_outputs",
             "generation",
             b"generation",
             "node_id",
@@ -1709,6 +1796,7 @@ class WorkflowFunctionMapping(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     NODE_FIELD_NUMBER: builtins.int
+    FURTHER_FIELD_NUMBER: builtins.int
     name: builtins.str
     function_id: builtins.str
     domain_id: builtins.str
@@ -1717,6 +1805,12 @@ class WorkflowFunctionMapping(google.protobuf.message.Message):
     node: builtins.str
     @property
     def instance_id(self) -> Global___InstanceId: ...
+    @property
+    def further(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___InstanceId
+    ]: ...
     def __init__(
         self,
         *,
@@ -1727,6 +1821,7 @@ class WorkflowFunctionMapping(google.protobuf.message.Message):
         reason: builtins.str = ...,
         instance_id: Global___InstanceId | None = ...,
         node: builtins.str = ...,
+        further: collections.abc.Iterable[Global___InstanceId] | None = ...,
     ) -> None: ...
     def HasField(
         self, field_name: typing.Literal["instance_id", b"instance_id"]
@@ -1738,6 +1833,8 @@ class WorkflowFunctionMapping(google.protobuf.message.Message):
             b"domain_id",
             "function_id",
             b"function_id",
+            "further",
+            b"further",
             "instance_id",
             b"instance_id",
             "name",
@@ -2083,12 +2180,19 @@ class ComponentReport(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     NODE_FIELD_NUMBER: builtins.int
+    FURTHER_FIELD_NUMBER: builtins.int
     logical_id: builtins.str
     state: builtins.str
     reason: builtins.str
     node: builtins.str
     @property
     def instance_id(self) -> Global___InstanceId: ...
+    @property
+    def further(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
+        Global___InstanceId
+    ]: ...
     def __init__(
         self,
         *,
@@ -2097,6 +2201,7 @@ class ComponentReport(google.protobuf.message.Message):
         reason: builtins.str = ...,
         instance_id: Global___InstanceId | None = ...,
         node: builtins.str = ...,
+        further: collections.abc.Iterable[Global___InstanceId] | None = ...,
     ) -> None: ...
     def HasField(
         self, field_name: typing.Literal["instance_id", b"instance_id"]
@@ -2104,6 +2209,8 @@ class ComponentReport(google.protobuf.message.Message):
     def ClearField(
         self,
         field_name: typing.Literal[
+            "further",
+            b"further",
             "instance_id",
             b"instance_id",
             "logical_id",
