@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from edgeless_sim.api.clients import ComponentClient
+from edgeless_sim.api.clients import ComponentClient, DomainMirrorClient
 from edgeless_sim.api.codec import MsgpackCodec, decode_reply
 from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.api.messages import (
@@ -40,7 +40,7 @@ from edgeless_sim.model.resource import (
     ResourceInstanceSpecification,
     ResourceProviderSpecification,
 )
-from edgeless_sim.orchestrator import MemoryProxy, Orchestrator, OrchestratorSettings
+from edgeless_sim.orchestrator import Orchestrator, OrchestratorSettings
 from edgeless_transports import Address, Frame, MemoryListener, MemoryNetwork, MemoryTransport
 from edgeless_transports.memory import MemoryConnection
 
@@ -272,8 +272,8 @@ class World:
         transport.attach(
             Address("memory", "con"), Dispatcher({"DomainRegistration": self.controller})
         )
-        self.proxy = MemoryProxy()
         self.orchestrator = self.make_orchestrator()
+        self.mirror = DomainMirrorClient(self.connection("con", "orc/edge"))
         self.client = ComponentClient(self.connection("con", "orc/edge"), timeout_s=60)
 
     def make_orchestrator(self) -> Orchestrator:
@@ -289,7 +289,6 @@ class World:
             context,
             self.settings,
             lambda url: self.connection("orc/edge", url.split("://")[1]),
-            proxy=self.proxy,
         )
         transport = MemoryTransport(self.scheduler, self.network, "orc/edge")
         self.listener = transport.attach(Address("memory", "orc/edge"), orchestrator.handler)
@@ -344,6 +343,9 @@ class World:
     async def patch(self, number: int, outputs: dict[str, int], **changes: Any) -> None:
         request = PatchRequest(logical(number), mapping(outputs) or {}, 1)
         await self.client.patch_function(msgspec.structs.replace(request, **changes))
+
+    async def stop(self, number: int) -> None:
+        await self.client.stop_function(logical(number))
 
     async def refused(self, request: Coroutine[Any, Any, Any]) -> EdgelessError:
         try:

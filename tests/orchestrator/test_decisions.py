@@ -22,6 +22,7 @@ from edgeless_sim.model.resource import (
 )
 from edgeless_sim.orchestrator.backoff import pause_ns
 from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.intents import IntentInbox
 from edgeless_sim.orchestrator.placement import (
     RandomPlacement,
     RoundRobinPlacement,
@@ -39,7 +40,7 @@ from edgeless_sim.orchestrator.plan import (
     plan_instance,
     plan_refresh,
 )
-from edgeless_sim.orchestrator.proxy import INTENTS_MAX, MemoryProxy
+from edgeless_sim.orchestrator.proxy import INTENTS_MAX, INTENTS_PER_TICK_MAX
 from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import (
     Needs,
@@ -346,12 +347,15 @@ def test_pauses_double_up_to_half_a_minute() -> None:
     assert [pause_ns(n) // 10**9 for n in (1, 2, 3, 4, 5, 6, 60)] == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_proxy_gives_each_intent_out_once_and_takes_a_bounded_number() -> None:
-    proxy = MemoryProxy()
-    intent = Cordon(NodeId(UUID(int=1)))
-    for _ in range(INTENTS_MAX):
-        proxy.send(intent)
+def test_an_inbox_takes_a_bounded_number_and_gives_each_intent_out_once() -> None:
+    inbox = IntentInbox()
+    intents = [Cordon(NodeId(UUID(int=number))) for number in range(INTENTS_MAX)]
+    for intent in intents:
+        inbox.put(intent)
     with pytest.raises(RejectedError, match="too many intents"):
-        proxy.send(intent)
-    assert len(proxy.take_intents()) == INTENTS_MAX
-    assert proxy.take_intents() == ()
+        inbox.put(intents[0])
+    taken = []
+    while given := inbox.take():
+        assert len(given) <= INTENTS_PER_TICK_MAX
+        taken += given
+    assert taken == intents

@@ -1,4 +1,4 @@
-"""Cordons and migrations, by call and by proxy (cases C006, C016, C017, U22)."""
+"""Cordons and migrations, by call and over the wire (cases C006, C016, C017, U22)."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,8 @@ import pytest
 
 from edgeless_sim.errors import RejectedError, UnknownComponentError
 from edgeless_sim.model.ids import LogicalId, NodeId
-from edgeless_sim.model.intent import Migrate
+from edgeless_sim.model.intent import Cordon, Migrate, Uncordon
+from edgeless_sim.orchestrator.proxy import INTENTS_MAX, INTENTS_PER_TICK_MAX
 
 LID = LogicalId(UUID(int=1))
 
@@ -107,19 +108,96 @@ def test_a_refused_migration_leaves_the_running_instance_alone(play: Any) -> Non
     play(story)
 
 
-def test_a_proxy_mirrors_the_domain_and_brings_intents(play: Any) -> None:
+def test_an_intent_over_the_wire_is_obeyed_at_the_next_tick(play: Any) -> None:
     async def story(world: Any) -> None:
-        proxy = world.proxy
         nodes = await world.nodes(2)
         await world.function(1)
-        await world.clock.sleep(1.1)
-        assert proxy.view == world.orchestrator.snapshot()
-        assert [seen.name for seen in proxy.view.nodes] == ["edge/0", "edge/1"]
-        host = proxy.view.components[0].node
+        host = world.component(1).node
         target = next(node for node in nodes if node.name != host)
-        proxy.send(Migrate(LID, (target.node_id,)))
-        await world.clock.sleep(2.1)
-        assert proxy.view.components[0].node == target.name
+        await world.mirror.submit(Migrate(LID, (target.node_id,)))
+        assert world.component(1).node == host
+        await world.clock.sleep(1.1)
+        await world.settled()
+        assert world.component(1).node == target.name
+        await world.mirror.submit(Cordon(target.node_id))
+        await world.clock.sleep(1.1)
+        cordoned = {node.name: node.cordoned for node in world.orchestrator.snapshot().nodes}
+        assert cordoned == {host: False, target.name: True}
+        await world.mirror.submit(Uncordon(target.node_id))
+        await world.clock.sleep(1.1)
+        assert not any(node.cordoned for node in world.orchestrator.snapshot().nodes)
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("intent", "summary"),
+    [
+        (Migrate(LogicalId(UUID(int=99)), (NodeId(UUID(int=0x1000)),)), "unknown component"),
+        (Migrate(LID, (NodeId(UUID(int=0xDEAD)),)), "unknown node"),
+        (Migrate(LID, ()), "no target"),
+        (Cordon(NodeId(UUID(int=0xDEAD))), "unknown node"),
+        (Uncordon(NodeId(UUID(int=0xDEAD))), "unknown node"),
+    ],
+)
+def test_an_intent_that_names_what_is_not_here_is_refused_at_once(
+    play: Any, intent: Any, summary: str
+) -> None:
+    async def story(world: Any) -> None:
+        await world.node(0)
+        await world.function(1)
+        before = world.orchestrator.snapshot()
+        assert (await world.refused(world.mirror.submit(intent))).summary == summary
+        await world.clock.sleep(2)
+        assert world.orchestrator.snapshot() == before
+
+    play(story)
+
+
+def test_a_cordon_can_be_ended_while_its_node_is_away(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        await world.mirror.submit(Cordon(node.node_id))
+        await world.clock.sleep(1.1)
+        node.crash()
+        await world.clock.sleep(10)
+        await world.mirror.submit(Uncordon(node.node_id))
+        await world.clock.sleep(1.1)
+        node.restart()
+        await world.settled()
+        await world.function(1)
+
+    play(story)
+
+
+def test_a_storm_of_intents_is_bounded_and_obeyed_a_hundred_each_tick(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        toggles = [Cordon(node.node_id), Uncordon(node.node_id)] * (INTENTS_MAX // 2)
+        for intent in toggles:
+            await world.mirror.submit(intent)
+        refused = await world.refused(world.mirror.submit(Cordon(node.node_id)))
+        assert refused.summary == "too many intents"
+        await world.clock.sleep(1.1)
+        told = [record[1] for record in world.said("state")]
+        assert told.count("cordoned") + told.count("uncordoned") == INTENTS_PER_TICK_MAX
+        await world.clock.sleep(INTENTS_MAX / INTENTS_PER_TICK_MAX)
+        told = [record[1] for record in world.said("state")]
+        assert told.count("cordoned") + told.count("uncordoned") == INTENTS_MAX
+        await world.function(1)
+
+    play(story)
+
+
+def test_what_has_gone_since_an_intent_was_taken_is_declined_with_the_reason(play: Any) -> None:
+    async def story(world: Any) -> None:
+        source, target = await world.nodes(2)
+        await world.function(1, annotations={"node_id_match_any": "edge/0,edge/1"})
+        await world.mirror.submit(Migrate(LID, (source.node_id, target.node_id)))
+        await world.stop(1)
+        await world.clock.sleep(1.1)
+        declined = [record for record in world.said("state") if record[1] == "declined"]
+        assert declined[-1][2] == f"migrate: unknown component [detail: {LID}]"
 
     play(story)
 

@@ -7,14 +7,13 @@ from edgeless_sim.orchestrator.placement import (
     RoundRobinPlacement,
     create_strategy,
 )
-from edgeless_sim.orchestrator.proxy import MemoryProxy, Proxy
+from edgeless_sim.orchestrator.proxy import Proxy
 from edgeless_sim.orchestrator.view import ComponentKind, ComponentView, DomainView, NodeView
 
 __all__ = [
     "ComponentKind",
     "ComponentView",
     "DomainView",
-    "MemoryProxy",
     "NodeView",
     "Orchestrator",
     "OrchestratorSettings",

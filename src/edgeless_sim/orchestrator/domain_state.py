@@ -5,7 +5,8 @@ what it made necessary: components to place (``unplaced``) and nodes to talk to 
 Not here: what to do about them (`plan`), and doing it (`performer`).
 """
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, insort
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
 
@@ -13,7 +14,7 @@ from edgeless_sim.api.messages import ComponentInventory, InstanceState
 from edgeless_sim.model.domain import DomainTotals
 from edgeless_sim.model.event import UNPLACED, FurtherTarget, Target
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
-from edgeless_sim.orchestrator.records import Component, Node, Placement
+from edgeless_sim.orchestrator.records import Changes, Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import (
     Feasibility,
     Needs,
@@ -21,6 +22,7 @@ from edgeless_sim.orchestrator.requirements import (
     infeasible_reason,
 )
 from edgeless_sim.orchestrator.view import ComponentKind, DomainView, NodeView
+from edgeless_sim.orchestrator.waiting import Waiting
 
 __all__ = ["DomainState"]
 
@@ -36,14 +38,7 @@ class DomainState:
         self.cordoned: dict[NodeId, None] = {}
         """By id, so that a cordon outlives the registration."""
         self.totals = DomainTotals()
-        self.unplaced: dict[LogicalId, None] = {}
-        """Components whose placement is to be looked at."""
-        self.held: dict[LogicalId, None] = {}
-        """Components that wait for a node that can host them."""
-        self.short: dict[LogicalId, None] = {}
-        """Components that may have further instances, to be looked at."""
-        self.sated: dict[LogicalId, None] = {}
-        """Components that may have further instances, for which there is no node at present."""
+        self.waiting = Waiting(self.components)
         self.called: dict[NodeId, None] = {}
         """Nodes to which something is to be said."""
         self.totals_version = 0
@@ -52,6 +47,10 @@ class DomainState:
         """Grows with every change of a component that the ε-CON can see."""
         self.predecessors: dict[LogicalId, dict[LogicalId, None]] = {}
         """Target -> components that map to it; the target need not exist."""
+        self.changes = Changes()
+        """Since somebody last took them."""
+        self.component_order: list[int] = []
+        """The ids of all components as numbers, sorted: mirrors are read in that order."""
         self._views: tuple[NodeView, ...] | None = ()
         self._feasible: dict[Needs, Feasibility] = {}
         self._foreign = 0
@@ -91,6 +90,7 @@ class DomainState:
         self.called.pop(node.node_id, None)
         self._foreign -= not node.own
         self._count(node.view, present=False)
+        self.changes.nodes[node.node_id] = None
         self._views = None
         self._feasible.clear()
         node.garbage.clear()
@@ -127,10 +127,12 @@ class DomainState:
         """A component is wanted."""
         assert component.logical_id not in self.components, component.logical_id
         self.components[component.logical_id] = component
+        insort(self.component_order, component.logical_id.int)
         self._index(component)
         component.targets = self.resolved(component)
-        self.unplaced[component.logical_id] = None
-        self.version += 1
+        self.waiting.unplaced[component.logical_id] = None
+        self.changes.dependencies[component.logical_id] = None
+        self._moved(component)
 
     def remove(self, component: Component) -> None:
         """A component is not wanted any more; its instances are to be stopped."""
@@ -139,15 +141,17 @@ class DomainState:
         for placement in component.placements():
             self.drop(component, placement, may_run=True)
         del self.components[logical_id]
-        for waiting in (self.unplaced, self.held, self.short, self.sated):
-            waiting.pop(logical_id, None)
-        self.version += 1
+        del self.component_order[bisect_left(self.component_order, logical_id.int)]
+        self.waiting.forget(logical_id)
+        self.changes.dependencies[logical_id] = None
+        self._moved(component)
 
     def set_mapping(self, component: Component, mapping: dict[str, LogicalId]) -> None:
         """The ε-CON wants other outputs: they replace all that were there (case D21)."""
         self._unindex(component)
         component.mapping = mapping
         self._index(component)
+        self.changes.dependencies[component.logical_id] = None
         self.version += 1
         self._rewire(component)
 
@@ -160,15 +164,14 @@ class DomainState:
         elif component.current is not None:
             assert component.short, component.logical_id
             component.further.append(placement)
-            self._note_short(component)
+            self.waiting.note_short(component)
         else:
             assert component.current is None, component.logical_id
             component.current = placement
-            self.unplaced.pop(component.logical_id, None)
-            self.held.pop(component.logical_id, None)
+            self.waiting.placed(component.logical_id)
         node.instances[placement.instance_id] = component.logical_id
         self.call(node, placement.instance_id)
-        self.version += 1
+        self._moved(component)
 
     def confirm(
         self, component: Component, placement: Placement, *, revision: int, generation: int
@@ -194,9 +197,9 @@ class DomainState:
                 self._retire(component, predecessor)
         if placement.generation < component.generation:
             self.call(self.nodes[placement.instance_id.node_id], placement.instance_id)
-        self._note_short(component)
+        self.waiting.note_short(component)
         self.rewire_predecessors(component.logical_id)
-        self.version += 1
+        self._moved(component)
 
     def rename(self, component: Component, placement: Placement, instance_id: InstanceId) -> None:
         """The node chose the instance's id itself, as EDGELESS's own nodes do."""
@@ -214,17 +217,17 @@ class DomainState:
         elif placement is component.current:
             component.succeed()
             if component.current is None:
-                self.unplaced[component.logical_id] = None
+                self.waiting.unplaced[component.logical_id] = None
             self.rewire_predecessors(component.logical_id)
         else:
             component.further.remove(placement)
             self.rewire_predecessors(component.logical_id)
-        self._note_short(component)
+        self.waiting.note_short(component)
         if node is not None:
             del node.instances[instance_id]
             if may_run and placement.sent:
                 self.discard(node, instance_id, component.kind)
-        self.version += 1
+        self._moved(component)
 
     def observe(self, placement: Placement, state: InstanceState, reason: str) -> bool:
         """A node says how an instance fares; return whether that is news."""
@@ -246,16 +249,10 @@ class DomainState:
 
     def hold(self, component: Component, reason: str) -> None:
         """A component cannot run at present."""
-        self.unplaced.pop(component.logical_id, None)
-        self.held[component.logical_id] = None
+        self.waiting.hold(component.logical_id)
         if component.reason != reason:
             component.reason = reason
             self.version += 1
-
-    def suffice(self, component: Component) -> None:
-        """No node can host a further instance at present."""
-        self.short.pop(component.logical_id, None)
-        self.sated[component.logical_id] = None
 
     # --- wiring
 
@@ -299,13 +296,9 @@ class DomainState:
             tuple(placement.instance_id for placement in component.further),
         )
 
-    def _note_short(self, component: Component) -> None:
-        logical_id = component.logical_id
-        self.sated.pop(logical_id, None)
-        if component.short:
-            self.short[logical_id] = None
-        else:
-            self.short.pop(logical_id, None)
+    def _moved(self, component: Component) -> None:
+        self.changes.instances[component.logical_id] = None
+        self.version += 1
 
     def _retire(self, component: Component, placement: Placement) -> None:
         node = self.nodes[placement.instance_id.node_id]
@@ -360,32 +353,10 @@ class DomainState:
 
     def _nodes_changed(self, node: Node) -> None:
         """Look again at the components that waited for a node like *node*."""
+        self.changes.nodes[node.node_id] = None
         self._views = None
         self._feasible.clear()
-        self.recall(
-            logical_id
-            for logical_id in self.held
-            if infeasible_reason(self.components[logical_id].needs, node.view) is None
-        )
-        self.recall_further(
-            logical_id
-            for logical_id in self.sated
-            if infeasible_reason(self.components[logical_id].needs, node.view) is None
-        )
-
-    def recall(self, logical_ids: Iterable[LogicalId]) -> None:
-        """Look again at components that wait, with all nodes as candidates."""
-        for logical_id in list(logical_ids):
-            self.held.pop(logical_id, None)
-            self.components[logical_id].tried.clear()
-            self.unplaced[logical_id] = None
-
-    def recall_further(self, logical_ids: Iterable[LogicalId]) -> None:
-        """Look again for nodes for further instances."""
-        for logical_id in list(logical_ids):
-            self.sated.pop(logical_id, None)
-            self.components[logical_id].further_tried.clear()
-            self.short[logical_id] = None
+        self.waiting.recall(lambda waiting: infeasible_reason(waiting.needs, node.view) is None)
 
     def _peers_changed(self) -> None:
         # Our own nodes are told the URL with each target (decision 7), and say theirs with what

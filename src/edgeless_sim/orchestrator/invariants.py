@@ -26,15 +26,20 @@ def _check_placements(state: DomainState) -> None:
             node = state.nodes.get(placement.instance_id.node_id)
             assert node is not None, f"{logical_id} is on a node that is not there"
             assert node.instances.get(placement.instance_id) == logical_id, placement
-        waits = (logical_id in state.unplaced) + (logical_id in state.held)
+        waits = (logical_id in state.waiting.unplaced) + (logical_id in state.waiting.held)
         assert waits == (component.current is None), f"{logical_id}: {waits} places to wait"
         assert component.current is not None or not component.placements(), logical_id
         assert len(component.further) < component.wanted, f"{logical_id} has too many instances"
         hosts = component.hosts()
         assert len({*hosts}) == len(hosts), f"{logical_id} is twice on a node"
-        short = (logical_id in state.short) + (logical_id in state.sated)
+        short = (logical_id in state.waiting.short) + (logical_id in state.waiting.sated)
         assert short == component.short, f"{logical_id}: {short} places to wait for more"
-    for waiting in (*state.unplaced, *state.held, *state.short, *state.sated):
+    for waiting in (
+        *state.waiting.unplaced,
+        *state.waiting.held,
+        *state.waiting.short,
+        *state.waiting.sated,
+    ):
         assert waiting in state.components, f"{waiting} waits and is not wanted"
 
 

@@ -6,7 +6,7 @@ wait, so requests need no queue; intents have a mailbox. Not here: talking to no
 and to the ε-CON (`subscriber`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,11 +17,7 @@ from edgeless_sim.api.messages import UpdateNodeRequest, UpdateNodeResponse
 from edgeless_sim.api.services import UPDATE_NODE
 from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import OUR_WIRES, Wires
-from edgeless_sim.errors import (
-    RejectedError,
-    UnreachableError,
-)
-from edgeless_sim.kernel.actor import Actor
+from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.ids import LogicalId, NodeId
@@ -30,9 +26,11 @@ from edgeless_sim.orchestrator.announcement import DomainAnnouncement
 from edgeless_sim.orchestrator.backoff import after_pause
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.intents import IntentActor, named_node, sensible
 from edgeless_sim.orchestrator.invariants import check_state
 from edgeless_sim.orchestrator.membership import Membership
-from edgeless_sim.orchestrator.node_names import node_id_of
+from edgeless_sim.orchestrator.mirror import Mirror
+from edgeless_sim.orchestrator.mirror_service import MirrorService
 from edgeless_sim.orchestrator.performer import Connect, NodePerformer, Reports
 from edgeless_sim.orchestrator.placement import create_strategy
 from edgeless_sim.orchestrator.plan import (
@@ -56,18 +54,6 @@ __all__ = ["Orchestrator", "OrchestratorSettings"]
 _TICK_NS: Final = 1_000_000_000
 
 
-class _Intents(Actor[Intent]):
-    """The mailbox for intents."""
-
-    def __init__(self, context: ActorContext, obey: Callable[[Intent], None]) -> None:
-        super().__init__(f"{context.name} intents", context.spawn)
-        self._obey = obey
-
-    async def handle(self, request: Intent) -> None:
-        """Obey one intent."""
-        self._obey(request)
-
-
 @dataclass(frozen=True, slots=True)
 class _Door:
     """One address at which it listens."""
@@ -87,13 +73,12 @@ class Orchestrator:
         settings: OrchestratorSettings,
         connect: Connect,
         *,
-        proxy: Proxy | None = None,
+        proxies: Sequence[Proxy] = (),
         wires: Wires = OUR_WIRES,
     ) -> None:
         self._context = context
         self._settings = settings
         self._scheduler = context.scheduler
-        self._proxy = proxy
         self._chronicle = Chronicle(context.journal, settings.domain_id)
         self._state = DomainState()
         self._register = NodeRegister(settings.keep_alive_s, connect)
@@ -101,6 +86,15 @@ class Orchestrator:
         # The time is part of the name: a restarted ε-ORC must not choose the same ids again.
         name = f"{context.name}/placement/{context.scheduler.now_ns()}"
         self._dice = context.entropy.stream(name)
+        self._mirror = Mirror(
+            context.clock,
+            self._state,
+            self._register,
+            settings.domain_id,
+            proxies,
+            gc_period_s=settings.gc_period_s,
+        )
+        self._shown = MirrorService(self._state, self._mirror)
         self._judge = Judge(settings.strategy, create_strategy(settings.strategy))
         self._requests = ComponentRequests(
             self._state, self._chronicle, self._dice, settings.domain_id, self._kick
@@ -117,19 +111,19 @@ class Orchestrator:
         self._wires = wires
         self._announcement = self._make_announcement()
         self._subscriber = self._make_subscriber(connect)
-        self._intents = _Intents(context, self._obey)
+        self._intents = IntentActor(context, self._obey)
         #: Serves one request of the ε-CON or of a node.
         self.handler = self.handler_for(settings.url)
         self._ticks: Timer | None = None
         self._kicked = False
         self._stopped = False
-        self._published = -1
 
     # --- life
 
     async def start(self) -> None:
         """Begin to tick, and register with the ε-CON."""
         self._next_tick()
+        self._mirror.begin(self._obey_all)
         if self._subscriber is not None:
             self._subscriber.start()
 
@@ -143,6 +137,7 @@ class Orchestrator:
         self._stopped = True
         self._performer.stop()
         self._intents.stop()
+        self._mirror.end()
         if self._subscriber is not None:
             self._subscriber.stop()
         if self._ticks is not None:
@@ -159,6 +154,7 @@ class Orchestrator:
             "FunctionInstance": self._requests,
             "ResourceConfiguration": self._requests,
             "DomainPoll": self._announcement,
+            "DomainMirror": self._shown,
         }
         accepted = wire.encode_result(UPDATE_NODE, response)
         return partial(self._serve, _Door(wire, Dispatcher(services, wire), accepted))
@@ -190,11 +186,12 @@ class Orchestrator:
                 self._membership.leave(request.node_id, "restarted", "it has a new nonce")
                 self._performer.forget(request.node_id)
             self._membership.join(request)
+        self._mirror.take(request)
         for component in self._membership.compare(request):
             self._requests.started(component)
         if (
-            self._state.unplaced
-            or self._state.short
+            self._state.waiting.unplaced
+            or self._state.waiting.short
             or self._state.called
             or before != self._versions()
         ):
@@ -204,11 +201,11 @@ class Orchestrator:
 
     def cordon(self, node: NodeId | str) -> None:
         """Give *node* (an id or a name) nothing new; raise `UnknownComponentError` for a typo."""
-        self._intents.cast(Cordon(node_id_of(self._state, node)))
+        self._intents.cast(Cordon(named_node(self._state, node)))
 
     def uncordon(self, node: NodeId | str) -> None:
         """End a cordon; raise `UnknownComponentError` for a typo."""
-        self._intents.cast(Uncordon(node_id_of(self._state, node)))
+        self._intents.cast(Uncordon(named_node(self._state, node)))
 
     def migrate(self, component: LogicalId, nodes: Sequence[NodeId | str]) -> None:
         """Move *component* to the first of *nodes* that can host it; the journal says if none can.
@@ -216,7 +213,7 @@ class Orchestrator:
         Raises `UnknownComponentError` for a name that no node has.
         """
         self._intents.cast(
-            Migrate(component, tuple(node_id_of(self._state, node) for node in nodes))
+            Migrate(component, tuple(named_node(self._state, node) for node in nodes))
         )
 
     def snapshot(self) -> DomainView:
@@ -283,7 +280,7 @@ class Orchestrator:
             after_pause(self._scheduler, component.failures, self._retry, component)
 
     def _suffice(self, component: Component, step: Suffice) -> None:
-        self._state.suffice(component)
+        self._state.waiting.suffice(component.logical_id)
         if step.retry:
             component.further_failures += 1
             after_pause(self._scheduler, component.further_failures, self._retry, component)
@@ -292,11 +289,7 @@ class Orchestrator:
         logical_id = component.logical_id
         if self._state.components.get(logical_id) is not component:
             return
-        if logical_id in self._state.held:
-            self._state.recall([logical_id])
-            self._kick()
-        elif logical_id in self._state.sated:
-            self._state.recall_further([logical_id])
+        if self._state.waiting.recall_one(logical_id):
             self._kick()
 
     def _start_failed(self, component: Component, error: RejectedError) -> None:
@@ -321,19 +314,15 @@ class Orchestrator:
             self._membership.leave(node_id, "lost", "no refresh before its deadline")
             self._performer.forget(node_id)
             self._kick()
-        self._mirror()
+        self._obey_all(self._shown.inbox.take())
+        self._mirror.tick()
         self._next_tick()
 
-    def _mirror(self) -> None:
-        if self._proxy is None:
-            return
-        for intent in self._proxy.take_intents():
-            self._intents.cast(intent)
-        if self._published != sum(self._versions()):
-            self._published = sum(self._versions())
-            self._proxy.publish(self.snapshot())
-
     # --- intents
+
+    def _obey_all(self, intents: Iterable[Intent]) -> None:
+        for intent in sensible(self._state, intents, self._chronicle):
+            self._obey(intent)
 
     def _obey(self, intent: Intent) -> None:
         match intent:

@@ -137,13 +137,13 @@ def plan_refresh(
 
     Perform each step before asking for the next: a strategy sees what was placed before.
     """
-    for logical_id in list(state.unplaced):
+    for logical_id in list(state.waiting.unplaced):
         component = state.components.get(logical_id)
         if component is not None and component.current is None:
             yield _plan_placement(state, component, dice, judge)
-    for logical_id in list(state.short):
+    for logical_id in list(state.waiting.short):
         component = state.components.get(logical_id)
-        while component is not None and logical_id in state.short:
+        while component is not None and logical_id in state.waiting.short:
             current = component.current
             if current is None or not current.confirmed:
                 # Looked at again when it is.

@@ -1,54 +1,79 @@
-"""Where an ε-ORC mirrors its domain for others to read, and takes intents from (spec 4.7, 7).
+"""What an ε-ORC mirrors its domain to, and takes intents from (spec 4.7, 7).
 
-The mirror is optional: without it nothing is lost but the view from outside (defect U21). Not
-here: mirrors outside this process.
+A mirror is optional: without it nothing is lost but the view from outside (defect U21). Not here:
+the mirror of this process (`mirror`), a Redis (`redis_proxy`) and CSV files (`datasets`).
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.intent import Intent
-from edgeless_sim.orchestrator.view import DomainView
+from edgeless_sim.model.mirror import MirroredComponent, MirroredHealth, MirroredNode, Point, Series
+from edgeless_sim.orchestrator.records import Changes
 
-__all__ = ["INTENTS_MAX", "MemoryProxy", "Proxy"]
+__all__ = ["INTENTS_MAX", "INTENTS_PER_TICK_MAX", "DomainSource", "Proxy"]
 
+#: Intents that wait to be obeyed.
 INTENTS_MAX: Final = 1_024
+#: Reliability B74: a flood of intents must not keep an ε-ORC from its work.
+INTENTS_PER_TICK_MAX: Final = 100
+
+
+class DomainSource(Protocol):
+    """A domain as it is at the moment it is asked; asking costs nothing that grows with it."""
+
+    domain_id: DomainId
+
+    def node(self, node_id: NodeId) -> MirroredNode | None:
+        """A node, None if it is not here."""
+        ...
+
+    def component(self, logical_id: LogicalId) -> MirroredComponent | None:
+        """A component, None if it is not here."""
+        ...
+
+    def nodes(self) -> Iterable[NodeId]:
+        """Those that are here, as a list of its own."""
+        ...
+
+    def components(self) -> Iterable[LogicalId]:
+        """Those that are here, as a list of its own."""
+        ...
+
+    def series(self) -> Iterator[Series]:
+        """What was measured lately; to be read before anything else happens."""
+        ...
+
+    def find_node(self, name: str) -> NodeId | None:
+        """The node with this name or id, None if it is not here."""
+        ...
+
+    def now_s(self) -> float:
+        """Seconds since 1970."""
+        ...
 
 
 class Proxy(Protocol):
-    """A mirror with a letter-box. Asked at every tick; must answer at once."""
+    """A mirror outside. It is told and never waited for: nothing here may wait or raise."""
 
-    def take_intents(self) -> Sequence[Intent]:
-        """The intents that came since the last time, in order; each is given out once."""
+    def begin(self, domain: DomainSource, obey: Callable[[Iterable[Intent]], None]) -> None:
+        """Mirror *domain* from now on; give *obey* what comes, at most
+        `INTENTS_PER_TICK_MAX` after each `tick`."""
         ...
 
-    def publish(self, view: DomainView) -> None:
-        """The domain as it is now; called when it has changed."""
+    def tick(self, changes: Changes) -> None:
+        """A second has passed; *changes* is what is different since the last one."""
         ...
 
+    def health(self, node_id: NodeId, sample: MirroredHealth) -> None:
+        """A node has refreshed its registration."""
+        ...
 
-class MemoryProxy:
-    """A mirror in this process."""
+    def points(self, instance: InstanceId, name: str, points: list[Point]) -> None:
+        """A node has measured something of an instance, or it has logged something."""
+        ...
 
-    def __init__(self) -> None:
-        self.view = DomainView(())
-        """What was published last."""
-        self._intents: deque[Intent] = deque()
-
-    def send(self, intent: Intent) -> None:
-        """Leave an intent; raise `RejectedError` when too many wait."""
-        if len(self._intents) >= INTENTS_MAX:
-            raise RejectedError("too many intents", f"{INTENTS_MAX} wait already")
-        self._intents.append(intent)
-
-    def take_intents(self) -> Sequence[Intent]:
-        """See `Proxy.take_intents`."""
-        taken = tuple(self._intents)
-        self._intents.clear()
-        return taken
-
-    def publish(self, view: DomainView) -> None:
-        """See `Proxy.publish`."""
-        self.view = view
+    def end(self) -> None:
+        """Stop, without a last word."""
+        ...

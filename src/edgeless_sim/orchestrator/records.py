@@ -15,9 +15,20 @@ from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.requirements import Needs
 from edgeless_sim.orchestrator.view import ComponentKind, ComponentView, NodeView
 
-__all__ = ["Component", "Node", "Placement", "Request"]
+__all__ = ["Changes", "Component", "Node", "Placement", "Request"]
 
 Request = SpawnFunctionRequest | ResourceInstanceSpecification
+
+
+@dataclass(slots=True, eq=False)
+class Changes:
+    """What a mirror has to look at again: the ids of what came, changed or went."""
+
+    nodes: dict[NodeId, None] = field(default_factory=dict)
+    instances: dict[LogicalId, None] = field(default_factory=dict)
+    """Components that run elsewhere, or not any more, or are new or gone."""
+    dependencies: dict[LogicalId, None] = field(default_factory=dict)
+    """Components with other outputs, or new or gone."""
 
 
 @dataclass(slots=True, eq=False)

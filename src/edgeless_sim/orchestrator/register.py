@@ -110,6 +110,11 @@ class NodeRegister:
         entry.peer, entry.payload = peer, payload
         self._by_peer[peer] = entry
 
+    def refreshed_ns(self, node_id: NodeId) -> int | None:
+        """When a node was heard last; None for one that is not here."""
+        entry = self._entries.get(node_id)
+        return None if entry is None else entry.deadline_ns - entry.ttl_ns
+
     def expired(self, now_ns: int) -> list[NodeId]:
         """Remove the nodes whose deadline has passed, and return them in the order of that."""
         gone: list[NodeId] = []

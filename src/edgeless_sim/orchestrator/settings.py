@@ -29,6 +29,8 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     subscription_interval_s: float = 0.0
     """How often it tells the ε-CON that it is there; 0 = as often as its nodes keep alive."""
     rpc_timeout_s: float = RPC_TIMEOUT_S
+    gc_period_s: float = 0.0
+    """How long its mirror keeps health and measurements; 0 = EDGELESS's default."""
     profile: Profile = Profile.STRICT
 
     @property
