@@ -23,6 +23,7 @@ from edgeless_sim.model.resource import (
 from edgeless_sim.orchestrator.backoff import pause_ns
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.intents import IntentInbox
+from edgeless_sim.orchestrator.judge import Judge
 from edgeless_sim.orchestrator.placement import (
     RandomPlacement,
     RoundRobinPlacement,
@@ -32,7 +33,6 @@ from edgeless_sim.orchestrator.placement import (
 )
 from edgeless_sim.orchestrator.plan import (
     Hold,
-    Judge,
     PatchInstance,
     Place,
     StartInstance,

@@ -28,6 +28,11 @@ class Chronicle:
             "place", self._component(component), self._node(node), reason[:_REASON_CHARS_MAX]
         )
 
+    @staticmethod
+    def name_of(component: Component) -> str:
+        """What the journal calls *component*."""
+        return f"{component.request.workflow_id}/{component.request.name or component.logical_id}"
+
     def component(self, component: Component, state: str, reason: str = "") -> None:
         """Something became of a component."""
         self._state(self._component(component), state, reason)
@@ -44,8 +49,7 @@ class Chronicle:
         self._journal.record("state", subject, state, reason[:_REASON_CHARS_MAX])
 
     def _component(self, component: Component) -> int:
-        name = f"{component.request.workflow_id}/{component.request.name or component.logical_id}"
-        return self._journal.intern("component", name)
+        return self._journal.intern("component", self.name_of(component))
 
     def _node(self, node: NodeView) -> int:
         return self._journal.intern("node", node.name)

@@ -269,7 +269,9 @@ class DomainState:
             return DomainView(self.views())
         ordered = sorted(self.components.values(), key=attrgetter("logical_id"))
         return DomainView(
-            self.views(), tuple(component.view(self.host_of(component)) for component in ordered)
+            self.views(),
+            tuple(component.view(self.host_of(component)) for component in ordered),
+            {view.node_id: self.nodes[view.node_id].health for view in self.views()},
         )
 
     def inventory(self) -> tuple[ComponentInventory, ...]:

@@ -32,6 +32,7 @@ class Membership:
         own = request.inventory is not None
         node = Node(view, request.agent_url, request.invocation_url, own)
         node.reset_wanted = not own
+        node.health = request.health_status
         self._state.add_node(node)
         self._chronicle.node(view, "joined")
         self._log_node(request)
@@ -70,6 +71,7 @@ class Membership:
             _view_of(request, cordoned=node.view.cordoned), reachable=node.view.reachable
         )
         self._state.set_view(node, view)
+        node.health = request.health_status
         node.agent_url = request.agent_url
         if request.invocation_url != node.invocation_url:
             self._state.set_invocation_url(node, request.invocation_url)

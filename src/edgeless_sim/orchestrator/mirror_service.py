@@ -17,6 +17,7 @@ from edgeless_sim.model.ids import LogicalId, parse_uuid
 from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.mirror import DomainMirror, MirroredComponent, MirroredNode, Series
 from edgeless_sim.model.names import quoted
+from edgeless_sim.orchestrator.decisions import DecisionLog
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.intents import IntentInbox, check_intent
 from edgeless_sim.orchestrator.mirror import Mirror, mirrored_component
@@ -37,8 +38,9 @@ _Row: TypeAlias = MirroredNode | MirroredComponent | Series | None
 class MirrorService:
     """See `DomainMirrorApi`."""
 
-    def __init__(self, state: DomainState, mirror: Mirror) -> None:
+    def __init__(self, state: DomainState, mirror: Mirror, decisions: DecisionLog) -> None:
         self._state = state
+        self._decisions = decisions
         self._mirror = mirror
         #: What was submitted and is to be obeyed at the next ticks.
         self.inbox = IntentInbox()
@@ -75,9 +77,8 @@ class MirrorService:
         self.inbox.put(intent)
 
     async def explain(self, components: tuple[LogicalId, ...]) -> tuple[Decision, ...]:
-        """See `DomainMirrorApi.explain`: none is remembered."""
-        del components
-        return ()
+        """See `DomainMirrorApi.explain`."""
+        return self._decisions.explain(components)
 
     # --- rows behind a place, and their own
 

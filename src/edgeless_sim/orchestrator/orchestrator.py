@@ -23,28 +23,22 @@ from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.model.intent import Cordon, Intent, Migrate, Uncordon
 from edgeless_sim.orchestrator.announcement import DomainAnnouncement
-from edgeless_sim.orchestrator.backoff import after_pause
 from edgeless_sim.orchestrator.chronicle import Chronicle
+from edgeless_sim.orchestrator.decisions import DecisionLog
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.intents import IntentActor, named_node, sensible
 from edgeless_sim.orchestrator.invariants import check_state
+from edgeless_sim.orchestrator.judge import Judge
 from edgeless_sim.orchestrator.membership import Membership
 from edgeless_sim.orchestrator.mirror import Mirror
 from edgeless_sim.orchestrator.mirror_service import MirrorService
 from edgeless_sim.orchestrator.performer import Connect, NodePerformer, Reports
 from edgeless_sim.orchestrator.placement import create_strategy
-from edgeless_sim.orchestrator.plan import (
-    Hold,
-    Judge,
-    Place,
-    Suffice,
-    plan_migration,
-    plan_refresh,
-)
+from edgeless_sim.orchestrator.placer import Placer
 from edgeless_sim.orchestrator.proxy import Proxy
-from edgeless_sim.orchestrator.records import Component, Placement
+from edgeless_sim.orchestrator.records import Component
 from edgeless_sim.orchestrator.register import NodeRegister, Registration
-from edgeless_sim.orchestrator.requests import ComponentRequests, infeasible, is_final
+from edgeless_sim.orchestrator.requests import ComponentRequests, is_final
 from edgeless_sim.orchestrator.settings import OrchestratorSettings
 from edgeless_sim.orchestrator.subscriber import DomainSubscriber
 from edgeless_sim.orchestrator.view import DomainView
@@ -94,21 +88,21 @@ class Orchestrator:
             proxies,
             gc_period_s=settings.gc_period_s,
         )
-        self._shown = MirrorService(self._state, self._mirror)
-        self._judge = Judge(settings.strategy, create_strategy(settings.strategy))
+        decisions = DecisionLog(
+            settings.domain_id, settings.strategy, lambda: context.clock.utc().timestamp()
+        )
+        self._shown = MirrorService(self._state, self._mirror, decisions)
         self._requests = ComponentRequests(
-            self._state, self._chronicle, self._dice, settings.domain_id, self._kick
-        )
-        self._performer = NodePerformer(
-            context,
             self._state,
-            connect,
-            Reports(self._requests.started, self._start_failed, self._kick),
-            chronicle=self._chronicle,
-            timeout_s=settings.rpc_timeout_s,
-            wires=wires,
+            self._chronicle,
+            self._dice,
+            settings.domain_id,
+            decisions,
+            self._kick,
         )
+        self._placer = self._make_placer(decisions)
         self._wires = wires
+        self._performer = self._make_performer(connect)
         self._announcement = self._make_announcement()
         self._subscriber = self._make_subscriber(connect)
         self._intents = IntentActor(context, self._obey)
@@ -243,14 +237,7 @@ class Orchestrator:
         if self._stopped:
             return
         state = self._state
-        for step in plan_refresh(state, self._dice, self._judge):
-            component = state.components[step.logical_id]
-            if isinstance(step, Place):
-                self._place(component, step)
-            elif isinstance(step, Suffice):
-                self._suffice(component, step)
-            else:
-                self._hold(component, step)
+        self._placer.place_all()
         called, state.called = state.called, {}
         for node_id in called:
             node = state.nodes.get(node_id)
@@ -258,39 +245,6 @@ class Orchestrator:
                 self._performer.talk(node)
         if self._subscriber is not None:
             self._subscriber.look()
-
-    def _place(self, component: Component, step: Place, *, migrates: bool = False) -> None:
-        placement = Placement(step.instance_id, step.provider_id)
-        self._state.place(component, placement, migrates=migrates)
-        node = self._state.nodes[step.instance_id.node_id]
-        self._chronicle.placed(component, node.view, step.reason)
-
-    def _hold(self, component: Component, step: Hold) -> None:
-        if not component.accepted and step.fault:
-            self._requests.refuse(component, RejectedError("Placement failed", step.reason))
-            return
-        if not component.accepted:
-            refusal = component.refusal if component.tried else None
-            self._requests.refuse(component, refusal or infeasible(component, self._state))
-            return
-        self._chronicle.component(component, "pending", step.reason)
-        self._state.hold(component, step.reason)
-        if step.retry:
-            component.failures += 1
-            after_pause(self._scheduler, component.failures, self._retry, component)
-
-    def _suffice(self, component: Component, step: Suffice) -> None:
-        self._state.waiting.suffice(component.logical_id)
-        if step.retry:
-            component.further_failures += 1
-            after_pause(self._scheduler, component.further_failures, self._retry, component)
-
-    def _retry(self, component: Component) -> None:
-        logical_id = component.logical_id
-        if self._state.components.get(logical_id) is not component:
-            return
-        if self._state.waiting.recall_one(logical_id):
-            self._kick()
 
     def _start_failed(self, component: Component, error: RejectedError) -> None:
         if not component.accepted and is_final(error):
@@ -315,6 +269,7 @@ class Orchestrator:
             self._performer.forget(node_id)
             self._kick()
         self._obey_all(self._shown.inbox.take())
+        self._obey_all(self._placer.rebalance())
         self._mirror.tick()
         self._next_tick()
 
@@ -331,24 +286,37 @@ class Orchestrator:
             case Uncordon():
                 self._membership.cordon(intent.node, cordoned=False)
             case Migrate():
-                self._migrate(intent)
+                self._placer.migrate(intent)
         self._kick()
-
-    def _migrate(self, intent: Migrate) -> None:
-        component = self._state.components.get(intent.component)
-        if component is None:
-            self._chronicle.domain("declined", f"migrate {intent.component}: unknown component")
-            return
-        step = plan_migration(self._state, component, intent.targets, self._dice)
-        if isinstance(step, Place):
-            self._place(component, step, migrates=True)
-        else:
-            self._chronicle.component(component, "declined", f"migrate: {step.reason}")
 
     # --- making
 
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
+
+    def _make_placer(self, decisions: DecisionLog) -> Placer:
+        name = self._settings.strategy
+        return Placer(
+            self._scheduler,
+            self._state,
+            self._requests,
+            self._chronicle,
+            decisions,
+            Judge(name, create_strategy(name), self._scheduler.now_ns),
+            self._dice,
+            self._kick,
+        )
+
+    def _make_performer(self, connect: Connect) -> NodePerformer:
+        return NodePerformer(
+            self._context,
+            self._state,
+            connect,
+            Reports(self._requests.started, self._start_failed, self._kick),
+            chronicle=self._chronicle,
+            timeout_s=self._settings.rpc_timeout_s,
+            wires=self._wires,
+        )
 
     def _make_announcement(self) -> DomainAnnouncement:
         return DomainAnnouncement(

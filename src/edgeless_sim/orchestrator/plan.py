@@ -17,7 +17,7 @@ from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.domain_state import DomainState
-from edgeless_sim.orchestrator.placement import PlacementStrategy, wants_components
+from edgeless_sim.orchestrator.judge import Judge
 from edgeless_sim.orchestrator.records import Component, Node, Request
 from edgeless_sim.orchestrator.requirements import (
     explained,
@@ -29,7 +29,6 @@ from edgeless_sim.orchestrator.view import ComponentKind, NodeView
 __all__ = [
     "CANDIDATES_MAX",
     "Hold",
-    "Judge",
     "NodeStep",
     "PatchInstance",
     "Place",
@@ -46,7 +45,6 @@ __all__ = [
 
 #: How many nodes are tried for a component before there is a pause, or the ε-CON hears of it.
 CANDIDATES_MAX: Final = 5
-_FAULT_CHARS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,8 @@ class Place:
     instance_id: InstanceId
     provider_id: str
     reason: str
+    scores: Mapping[str, float] | None = None
+    """What the strategy gave to the first candidates, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,6 @@ class TellPeer:
 
 
 NodeStep: TypeAlias = StartInstance | PatchInstance | StopInstance | ResetNode | TellPeer
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """A strategy with the name that it has in the journal."""
-
-    name: str
-    strategy: PlacementStrategy
 
 
 def plan_refresh(
@@ -219,10 +211,10 @@ def _plan_placement(
             return Hold(component.logical_id, str(component.refusal)[:300], retry=True)
         return Hold(component.logical_id, why, retry=bool(component.tried))
     try:
-        node = _chosen(state, component, component.tried, dice=dice, judge=judge)
+        node, scores = _chosen(state, component, component.tried, dice=dice, judge=judge)
     except RejectedError as fault:
         return Hold(component.logical_id, fault.summary, retry=True, fault=True)
-    return _place(component, node, dice, why)
+    return _place(component, node, dice, why, scores)
 
 
 def _plan_further(
@@ -235,12 +227,12 @@ def _plan_further(
     if not _without(found.nodes, out) or len(component.further_tried) >= CANDIDATES_MAX:
         return Suffice(component.logical_id, retry=tried)
     try:
-        node = _chosen(state, component, out, dice=dice, judge=judge)
+        node, scores = _chosen(state, component, out, dice=dice, judge=judge)
     except RejectedError:
         return Suffice(component.logical_id, retry=True)
     number = len(component.further) + 2
     why = f"instance {number} of at most {component.wanted}; {explained(judge.name, found)}"
-    return _place(component, node, dice, why)
+    return _place(component, node, dice, why, scores)
 
 
 def _without(nodes: tuple[NodeView, ...], out: Mapping[NodeId, None]) -> tuple[NodeView, ...]:
@@ -255,29 +247,33 @@ def _chosen(
     *,
     dice: Random,
     judge: Judge,
-) -> NodeView:
-    """What the strategy chooses; raise `RejectedError` that blames it for whatever is wrong."""
-    strategy = judge.strategy
+) -> tuple[NodeView, Mapping[str, float]]:
+    """What the strategy chooses, and its scores; raise `RejectedError` that blames it for
+    whatever is wrong."""
     candidates = _without(state.feasible(component.needs).nodes, out)
-    view = state.view(components=wants_components(strategy))
+    view = state.view(components=judge.wants_components)
+    choice = judge.choose(candidates, component.view(""), view, dice)
     try:
-        chosen = strategy.choose(candidates, component.view(""), view, dice)
-        node = state.nodes.get(chosen)
-        if node is None or chosen in out or infeasible_reason(component.needs, node.view):
-            raise ValueError(f"it chose {chosen!r}, which is not feasible"[:_FAULT_CHARS_MAX])
-    except Exception as fault:
-        # Users write strategies; their domain goes on.
-        what = f"{type(fault).__name__}: {fault}"[:_FAULT_CHARS_MAX]
-        raise RejectedError(f"the strategy {judge.name} has failed: {what}") from fault
-    return node.view
+        node = None if choice.node_id in out else state.nodes.get(choice.node_id)
+    except TypeError as fault:
+        raise judge.blame(f"{type(fault).__name__}: {fault}") from None
+    if node is None or infeasible_reason(component.needs, node.view):
+        raise judge.blame(f"it chose {choice.node_id!r}, which is not feasible")
+    return node.view, choice.scores
 
 
-def _place(component: Component, node: NodeView, dice: Random, reason: str) -> Place:
+def _place(
+    component: Component,
+    node: NodeView,
+    dice: Random,
+    reason: str,
+    scores: Mapping[str, float] | None = None,
+) -> Place:
     provider_id = ""
     if component.kind is ComponentKind.RESOURCE:
         provider_id = dice.choice(suitable_providers(component.needs, node))
     instance_id = InstanceId(node.node_id, FunctionId(uuid4_from(dice)))
-    return Place(component.logical_id, instance_id, provider_id, reason)
+    return Place(component.logical_id, instance_id, provider_id, reason, scores)
 
 
 def _mapping(component: Component, node: Node) -> dict[str, Target]:

@@ -11,6 +11,7 @@ from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.event import Target
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
+from edgeless_sim.model.node import INVALID_HEALTH, NodeHealthStatus
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.requirements import Needs
 from edgeless_sim.orchestrator.view import ComponentKind, ComponentView, NodeView
@@ -172,6 +173,8 @@ class Node:
     """Its table of peers may be out of date (in domains with a node without inventory only)."""
     peers: dict[NodeId, str] = field(default_factory=dict)
     """The peers that it was told of, and their URLs."""
+    health: NodeHealthStatus = INVALID_HEALTH
+    """What it said of itself last."""
     revision: int = 0
     """Of the last inventory."""
     stop_revision: int = 0

@@ -24,6 +24,7 @@ from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, 
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.chronicle import Chronicle
+from edgeless_sim.orchestrator.decisions import DecisionLog
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.records import Component, Request
 from edgeless_sim.orchestrator.requirements import Needs, function_needs, resource_needs
@@ -54,12 +55,14 @@ class ComponentRequests:
         chronicle: Chronicle,
         dice: Random,
         domain_id: DomainId,
+        decisions: DecisionLog,
         changed: Callable[[], None],
     ) -> None:
         self._state = state
         self._chronicle = chronicle
         self._dice = dice
         self._domain_id = domain_id
+        self._decisions = decisions
         self._changed = changed
         self._waiters: dict[LogicalId, list[asyncio.Future[None]]] = {}
 
@@ -101,7 +104,7 @@ class ComponentRequests:
 
     def refuse(self, component: Component, error: EdgelessError) -> None:
         """No node runs the component, and none will."""
-        self._state.remove(component)
+        self._forget(component)
         self._fail(component.logical_id, error)
 
     def stop_all(self) -> None:
@@ -189,8 +192,12 @@ class ComponentRequests:
 
     def _remove(self, component: Component, error: EdgelessError) -> None:
         self._chronicle.component(component, "stopped")
-        self._state.remove(component)
+        self._forget(component)
         self._fail(component.logical_id, error)
+
+    def _forget(self, component: Component) -> None:
+        self._state.remove(component)
+        self._decisions.forget(component.logical_id)
 
     def _fail(self, logical_id: LogicalId, error: EdgelessError) -> None:
         for waiter in self._waiters.pop(logical_id, ()):

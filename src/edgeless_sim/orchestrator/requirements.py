@@ -9,6 +9,7 @@ from typing import Final
 
 from edgeless_sim.errors import RejectedError, WorkflowSpecError
 from edgeless_sim.model.annotations import DeploymentRequirements, parse_requirements
+from edgeless_sim.model.decision import CANDIDATES_SHOWN_MAX
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification
@@ -27,6 +28,8 @@ __all__ = [
 
 #: A domain of thousands of nodes has thousands of reasons; a reader has time for a few.
 REASONS_MAX: Final = 8
+#: An explanation that somebody has asked for may be longer.
+OUT_MAX: Final = CANDIDATES_SHOWN_MAX // 2
 _EXPLANATION_CHARS_MAX: Final = 300
 _NONE: Final = DeploymentRequirements()
 
@@ -49,8 +52,16 @@ class Feasibility:
     nodes: tuple[NodeView, ...]
     """Sorted by id."""
     nodes_total: int
-    reasons: tuple[str, ...] = ()
-    """``name: reason``, at most `REASONS_MAX`."""
+    out: tuple[tuple[str, str], ...] = ()
+    """Names of nodes that cannot, and why; at most `OUT_MAX`."""
+    shown: tuple[tuple[str, str], ...] = ()
+    """Names of the first nodes and what speaks against them (nothing, of the feasible ones first);
+    at most `CANDIDATES_SHOWN_MAX`."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """``name: reason``, at most `REASONS_MAX`."""
+        return tuple(f"{name}: {reason}" for name, reason in self.out[:REASONS_MAX])
 
 
 def function_needs(request: SpawnFunctionRequest) -> Needs:
@@ -77,14 +88,15 @@ def resource_needs(request: ResourceInstanceSpecification, domain_id: str) -> Ne
 def feasible_nodes(needs: Needs, nodes: Sequence[NodeView]) -> Feasibility:
     """Those of *nodes* (sorted by id) that can host a component with *needs*."""
     feasible: list[NodeView] = []
-    reasons: list[str] = []
+    out: list[tuple[str, str]] = []
     for node in nodes:
         reason = infeasible_reason(needs, node)
         if reason is None:
             feasible.append(node)
-        elif len(reasons) < REASONS_MAX:
-            reasons.append(f"{node.name}: {reason}")
-    return Feasibility(tuple(feasible), len(nodes), tuple(reasons))
+        elif len(out) < OUT_MAX:
+            out.append((node.name, reason))
+    shown = [(node.name, "") for node in feasible[: CANDIDATES_SHOWN_MAX - len(out)]]
+    return Feasibility(tuple(feasible), len(nodes), tuple(out), (*shown, *out))
 
 
 def infeasible_reason(needs: Needs, node: NodeView) -> str | None:

@@ -3,12 +3,13 @@
 Not here: who makes them (`domain_state`) and who decides by them (`requirements`, `placement`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edgeless_sim.api.messages import ComponentState
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId, WorkflowId
-from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.model.node import NodeCapabilities, NodeHealthStatus
 from edgeless_sim.model.resource import ResourceProviderSpecification
 
 __all__ = ["ComponentKind", "ComponentView", "DomainView", "NodeView"]
@@ -57,7 +58,12 @@ class ComponentView:
 
 @dataclass(frozen=True, slots=True)
 class DomainView:
-    """A domain at one moment. Nodes and components are sorted by id."""
+    """A domain at one moment. Nodes and components are sorted by id.
+
+    What a component sends to is in its ``outputs``: together they are the dependency graph.
+    """
 
     nodes: tuple[NodeView, ...]
     components: tuple[ComponentView, ...] = ()
+    health: Mapping[NodeId, NodeHealthStatus] = field(default_factory=dict)
+    """What each node said of itself last."""
