@@ -262,3 +262,47 @@ def test_due_orphans_come_once_and_in_order() -> None:
     table.hurry(0)
     assert table.due(0, 9) == orphans[2:]
     assert table.due(0, 9) == []
+
+
+def test_a_report_of_changes_builds_on_what_is_known() -> None:
+    ledger = DomainLedger()
+    ledger.report(inventory(ONE), version=4)
+    ledger.report(inventory(TWO), base=4, version=6)
+    assert ledger.repairs(0) == (Stop(ONE, None), Stop(TWO, None))
+    for stop in ledger.repairs(0):
+        ledger.succeeded(stop)
+    ledger.report((), base=6, version=7, gone=(ONE,))
+    assert ledger.garbage == (TWO,)
+
+
+def test_a_report_that_leaves_a_gap_or_is_past_says_nothing() -> None:
+    ledger = DomainLedger()
+    ledger.report(inventory(ONE), base=3, version=4)
+    assert (ledger.version, ledger.garbage) == (None, ())
+    ledger.report(inventory(ONE), version=4)
+    ledger.report(inventory(TWO), base=5, version=6)
+    ledger.report((), version=3)
+    ledger.report((), base=2, version=3, gone=(ONE,))
+    assert (ledger.version, ledger.garbage, ledger.reports) == (4, (ONE,), 1)
+
+
+def test_what_a_report_of_changes_calls_gone_is_missing() -> None:
+    ledger = DomainLedger()
+    ledger.expect(start(ONE))
+    ledger.succeeded(start(ONE))
+    for version in (1, 2, 3):
+        ledger.report(inventory(ONE), version=version)
+    assert ledger.settled
+    ledger.report((), base=3, version=4, gone=(ONE,))
+    assert ledger.repairs(0) == (start(ONE),)
+
+
+def test_nothing_is_missing_before_the_last_part_of_a_report() -> None:
+    ledger = DomainLedger()
+    ledger.expect(start(ONE))
+    ledger.succeeded(start(ONE))
+    ledger.report(())
+    ledger.report(inventory(TWO), version=1, more=True)
+    assert ledger.repairs(0) == ()
+    ledger.report(inventory(ONE), base=1, version=2)
+    assert ledger.repairs(0) == (Stop(TWO, None),)

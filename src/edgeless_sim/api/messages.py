@@ -134,6 +134,10 @@ class UpdateDomainRequest(msgspec.Struct, frozen=True):
 
     ``components`` is ours: what the domain runs now, so that the ε-CON can repair a difference.
     ``epoch`` is ours: the last reset that this domain has carried out.
+    ``base``, ``version``, ``gone`` and ``more`` are ours, because a domain may run too much for
+    one message. The inventory of a domain has versions, and this tells it up to ``version``. With
+    a ``base``, ``components`` are only those that have changed since that version, and ``gone``
+    those that are not there any more. ``more`` = there are later changes, to be told next.
     """
 
     domain_id: DomainId
@@ -144,14 +148,20 @@ class UpdateDomainRequest(msgspec.Struct, frozen=True):
     nonce: int
     components: tuple[ComponentInventory, ...] | None = None
     epoch: int = 0
+    base: int | None = None
+    version: int = 0
+    gone: tuple[LogicalId, ...] = ()
+    more: bool = False
 
 
 class UpdateDomainResponse(msgspec.Struct, frozen=True):
     """``reset`` = stop everything first. ``epoch`` names the reset and is repeated until the
-    domain echoes it (defect U38)."""
+    domain echoes it (defect U38). ``version`` is that of the inventory that the ε-CON has: later
+    changes suffice; None = it has none."""
 
     reset: bool
     epoch: int = 0
+    version: int | None = None
 
 
 class InstanceInventory(msgspec.Struct, frozen=True):

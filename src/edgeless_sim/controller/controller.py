@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from edgeless_sim.api.clients import RPC_TIMEOUT_S, DomainPollClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateDomainRequest, UpdateDomainResponse
@@ -228,11 +230,19 @@ class Controller:
             if request.components is None and not request.epoch:
                 when_ns = self._context.scheduler.now_ns() + round(TRUST_AFTER_S * 1e9)
                 self._context.scheduler.call_at(when_ns, self._trust, link, entry.nonce)
-        elif not verdict.overtaken:
-            link.ledger.report(request.components)
-            if link.ledger.next_repair_ns() is not None:
+            return link, verdict.response
+        ledger = link.ledger
+        if not verdict.overtaken:
+            ledger.report(
+                request.components,
+                base=request.base,
+                version=request.version,
+                gone=request.gone,
+                more=request.more,
+            )
+            if ledger.next_repair_ns() is not None:
                 link.kick_soon()
-        return link, verdict.response
+        return link, replace(verdict.response, version=ledger.version)
 
     def _react(self, link: DomainLink, news: News) -> None:
         """Act on what a registration has changed."""

@@ -5,9 +5,12 @@ repaired whatever it was (defects U36 and U37). A report may have been on its wa
 was started or stopped: a component counts as missing, or as still there, only in the second report
 after the operation was confirmed. A repair too many does no harm, since starts and stops are
 idempotent by logical id.
+
+A report is all that runs, or what has changed since an earlier one, perhaps in several parts. It
+costs as many steps as it has lines, and as many more as there are operations it has not shown yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,8 +53,11 @@ class DomainLedger:
         "_inventory",
         "_settled_at",
         "_starting",
+        "_suspects",
         "_todo",
+        "_unseen",
         "reports",
+        "version",
     )
 
     def __init__(self) -> None:
@@ -65,6 +71,12 @@ class DomainLedger:
         # None = the domain reports no inventory: it is EDGELESS's own.
         self._inventory: dict[LogicalId, ComponentInventory] | None = {}
         self._settled_at = 0
+        #: Of the inventory, by the domain's own count; None before its first report.
+        self.version: int | None = None
+        # Started, and not in the inventory.
+        self._unseen: dict[LogicalId, None] = {}
+        # In the inventory, and perhaps not wanted there.
+        self._suspects: dict[LogicalId, None] = {}
 
     @property
     def settled(self) -> bool:
@@ -94,12 +106,16 @@ class DomainLedger:
         if item is not None:
             self._expected[new] = item
             self._starting.pop(old, None)
+            self._unseen.pop(old, None)
+            self._look_for(new)
 
     def forget(self, lid: LogicalId) -> None:
         """It was never started: there is nothing to stop."""
         self._expected.pop(lid, None)
         self._starting.pop(lid, None)
         self._todo.pop(lid, None)
+        if lid in (self._inventory or {}):
+            self._suspects[lid] = None
 
     def discard(self, lid: LogicalId) -> None:
         """It is wanted no longer: stop it until the reports do not show it."""
@@ -112,32 +128,91 @@ class DomainLedger:
         """The domain has stopped everything."""
         for items in (self._expected, self._garbage, self._starting, self._todo):
             items.clear()
+        self._unseen.clear()
+        self._suspects.clear()
         self._inventory = {}
+        self.version = None
 
-    def report(self, components: Sequence[ComponentInventory] | None) -> None:
-        """Compare with what the domain says that it runs (None: it does not say)."""
-        self.reports += 1
+    def report(
+        self,
+        components: Sequence[ComponentInventory] | None,
+        *,
+        base: int | None = None,
+        version: int = 0,
+        gone: Iterable[LogicalId] = (),
+        more: bool = False,
+    ) -> None:
+        """Compare with what the domain says that it runs (None: it does not say).
+
+        With *base* it says what has changed, and what is gone, since that version. What leaves a
+        gap, or is older than what is known, says nothing. *more* = another part follows: nothing
+        is missing before that.
+        """
         if components is None:
-            self._inventory = None
+            self.reports += 1
+            self._inventory = self.version = None
             self._forget_stopped()
             return
-        inventory = {component.logical_id: component for component in components}
-        self._inventory = inventory
+        if base is None:
+            if self.version is not None and version < self.version:
+                return
+            gone = self._replace()
+        elif self.version is None or not base <= self.version <= version:
+            return
+        self.version = version
+        self._take(components, gone)
+        if not more:
+            self.reports += 1
+            self._judge()
+
+    def _replace(self) -> tuple[LogicalId, ...]:
+        """Begin the inventory anew; return what was in it."""
+        before, self._inventory = self._inventory or {}, {}
+        return tuple(before)
+
+    def _take(self, components: Sequence[ComponentInventory], gone: Iterable[LogicalId]) -> None:
+        """Change the inventory."""
+        inventory = self._inventory
+        assert inventory is not None, "a domain with versions has an inventory"
+        gone = tuple(gone)
+        for lid in gone:
+            inventory.pop(lid, None)
+        for component in components:
+            lid = component.logical_id
+            inventory[lid] = component
+            self._unseen.pop(lid, None)
+            if lid not in self._expected:
+                self._suspects[lid] = None
+        for lid in gone:
+            self._look_for(lid)
+
+    def _judge(self) -> None:
+        """Find what is missing, and what should not be there."""
+        inventory = self._inventory or {}
         seen = self.reports - _REPORTS_UNTIL_SEEN
-        for lid, item in self._expected.items():
-            if lid not in inventory and item.confirmed is not None and item.confirmed <= seen:
+        for lid in list(self._unseen):
+            item = self._expected.get(lid)
+            if item is None or item.confirmed is None:
+                # Until its start is confirmed, nobody expects to see it.
+                del self._unseen[lid]
+            elif item.confirmed <= seen:
+                del self._unseen[lid]
                 item.confirmed = None
                 self._todo[lid] = item
         self._forget_stopped()
-        for lid in inventory:
-            if lid in self._expected:
-                continue
-            garbage = self._garbage.get(lid)
-            if garbage is None:
-                self._condemn(lid, None)
-            elif garbage.confirmed is not None and garbage.confirmed <= seen:
+        for lid, garbage in self._garbage.items():
+            if lid in inventory and garbage.confirmed is not None and garbage.confirmed <= seen:
                 garbage.confirmed = None
                 self._todo[lid] = garbage
+        for lid in self._suspects:
+            if lid in inventory and lid not in self._expected and lid not in self._garbage:
+                self._condemn(lid, None)
+        self._suspects.clear()
+
+    def _look_for(self, lid: LogicalId) -> None:
+        """Miss *lid* unless it is in the inventory, or comes into it."""
+        if lid in self._expected and lid not in (self._inventory or {}):
+            self._unseen[lid] = None
 
     def repairs(self, now_ns: int) -> tuple[Start | Stop, ...]:
         """The steps that are due now, in the order in which they became necessary."""
@@ -161,6 +236,8 @@ class DomainLedger:
             self._todo.pop(step.lid, None)
             self._starting.pop(step.lid, None)
             self._settled_at = self.reports + _REPORTS_UNTIL_SEEN
+            if isinstance(step, Start):
+                self._look_for(step.lid)
             if self._inventory is None:
                 self._forget_stopped()
 

@@ -84,7 +84,8 @@ class DomainPoller:
 
     async def _poll(self) -> None:
         try:
-            self._answer = self._take(self._checked(await self._client.poll(self._answer)))
+            request = self._checked(await self._client.poll(self._answer))
+            self._answer = self._take(request)
         except (RejectedError, UnreachableError) as error:
             self._note(clipped(str(error)))
             self._ask_in(self._pause_s)
@@ -92,7 +93,7 @@ class DomainPoller:
             return
         self._note("")
         self._pause_s = _PAUSE_S_MIN
-        self._ask_in(_CONFIRM_S if self._answer.reset else POLL_INTERVAL_S)
+        self._ask_in(_CONFIRM_S if self._answer.reset or request.more else POLL_INTERVAL_S)
 
     def _checked(self, request: UpdateDomainRequest) -> UpdateDomainRequest:
         domain = self._domain

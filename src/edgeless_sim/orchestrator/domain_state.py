@@ -14,6 +14,7 @@ from edgeless_sim.api.messages import ComponentInventory, InstanceState
 from edgeless_sim.model.domain import DomainTotals
 from edgeless_sim.model.event import UNPLACED, FurtherTarget, Target
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
+from edgeless_sim.orchestrator.changes import ChangeLog
 from edgeless_sim.orchestrator.records import Changes, Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import (
     Feasibility,
@@ -27,6 +28,8 @@ from edgeless_sim.orchestrator.waiting import Waiting
 __all__ = ["DomainState"]
 
 _FEASIBLE_MAX: Final = 256
+#: Components that were stopped and of which it is remembered when.
+_GONE_MAX: Final = 16_384
 
 
 class DomainState:
@@ -43,17 +46,23 @@ class DomainState:
         """Nodes to which something is to be said."""
         self.totals_version = 0
         """Grows with every change of ``totals``."""
-        self.version = 0
-        """Grows with every change of a component that the ε-CON can see."""
+        self.changes: ChangeLog[LogicalId] = ChangeLog()
+        """Of components, as far as the ε-CON can see them; also of those that are gone."""
         self.predecessors: dict[LogicalId, dict[LogicalId, None]] = {}
         """Target -> components that map to it; the target need not exist."""
-        self.changes = Changes()
+        self.unmirrored = Changes()
         """Since somebody last took them."""
         self.component_order: list[int] = []
         """The ids of all components as numbers, sorted: mirrors are read in that order."""
         self._views: tuple[NodeView, ...] | None = ()
         self._feasible: dict[Needs, Feasibility] = {}
         self._foreign = 0
+        self._gone: dict[LogicalId, None] = {}
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of a component that the ε-CON can see."""
+        return self.changes.version
 
     # --- nodes
 
@@ -71,6 +80,9 @@ class DomainState:
         if view == node.view:
             return
         old, node.view = node.view, view
+        if old.name != view.name:
+            for logical_id in node.instances.values():
+                self.changes.note(logical_id)
         if (old.capabilities, old.providers) != (view.capabilities, view.providers):
             self._count(old, present=False)
             self._count(view, present=True)
@@ -90,7 +102,7 @@ class DomainState:
         self.called.pop(node.node_id, None)
         self._foreign -= not node.own
         self._count(node.view, present=False)
-        self.changes.nodes[node.node_id] = None
+        self.unmirrored.nodes[node.node_id] = None
         self._views = None
         self._feasible.clear()
         node.garbage.clear()
@@ -127,11 +139,12 @@ class DomainState:
         """A component is wanted."""
         assert component.logical_id not in self.components, component.logical_id
         self.components[component.logical_id] = component
+        self._gone.pop(component.logical_id, None)
         insort(self.component_order, component.logical_id.int)
         self._index(component)
         component.targets = self.resolved(component)
         self.waiting.unplaced[component.logical_id] = None
-        self.changes.dependencies[component.logical_id] = None
+        self.unmirrored.dependencies[component.logical_id] = None
         self._moved(component)
 
     def remove(self, component: Component) -> None:
@@ -143,16 +156,21 @@ class DomainState:
         del self.components[logical_id]
         del self.component_order[bisect_left(self.component_order, logical_id.int)]
         self.waiting.forget(logical_id)
-        self.changes.dependencies[logical_id] = None
+        self.unmirrored.dependencies[logical_id] = None
         self._moved(component)
+        self._gone[logical_id] = None
+        if len(self._gone) > _GONE_MAX:
+            oldest = next(iter(self._gone))
+            del self._gone[oldest]
+            self.changes.forget(oldest)
 
     def set_mapping(self, component: Component, mapping: dict[str, LogicalId]) -> None:
         """The ε-CON wants other outputs: they replace all that were there (case D21)."""
         self._unindex(component)
         component.mapping = mapping
         self._index(component)
-        self.changes.dependencies[component.logical_id] = None
-        self.version += 1
+        self.unmirrored.dependencies[component.logical_id] = None
+        self.changes.note(component.logical_id)
         self._rewire(component)
 
     def place(self, component: Component, placement: Placement, *, migrates: bool = False) -> None:
@@ -229,12 +247,14 @@ class DomainState:
                 self.discard(node, instance_id, component.kind)
         self._moved(component)
 
-    def observe(self, placement: Placement, state: InstanceState, reason: str) -> bool:
+    def observe(
+        self, component: Component, placement: Placement, state: InstanceState, reason: str
+    ) -> bool:
         """A node says how an instance fares; return whether that is news."""
         if (placement.state, placement.reason) == (state, reason):
             return False
         placement.state, placement.reason = state, reason
-        self.version += 1
+        self.changes.note(component.logical_id)
         return True
 
     def discard(self, node: Node, instance_id: InstanceId, kind: ComponentKind | None) -> None:
@@ -252,7 +272,7 @@ class DomainState:
         self.waiting.hold(component.logical_id)
         if component.reason != reason:
             component.reason = reason
-            self.version += 1
+            self.changes.note(component.logical_id)
 
     # --- wiring
 
@@ -274,19 +294,8 @@ class DomainState:
             {view.node_id: self.nodes[view.node_id].health for view in self.views()},
         )
 
-    def inventory(self) -> tuple[ComponentInventory, ...]:
-        """All components, in the order in which they were started, for the ε-CON."""
-        return tuple(self._inventory(component) for component in self.components.values())
-
-    def host_of(self, component: Component) -> str:
-        """Name of the node that hosts *component*; empty if there is none."""
-        if component.current is None:
-            return ""
-        return self.nodes[component.current.instance_id.node_id].view.name
-
-    # --- inside
-
-    def _inventory(self, component: Component) -> ComponentInventory:
+    def inventory(self, component: Component) -> ComponentInventory:
+        """*component* as the ε-CON is told of it."""
         state, reason = component.condition()
         current = component.current
         return ComponentInventory(
@@ -298,9 +307,17 @@ class DomainState:
             tuple(placement.instance_id for placement in component.further),
         )
 
+    def host_of(self, component: Component) -> str:
+        """Name of the node that hosts *component*; empty if there is none."""
+        if component.current is None:
+            return ""
+        return self.nodes[component.current.instance_id.node_id].view.name
+
+    # --- inside
+
     def _moved(self, component: Component) -> None:
-        self.changes.instances[component.logical_id] = None
-        self.version += 1
+        self.unmirrored.instances[component.logical_id] = None
+        self.changes.note(component.logical_id)
 
     def _retire(self, component: Component, placement: Placement) -> None:
         node = self.nodes[placement.instance_id.node_id]
@@ -355,7 +372,7 @@ class DomainState:
 
     def _nodes_changed(self, node: Node) -> None:
         """Look again at the components that waited for a node like *node*."""
-        self.changes.nodes[node.node_id] = None
+        self.unmirrored.nodes[node.node_id] = None
         self._views = None
         self._feasible.clear()
         self.waiting.recall(lambda waiting: infeasible_reason(waiting.needs, node.view) is None)

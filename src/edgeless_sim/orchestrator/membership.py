@@ -133,7 +133,7 @@ class Membership:
             placement.generation = item.generation
             if placement.generation < component.generation:
                 self._state.call(node, placement.instance_id)
-        if self._state.observe(placement, item.state, item.reason):
+        if self._state.observe(component, placement, item.state, item.reason):
             self._chronicle.component(component, item.state.value, item.reason)
 
     def _find_lost(self, node: Node, present: set[object]) -> None:

@@ -110,7 +110,7 @@ class Mirror:
 
     def tick(self) -> None:
         """A second has passed."""
-        changes, self._state.changes = self._state.changes, Changes()
+        changes, self._state.unmirrored = self._state.unmirrored, Changes()
         now_s = self.now_s()
         for part, changed in zip(
             LAST_UPDATES,

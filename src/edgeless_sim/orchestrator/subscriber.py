@@ -20,8 +20,8 @@ __all__ = ["DomainSubscriber"]
 _GAP_NS: Final = 10_000_000
 #: How often an update is said again within an interval while nobody answers.
 _ATTEMPTS_PER_INTERVAL: Final = 4
-#: News of components wait this long for company, and longer in large domains: each update lists
-#: them all.
+#: News of components wait this long for company, and longer for an ε-CON to which all components
+#: have to be listed each time.
 _NEWS_DELAY_NS: Final = 50_000_000
 _NEWS_DELAY_PER_COMPONENT_NS: Final = 50_000
 
@@ -80,7 +80,7 @@ class DomainSubscriber:
         if not self._announcement.totals_told:
             self._send_in(0)
         elif not self._announcement.all_told:
-            delay_ns = _NEWS_DELAY_PER_COMPONENT_NS * len(self._state.components)
+            delay_ns = _NEWS_DELAY_PER_COMPONENT_NS * self._announcement.listed
             self._send_in(max(_NEWS_DELAY_NS, min(delay_ns, self._interval_ns)))
 
     def _send_in(self, delay_ns: int) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,7 +213,19 @@ DOMAIN_REQUEST = st.builds(
         )
     ),
     epoch=UINT64,
+    base=st.none() | UINT64,
+    version=UINT64,
+    gone=tuples(st.uuids()),
+    more=st.booleans(),
+).map(
+    lambda request: (
+        # Without an inventory there is nothing to say of it.
+        msgspec.structs.replace(request, base=None, version=0, gone=(), more=False)
+        if request.components is None
+        else request
+    )
 )
+DOMAIN_ANSWER = st.builds(UpdateDomainResponse, st.booleans(), UINT64, st.none() | UINT64)
 PEERS = st.one_of(
     st.builds(UpdatePeersRequest, st.just(UpdatePeersType.ADD), UUIDS, NAME),
     st.builds(UpdatePeersRequest, st.just(UpdatePeersType.DEL), UUIDS),
@@ -256,10 +269,10 @@ MESSAGES = {
     ),
     "edgeless_api.DomainRegistration/UpdateDomain": (
         DOMAIN_REQUEST,
-        st.builds(UpdateDomainResponse, st.booleans(), UINT64),
+        DOMAIN_ANSWER,
     ),
     "edgeless_sim.DomainPoll/Poll": (
-        st.builds(UpdateDomainResponse, st.booleans(), UINT64),
+        DOMAIN_ANSWER,
         DOMAIN_REQUEST,
     ),
     "edgeless_sim.WorkflowExplanation/Explain": (st.uuids(), DECISIONS),

@@ -3,8 +3,6 @@
 Not here: workflows, which are spread over domains.
 """
 
-from collections.abc import Iterable
-
 from edgeless_sim.api.messages import (
     ComponentInventory,
     ComponentState,
@@ -69,7 +67,6 @@ def read_domains(message: pb.DomainCapabilitiesList) -> dict[str, DomainCapabili
 
 def domain_message(place: Place, request: UpdateDomainRequest) -> pb.UpdateDomainRequest:
     """See `UpdateDomainRequest`."""
-    components = request.components
     return pb.UpdateDomainRequest(
         domain_id=request.domain_id,
         orchestrator_url=request.orchestrator_url,
@@ -77,7 +74,7 @@ def domain_message(place: Place, request: UpdateDomainRequest) -> pb.UpdateDomai
         refresh_deadline=deadline_of(place, request.ttl_s),
         counter=request.counter,
         nonce=request.nonce,
-        inventory=None if components is None else _inventory_message(components),
+        inventory=_inventory_message(request),
         epoch=request.epoch,
         ttl_s=request.ttl_s,
     )
@@ -96,20 +93,27 @@ def read_domain(place: Place, message: pb.UpdateDomainRequest) -> UpdateDomainRe
         nonce=message.nonce,
         components=None if inventory is None else _read_inventory(inventory),
         epoch=message.epoch,
+        base=message.inventory.base if message.inventory.HasField("base") else None,
+        version=message.inventory.version,
+        gone=_read_gone(message.inventory),
+        more=message.inventory.more,
     )
 
 
 def domain_reply_message(reply: UpdateDomainResponse) -> pb.UpdateDomainResponse:
     """Accepted."""
-    return pb.UpdateDomainResponse(reset=reply.reset, epoch=reply.epoch)
+    return pb.UpdateDomainResponse(reset=reply.reset, epoch=reply.epoch, version=reply.version)
 
 
 def read_domain_reply(message: pb.UpdateDomainResponse) -> UpdateDomainResponse:
-    """Accepted; EDGELESS's own ε-CON does not number its resets."""
-    return UpdateDomainResponse(message.reset, message.epoch)
+    """Accepted; EDGELESS's own ε-CON does not number its resets, and has no inventory."""
+    version = message.version if message.HasField("version") else None
+    return UpdateDomainResponse(message.reset, message.epoch, version)
 
 
-def _inventory_message(components: Iterable[ComponentInventory]) -> pb.DomainInventory:
+def _inventory_message(request: UpdateDomainRequest) -> pb.DomainInventory | None:
+    if request.components is None:
+        return None
     return pb.DomainInventory(
         components=[
             pb.ComponentReport(
@@ -120,8 +124,12 @@ def _inventory_message(components: Iterable[ComponentInventory]) -> pb.DomainInv
                 node=one.node,
                 further=[instance_message(instance) for instance in one.further],
             )
-            for one in components
-        ]
+            for one in request.components
+        ],
+        base=request.base,
+        version=request.version,
+        gone=[str(logical_id) for logical_id in request.gone],
+        more=request.more,
     )
 
 
@@ -141,4 +149,11 @@ def _read_inventory(message: pb.DomainInventory) -> tuple[ComponentInventory, ..
             ),
         )
         for report in read_list("inventory", message.components)
+    )
+
+
+def _read_gone(message: pb.DomainInventory) -> tuple[LogicalId, ...]:
+    return tuple(
+        LogicalId(read_uuid("inventory.gone", each))
+        for each in read_list("inventory.gone", message.gone)
     )

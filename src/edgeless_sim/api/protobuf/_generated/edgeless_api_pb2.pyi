@@ -2228,23 +2228,62 @@ Global___ComponentReport: typing_extensions.TypeAlias = ComponentReport
 
 @typing.final
 class DomainInventory(google.protobuf.message.Message):
-    """All components of a domain; a message of its own, as NodeInventory is. Ours."""
+    """The components of a domain, or those that have changed since version `base`; a message of its
+    own, as NodeInventory is. Ours.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     COMPONENTS_FIELD_NUMBER: builtins.int
+    BASE_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    GONE_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    base: builtins.int
+    version: builtins.int
+    more: builtins.bool
     @property
     def components(
         self,
     ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
         Global___ComponentReport
     ]: ...
+    @property
+    def gone(
+        self,
+    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
         components: collections.abc.Iterable[Global___ComponentReport] | None = ...,
+        base: builtins.int | None = ...,
+        version: builtins.int = ...,
+        gone: collections.abc.Iterable[builtins.str] | None = ...,
+        more: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["components", b"components"]) -> None: ...
+    def HasField(
+        self, field_name: typing.Literal["_base", b"_base", "base", b"base"]
+    ) -> builtins.bool: ...
+    def ClearField(
+        self,
+        field_name: typing.Literal[
+            "_base",
+            b"_base",
+            "base",
+            b"base",
+            "components",
+            b"components",
+            "gone",
+            b"gone",
+            "more",
+            b"more",
+            "version",
+            b"version",
+        ],
+    ) -> None: ...
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_base", b"_base"]
+    ) -> typing.Literal["base"] | None: ...
 
 Global___DomainInventory: typing_extensions.TypeAlias = DomainInventory
 
@@ -2336,8 +2375,10 @@ class UpdateDomainResponse(google.protobuf.message.Message):
     RESPONSE_ERROR_FIELD_NUMBER: builtins.int
     RESET_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
     reset: builtins.bool
     epoch: builtins.int
+    version: builtins.int
     @property
     def response_error(self) -> Global___ResponseError: ...
     def __init__(
@@ -2346,11 +2387,19 @@ class UpdateDomainResponse(google.protobuf.message.Message):
         response_error: Global___ResponseError | None = ...,
         reset: builtins.bool = ...,
         epoch: builtins.int = ...,
+        version: builtins.int | None = ...,
     ) -> None: ...
     def HasField(
         self,
         field_name: typing.Literal[
-            "_response_error", b"_response_error", "response_error", b"response_error"
+            "_response_error",
+            b"_response_error",
+            "_version",
+            b"_version",
+            "response_error",
+            b"response_error",
+            "version",
+            b"version",
         ],
     ) -> builtins.bool: ...
     def ClearField(
@@ -2358,17 +2407,26 @@ class UpdateDomainResponse(google.protobuf.message.Message):
         field_name: typing.Literal[
             "_response_error",
             b"_response_error",
+            "_version",
+            b"_version",
             "epoch",
             b"epoch",
             "reset",
             b"reset",
             "response_error",
             b"response_error",
+            "version",
+            b"version",
         ],
     ) -> None: ...
+    @typing.overload
     def WhichOneof(
         self, oneof_group: typing.Literal["_response_error", b"_response_error"]
     ) -> typing.Literal["response_error"] | None: ...
+    @typing.overload
+    def WhichOneof(
+        self, oneof_group: typing.Literal["_version", b"_version"]
+    ) -> typing.Literal["version"] | None: ...
 
 Global___UpdateDomainResponse: typing_extensions.TypeAlias = UpdateDomainResponse
 
