@@ -13,21 +13,17 @@ from typing import Final
 from edgeless_sim.api.messages import ComponentInventory, InstanceState
 from edgeless_sim.model.domain import DomainTotals
 from edgeless_sim.model.event import UNPLACED, FurtherTarget, Target
-from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
+from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId, WorkflowId
+from edgeless_sim.orchestrator.candidates import Candidates
 from edgeless_sim.orchestrator.changes import ChangeLog
+from edgeless_sim.orchestrator.loads import LiveLoads
 from edgeless_sim.orchestrator.records import Changes, Component, Node, Placement
-from edgeless_sim.orchestrator.requirements import (
-    Feasibility,
-    Needs,
-    feasible_nodes,
-    infeasible_reason,
-)
+from edgeless_sim.orchestrator.requirements import Feasibility, Needs
 from edgeless_sim.orchestrator.view import ComponentKind, DomainView, NodeView
 from edgeless_sim.orchestrator.waiting import Waiting
 
 __all__ = ["DomainState"]
 
-_FEASIBLE_MAX: Final = 256
 #: Components that were stopped and of which it is remembered when.
 _GONE_MAX: Final = 16_384
 
@@ -54,8 +50,10 @@ class DomainState:
         """Since somebody last took them."""
         self.component_order: list[int] = []
         """The ids of all components as numbers, sorted: mirrors are read in that order."""
-        self._views: tuple[NodeView, ...] | None = ()
-        self._feasible: dict[Needs, Feasibility] = {}
+        self.workflows: dict[WorkflowId, dict[LogicalId, None]] = {}
+        """The components of each workflow."""
+        self.loads = LiveLoads(self.nodes)
+        self._candidates = Candidates()
         self._foreign = 0
         self._gone: dict[LogicalId, None] = {}
 
@@ -103,8 +101,8 @@ class DomainState:
         self._foreign -= not node.own
         self._count(node.view, present=False)
         self.unmirrored.nodes[node.node_id] = None
-        self._views = None
-        self._feasible.clear()
+        self._candidates.discard(node.view)
+        self.loads.changes.forget(node.node_id)
         node.garbage.clear()
         node.errands.clear()
         self._peers_changed()
@@ -118,20 +116,12 @@ class DomainState:
             self.drop(component, placement, may_run=False)
 
     def feasible(self, needs: Needs) -> Feasibility:
-        """The nodes that can host a component with *needs*. Kept until nodes change."""
-        found = self._feasible.get(needs)
-        if found is None:
-            if len(self._feasible) >= _FEASIBLE_MAX:
-                self._feasible.clear()
-            found = self._feasible[needs] = feasible_nodes(needs, self.views())
-        return found
+        """The nodes that can host a component with *needs*; the same object until nodes change."""
+        return self._candidates.feasible(needs)
 
     def views(self) -> tuple[NodeView, ...]:
         """All nodes, sorted by id."""
-        if self._views is None:
-            views = (node.view for node in self.nodes.values())
-            self._views = tuple(sorted(views, key=lambda view: view.node_id.int))
-        return self._views
+        return self._candidates.views()
 
     # --- components
 
@@ -141,6 +131,8 @@ class DomainState:
         self.components[component.logical_id] = component
         self._gone.pop(component.logical_id, None)
         insort(self.component_order, component.logical_id.int)
+        workflow_id = component.request.workflow_id
+        self.workflows.setdefault(workflow_id, {})[component.logical_id] = None
         self._index(component)
         component.targets = self.resolved(component)
         self.waiting.unplaced[component.logical_id] = None
@@ -156,6 +148,10 @@ class DomainState:
         del self.components[logical_id]
         del self.component_order[bisect_left(self.component_order, logical_id.int)]
         self.waiting.forget(logical_id)
+        siblings = self.workflows[component.request.workflow_id]
+        del siblings[logical_id]
+        if not siblings:
+            del self.workflows[component.request.workflow_id]
         self.unmirrored.dependencies[logical_id] = None
         self._moved(component)
         self._gone[logical_id] = None
@@ -188,6 +184,7 @@ class DomainState:
             component.current = placement
             self.waiting.placed(component.logical_id)
         node.instances[placement.instance_id] = component.logical_id
+        self.loads.changes.note(node.node_id)
         self.call(node, placement.instance_id)
         self._moved(component)
 
@@ -243,6 +240,7 @@ class DomainState:
         self.waiting.note_short(component)
         if node is not None:
             del node.instances[instance_id]
+            self.loads.changes.note(node.node_id)
             if may_run and placement.sent:
                 self.discard(node, instance_id, component.kind)
         self._moved(component)
@@ -269,7 +267,7 @@ class DomainState:
 
     def hold(self, component: Component, reason: str) -> None:
         """A component cannot run at present."""
-        self.waiting.hold(component.logical_id)
+        self.waiting.hold(component)
         if component.reason != reason:
             component.reason = reason
             self.changes.note(component.logical_id)
@@ -322,6 +320,7 @@ class DomainState:
     def _retire(self, component: Component, placement: Placement) -> None:
         node = self.nodes[placement.instance_id.node_id]
         del node.instances[placement.instance_id]
+        self.loads.changes.note(node.node_id)
         if placement.sent:
             self.discard(node, placement.instance_id, component.kind)
 
@@ -373,9 +372,8 @@ class DomainState:
     def _nodes_changed(self, node: Node) -> None:
         """Look again at the components that waited for a node like *node*."""
         self.unmirrored.nodes[node.node_id] = None
-        self._views = None
-        self._feasible.clear()
-        self.waiting.recall(lambda waiting: infeasible_reason(waiting.needs, node.view) is None)
+        self._candidates.put(node.view)
+        self.waiting.recall(node.view)
 
     def _peers_changed(self) -> None:
         # Our own nodes are told the URL with each target (decision 7), and say theirs with what

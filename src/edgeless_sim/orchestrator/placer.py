@@ -101,7 +101,7 @@ class Placer:
             after_pause(self.scheduler, component.failures, self._retry, component)
 
     def _suffice(self, component: Component, step: Suffice) -> None:
-        self.state.waiting.suffice(component.logical_id)
+        self.state.waiting.suffice(component)
         if step.retry:
             component.further_failures += 1
             after_pause(self.scheduler, component.further_failures, self._retry, component)

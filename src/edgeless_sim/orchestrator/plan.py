@@ -18,13 +18,14 @@ from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.judge import Judge
+from edgeless_sim.orchestrator.live_view import LiveView
 from edgeless_sim.orchestrator.records import Component, Node, Request
 from edgeless_sim.orchestrator.requirements import (
     explained,
     infeasible_reason,
     suitable_providers,
 )
-from edgeless_sim.orchestrator.view import ComponentKind, NodeView
+from edgeless_sim.orchestrator.view import ComponentKind, DomainView, NodeView
 
 __all__ = [
     "CANDIDATES_MAX",
@@ -251,7 +252,7 @@ def _chosen(
     """What the strategy chooses, and its scores; raise `RejectedError` that blames it for
     whatever is wrong."""
     candidates = _without(state.feasible(component.needs).nodes, out)
-    view = state.view(components=judge.wants_components)
+    view = LiveView(state) if judge.wants_components else DomainView(state.views())
     choice = judge.choose(candidates, component.view(""), view, dice)
     try:
         node = None if choice.node_id in out else state.nodes.get(choice.node_id)

@@ -16,6 +16,7 @@ from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.view import ComponentKind, NodeView
 
 __all__ = [
+    "OUT_MAX",
     "Feasibility",
     "Needs",
     "explained",
@@ -58,6 +59,14 @@ class Feasibility:
     """Names of the first nodes and what speaks against them (nothing, of the feasible ones first);
     at most `CANDIDATES_SHOWN_MAX`."""
 
+    @classmethod
+    def of(
+        cls, nodes: Sequence[NodeView], nodes_total: int, out: Sequence[tuple[str, str]]
+    ) -> "Feasibility":
+        """With what is shown of it; *out* has `OUT_MAX` entries at most."""
+        shown = [(node.name, "") for node in nodes[: CANDIDATES_SHOWN_MAX - len(out)]]
+        return cls(tuple(nodes), nodes_total, tuple(out), (*shown, *out))
+
     @property
     def reasons(self) -> tuple[str, ...]:
         """``name: reason``, at most `REASONS_MAX`."""
@@ -95,8 +104,7 @@ def feasible_nodes(needs: Needs, nodes: Sequence[NodeView]) -> Feasibility:
             feasible.append(node)
         elif len(out) < OUT_MAX:
             out.append((node.name, reason))
-    shown = [(node.name, "") for node in feasible[: CANDIDATES_SHOWN_MAX - len(out)]]
-    return Feasibility(tuple(feasible), len(nodes), tuple(out), (*shown, *out))
+    return Feasibility.of(feasible, len(nodes), out)
 
 
 def infeasible_reason(needs: Needs, node: NodeView) -> str | None:

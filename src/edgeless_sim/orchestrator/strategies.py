@@ -1,25 +1,34 @@
-"""Further placement strategies, as examples of what one may look at. Pure; see `placement`.
+"""Further placement strategies, as examples of what one may look at; see `placement`.
 
-They count what runs where at each placement, which takes as long as the domain has components.
+They remember the order of the nodes by load (`ranking`), so that a choice takes a few steps.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from edgeless_sim.model.ids import LogicalId, NodeId
+from edgeless_sim.model.ids import NodeId
+from edgeless_sim.orchestrator.ranking import Rankings
 from edgeless_sim.orchestrator.view import ComponentView, DomainView, NodeView
 
 __all__ = ["BinPackPlacement", "LatencyAwarePlacement", "LeastLoadedPlacement", "SpreadPlacement"]
 
 
-def _load(node: NodeView, instances: Counter[str]) -> float:
+def _load(node: NodeView, instances: int) -> float:
     """Components per core."""
-    return instances[node.name] / (node.capabilities.num_cpus or 1)
+    return instances / (node.capabilities.num_cpus or 1)
+
+
+def _fullness(node: NodeView, instances: int) -> float | None:
+    """The fullest first, among those with less than a component per core."""
+    load = _load(node, instances)
+    return -load if load < 1 else None
 
 
 class LeastLoadedPlacement:
     """The node with the fewest components per core."""
+
+    def __init__(self) -> None:
+        self._emptiest = Rankings(_load)
 
     def choose(
         self,
@@ -29,12 +38,14 @@ class LeastLoadedPlacement:
         dice: Random,  # noqa: ARG002 - the shape of a strategy
     ) -> NodeId:
         """See `PlacementStrategy.choose`."""
-        instances = Counter(each.node for each in view.components)
-        return min(feasible, key=lambda node: (_load(node, instances), node.node_id)).node_id
+        return _some(self._emptiest.first(feasible, view.loads))
 
 
 class SpreadPlacement:
     """The node with the fewest components of the same workflow, then with the least load."""
+
+    def __init__(self) -> None:
+        self._emptiest = Rankings(_load)
 
     def choose(
         self,
@@ -44,13 +55,15 @@ class SpreadPlacement:
         dice: Random,  # noqa: ARG002 - the shape of a strategy
     ) -> NodeId:
         """See `PlacementStrategy.choose`."""
-        instances = Counter(each.node for each in view.components)
-        siblings = Counter(
-            each.node for each in view.components if each.workflow_id == component.workflow_id
-        )
+        siblings = view.workflow_hosts(component.workflow_id)
+        loads = view.loads
+        found = self._emptiest.first(feasible, loads, besides=siblings)
+        if found is not None:
+            return found.node_id
+        # Each has a sibling already, so there are no more of them than a workflow has components.
         return min(
             feasible,
-            key=lambda node: (siblings[node.name], _load(node, instances), node.node_id),
+            key=lambda node: (siblings[node.name], _load(node, loads.count(node)), node.node_id),
         ).node_id
 
 
@@ -60,6 +73,10 @@ class BinPackPlacement:
     So that nodes are left empty, and could be switched off.
     """
 
+    def __init__(self) -> None:
+        self._fullest = Rankings(_fullness)
+        self._emptiest = Rankings(_load)
+
     def choose(
         self,
         feasible: Sequence[NodeView],
@@ -68,12 +85,9 @@ class BinPackPlacement:
         dice: Random,  # noqa: ARG002 - the shape of a strategy
     ) -> NodeId:
         """See `PlacementStrategy.choose`."""
-        instances = Counter(each.node for each in view.components)
-        loads = {node.node_id: _load(node, instances) for node in feasible}
-        room = [node for node in feasible if loads[node.node_id] < 1]
-        if room:
-            return max(room, key=lambda node: (loads[node.node_id], -node.node_id.int)).node_id
-        return min(feasible, key=lambda node: (loads[node.node_id], node.node_id)).node_id
+        loads = view.loads
+        found = self._fullest.first(feasible, loads)
+        return _some(found or self._emptiest.first(feasible, loads))
 
 
 class LatencyAwarePlacement:
@@ -81,6 +95,9 @@ class LatencyAwarePlacement:
 
     An event that stays on its node takes no link.
     """
+
+    def __init__(self) -> None:
+        self._emptiest = Rankings(_load)
 
     def choose(
         self,
@@ -90,20 +107,21 @@ class LatencyAwarePlacement:
         dice: Random,  # noqa: ARG002 - the shape of a strategy
     ) -> NodeId:
         """See `PlacementStrategy.choose`."""
-        instances = Counter(each.node for each in view.components)
-        neighbours = Counter(each.node for each in view.components if _touch(component, each))
-        return min(
-            feasible,
-            key=lambda node: (-neighbours[node.name], _load(node, instances), node.node_id),
-        ).node_id
+        partners = view.partner_hosts(component)
+        loads = view.loads
+        near = self._emptiest.named(feasible, loads, partners) if partners else ()
+        if near:
+            return min(
+                near,
+                key=lambda node: (
+                    -partners[node.name],
+                    _load(node, loads.count(node)),
+                    node.node_id,
+                ),
+            ).node_id
+        return _some(self._emptiest.first(feasible, loads))
 
 
-def _touch(one: ComponentView, other: ComponentView) -> bool:
-    """Whether one of them sends to the other."""
-    return one.logical_id != other.logical_id and (
-        _sends(one, other.logical_id) or _sends(other, one.logical_id)
-    )
-
-
-def _sends(component: ComponentView, target: LogicalId) -> bool:
-    return any(each == target for _, each in component.outputs)
+def _some(found: NodeView | None) -> NodeId:
+    assert found is not None, "feasible is never empty"
+    return found.node_id

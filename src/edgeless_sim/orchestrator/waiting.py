@@ -4,10 +4,10 @@ Two kinds of waiting: for a first instance, and for a further one of a function 
 several. Not here: what is decided (`plan`).
 """
 
-from collections.abc import Callable
-
 from edgeless_sim.model.ids import LogicalId
+from edgeless_sim.orchestrator.candidates import HeldComponents
 from edgeless_sim.orchestrator.records import Component
+from edgeless_sim.orchestrator.view import NodeView
 
 __all__ = ["Waiting"]
 
@@ -19,60 +19,60 @@ class Waiting:
         self._components = components
         self.unplaced: dict[LogicalId, None] = {}
         """Components without an instance, to be looked at."""
-        self.held: dict[LogicalId, None] = {}
+        self.held = HeldComponents()
         """Components without an instance that wait for a node that can host them."""
         self.short: dict[LogicalId, None] = {}
         """Components that may have further instances, to be looked at."""
-        self.sated: dict[LogicalId, None] = {}
+        self.sated = HeldComponents()
         """Components that may have further instances, for which there is no node at present."""
 
     def forget(self, logical_id: LogicalId) -> None:
         """A component is wanted no longer."""
-        for queue in (self.unplaced, self.held, self.short, self.sated):
-            queue.pop(logical_id, None)
+        self.unplaced.pop(logical_id, None)
+        self.short.pop(logical_id, None)
+        self.held.discard(logical_id)
+        self.sated.discard(logical_id)
 
     def placed(self, logical_id: LogicalId) -> None:
         """A component has an instance."""
         self.unplaced.pop(logical_id, None)
-        self.held.pop(logical_id, None)
+        self.held.discard(logical_id)
 
-    def hold(self, logical_id: LogicalId) -> None:
+    def hold(self, component: Component) -> None:
         """No node can host a component at present."""
-        self.unplaced.pop(logical_id, None)
-        self.held[logical_id] = None
+        self.unplaced.pop(component.logical_id, None)
+        self.held.add(component)
 
-    def suffice(self, logical_id: LogicalId) -> None:
+    def suffice(self, component: Component) -> None:
         """No node can host a further instance at present."""
-        self.short.pop(logical_id, None)
-        self.sated[logical_id] = None
+        self.short.pop(component.logical_id, None)
+        self.sated.add(component)
 
     def note_short(self, component: Component) -> None:
         """A component has got or lost an instance."""
         logical_id = component.logical_id
-        self.sated.pop(logical_id, None)
+        self.sated.discard(logical_id)
         if component.short:
             self.short[logical_id] = None
         else:
             self.short.pop(logical_id, None)
 
-    def recall(self, may_be_hosted: Callable[[Component], bool]) -> None:
-        """Look again, with all nodes as candidates, at those that wait and may be hosted now."""
-        for logical_id in list(self.held):
-            component = self._components[logical_id]
-            if may_be_hosted(component):
-                del self.held[logical_id]
-                component.tried.clear()
-                self.unplaced[logical_id] = None
-        for logical_id in list(self.sated):
-            component = self._components[logical_id]
-            if may_be_hosted(component):
-                del self.sated[logical_id]
-                component.further_tried.clear()
-                self.short[logical_id] = None
+    def recall(self, view: NodeView) -> None:
+        """Look again, with all nodes as candidates, at those that a node can host."""
+        for logical_id in (*self.held.fitting(view), *self.sated.fitting(view)):
+            self.recall_one(logical_id)
 
     def recall_one(self, logical_id: LogicalId) -> bool:
-        """The same for one, whether it may be hosted or not; False if it does not wait."""
-        waits = logical_id in self.held or logical_id in self.sated
-        if waits:
-            self.recall(lambda component: component.logical_id == logical_id)
-        return waits
+        """Look again at one; False if it does not wait."""
+        component = self._components.get(logical_id)
+        if component is not None and logical_id in self.held:
+            self.held.discard(logical_id)
+            component.tried.clear()
+            self.unplaced[logical_id] = None
+            return True
+        if component is not None and logical_id in self.sated:
+            self.sated.discard(logical_id)
+            component.further_tried.clear()
+            self.short[logical_id] = None
+            return True
+        return False
