@@ -21,6 +21,7 @@ from edgeless_sim.resources.files import FileStore
 from edgeless_sim.resources.simulated.backends import Backends
 
 __all__ = [
+    "COLLECTOR_REDIS_URL",
     "KAFKA_ALLOW",
     "PAYLOAD_BYTES_MAX",
     "REDIS_ALLOW",
@@ -38,6 +39,8 @@ PAYLOAD_BYTES_MAX: Final = 1 << 20
 REDIS_ALLOW: Final = ("127.0.0.1:6379", "[::1]:6379")
 #: The same for kafka-egress: the usual broker on the node.
 KAFKA_ALLOW: Final = ("127.0.0.1:9092", "[::1]:9092")
+#: Where metrics-collector keeps its samples unless told otherwise.
+COLLECTOR_REDIS_URL: Final = "redis://127.0.0.1:6379"
 
 
 class EventSink(Protocol):
@@ -105,6 +108,8 @@ class ResourceSettings:
     file_pusher_directory: Path | None = None
     #: Where sqlx has its databases; None = in a temporary folder.
     database_folder: Path | None = None
+    #: Where metrics-collector keeps its samples.
+    collector_redis_url: str = COLLECTOR_REDIS_URL
 
 
 _SETTINGS: Final = ResourceSettings()

@@ -20,16 +20,24 @@ from edgeless_sim.resources.resolution import checked_address
 __all__ = ["make_client"]
 
 
-def make_client(place: RedisPlace, policy: EgressPolicy, timeout_s: float) -> Redis:
+def make_client(
+    place: RedisPlace, policy: EgressPolicy | None, timeout_s: float, *, retries: int = 1
+) -> Redis:
     """A client of *place* with one connection, which is made when it is needed.
 
-    What *policy* refuses is a `redis.exceptions.ConnectionError` that names the key to allow it.
+    What *policy* refuses is a `redis.exceptions.ConnectionError` that names the key to allow it;
+    without one nothing is refused. What fails is tried *retries* more times at once: the server may
+    have restarted since.
     """
+    kind: type[Connection] = _CheckedTls if place.tls else _Checked
+    checks: dict[str, Any] = {"policy": policy}
+    if policy is None:
+        kind, checks = SSLConnection if place.tls else Connection, {}
     return Redis.from_pool(
         ConnectionPool(
-            connection_class=_CheckedTls if place.tls else _Checked,
+            connection_class=kind,
             max_connections=1,
-            policy=policy,
+            **checks,
             host=place.host,
             port=place.port,
             db=place.database,
@@ -37,8 +45,7 @@ def make_client(place: RedisPlace, policy: EgressPolicy, timeout_s: float) -> Re
             password=place.password,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # One more attempt at once: the server may have restarted since the last event.
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), retries),
         )
     )
 

@@ -70,7 +70,7 @@ class KafkaReceived(ExpectationTable):
 
 
 class RedisValue(ExpectationTable):
-    """What a simulated Redis holds."""
+    """What a simulated Redis holds; of a list, each element on a line of its own."""
 
     what: Literal["redis_value"]
     url: BackendUrl
@@ -81,7 +81,7 @@ class RedisValue(ExpectationTable):
 
 
 class RedisWrites(ExpectationTable):
-    """How often a key was written at a simulated Redis; without a key, how often any was."""
+    """How often a key was set or got an element at a simulated Redis; without a key, any."""
 
     what: Literal["redis_writes"]
     url: BackendUrl

@@ -142,7 +142,7 @@ def _redis(backends: Backends, url: str) -> tuple[RedisServer, int]:
 
 def _redis_value(backends: Backends, expectation: expect.RedisValue) -> tuple[bool, str]:
     server, database = _redis(backends, expectation.url)
-    value = server.get(database, expectation.key)
+    value = server.shown(database, expectation.key)
     if value is None:
         return False, "there is no such key"
     holds = expectation.value in (None, value) and (expectation.contains or "") in value

@@ -9,6 +9,10 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from tests.resources.contract.collector_subject import (
+    MetricsCollectorSubject,
+    SimulatedMetricsCollectorSubject,
+)
 from tests.resources.contract.file_pusher_subject import FilePusherSubject
 from tests.resources.contract.kafka_subject import SimulatedKafkaEgressSubject
 from tests.resources.contract.sqlx_subject import SimulatedSqlxSubject, SqlxSubject
@@ -314,12 +318,14 @@ SUBJECTS: tuple[type[Subject], ...] = (
     HttpEgressSubject,
     HttpIngressSubject,
     HttpPosterSubject,
+    MetricsCollectorSubject,
     OllamaSubject,
     RedisSubject,
     ServerlessSubject,
     SimulatedHttpEgressSubject,
     SimulatedHttpPosterSubject,
     SimulatedKafkaEgressSubject,
+    SimulatedMetricsCollectorSubject,
     SimulatedOllamaSubject,
     SimulatedServerlessSubject,
     SimulatedSqlxSubject,
@@ -347,7 +353,7 @@ async def subject(
     request: pytest.FixtureRequest, stage: Any, make_gate: Any
 ) -> AsyncIterator[Subject]:
     made: Subject = request.param(stage)
-    needs_redis = isinstance(made, RedisSubject)
+    needs_redis = type(made) in (RedisSubject, MetricsCollectorSubject)
     await made.prepare(request.getfixturevalue("redis_server") if needs_redis else None, make_gate)
     yield made
     stage.close()

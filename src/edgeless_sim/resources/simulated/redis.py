@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
-from edgeless_sim.errors import RejectedError, SettingsError
+from edgeless_sim.errors import RejectedError, ResourceError, SettingsError
 from edgeless_sim.kernel.scheduler import Timer
 from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, Event, EventType, PatchRequest
 from edgeless_sim.model.ids import InstanceId, InstanceKey
-from edgeless_sim.model.names import clipped
+from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
 from edgeless_sim.resources.egress_policy import EgressPolicy
@@ -31,7 +31,14 @@ from edgeless_sim.resources.redis_rules import (
 )
 from edgeless_sim.resources.simulated.backends import Reach, backend_address
 
-__all__ = ["DATABASES", "WRITES_KEPT", "RedisServer", "RedisWrite", "SimulatedRedisProvider"]
+__all__ = [
+    "DATABASES",
+    "REDIS_FAULTS",
+    "WRITES_KEPT",
+    "RedisServer",
+    "RedisWrite",
+    "SimulatedRedisProvider",
+]
 
 #: Databases of a server: as many as Redis has unless told otherwise.
 DATABASES: Final = 16
@@ -39,7 +46,8 @@ DATABASES: Final = 16
 WRITES_KEPT: Final = 10_000
 #: As the client of the real class: once more at once, then the pause begins.
 _ATTEMPTS: Final = 2
-_FAULTS: Final = {
+#: What is the matter with a server.
+REDIS_FAULTS: Final = {
     Reach.REFUSED: "nobody listens there",
     Reach.LATE: "the server did not answer in time",
     Reach.WRONG: "the server does not speak Redis",
@@ -49,7 +57,7 @@ _Answer = Callable[[CallReturn], None]
 
 
 class RedisWrite(NamedTuple):
-    """A key that was set."""
+    """A key that was set, or got another element."""
 
     at_ns: int
     database: int
@@ -63,17 +71,44 @@ class RedisServer:
 
     #: Number of the database -> key -> value.
     databases: dict[int, dict[str, str]] = field(default_factory=dict)
+    #: The same for keys that are lists; no key is both.
+    lists: dict[int, dict[str, deque[str]]] = field(default_factory=dict)
     #: The last `WRITES_KEPT`, oldest first.
     writes: deque[RedisWrite] = field(default_factory=lambda: deque(maxlen=WRITES_KEPT))
 
     def set(self, database: int, key: str, value: str, *, at_ns: int) -> None:
         """Set *key* and remember that."""
+        self.lists.get(database, {}).pop(key, None)
         self.databases.setdefault(database, {})[key] = value
         self.writes.append(RedisWrite(at_ns, database, key, value))
 
     def get(self, database: int, key: str) -> str | None:
         """The value of *key*; None if there is none."""
         return self.databases.get(database, {}).get(key)
+
+    def push(self, database: int, key: str, value: str, *, kept: int, at_ns: int) -> None:
+        """Append *value* to the list *key*, of which the last *kept* elements stay.
+
+        Raise `ResourceError` if it is no list.
+        """
+        if key in self.databases.get(database, {}):
+            raise ResourceError(f"{quoted(key)} has a value and is no list")
+        elements = self.lists.setdefault(database, {}).setdefault(key, deque())
+        elements.append(value)
+        while len(elements) > kept:
+            elements.popleft()
+        self.writes.append(RedisWrite(at_ns, database, key, value))
+
+    def delete(self, database: int, *keys: str) -> None:
+        """Forget *keys*, whatever they are."""
+        for key in keys:
+            self.databases.get(database, {}).pop(key, None)
+            self.lists.get(database, {}).pop(key, None)
+
+    def shown(self, database: int, key: str) -> str | None:
+        """The value of *key*, of a list each element on a line; None if there is none."""
+        elements = self.lists.get(database, {}).get(key)
+        return self.get(database, key) if elements is None else "\n".join(elements)
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +246,7 @@ class SimulatedRedisProvider:
                 self._failed(instance, reach, answer)
                 return
             if reach is Reach.WRONG:
-                self._warn(instance, _FAULTS[reach])
+                self._warn(instance, REDIS_FAULTS[reach])
                 result = ERR
             else:
                 instance.pause_ns = PAUSE_MIN_NS
@@ -241,7 +276,7 @@ class SimulatedRedisProvider:
         """The others that wait would fail as slowly."""
         instance.closed_until_ns = self._host.scheduler.now_ns() + instance.pause_ns
         instance.pause_ns = min(2 * instance.pause_ns, PAUSE_MAX_NS)
-        self._warn(instance, _FAULTS[reach])
+        self._warn(instance, REDIS_FAULTS[reach])
         waiting = [other for _, other in instance.waiting]
         instance.waiting.clear()
         for each in (answer, *waiting):
@@ -264,7 +299,7 @@ class SimulatedRedisProvider:
                 self._backends.of(RedisServer, address)
                 return None
             return f"there is no database {place.database}: a simulated server has {DATABASES}"
-        return _FAULTS[reach]
+        return REDIS_FAULTS[reach]
 
     def _warn(self, instance: _Instance, message: str) -> None:
         self._host.warn(instance.pid, clipped(f"redis: {message}"))
