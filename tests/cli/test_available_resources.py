@@ -76,7 +76,7 @@ def test_all_classes_are_on_one_line_of_json_in_the_order_of_edgeless(tmp_path: 
     )
     names = [each["class_type"] for each in found]
     order = ["dda", "file-log", "http-egress", "http-ingress", "http-poster", "file-pusher"]
-    order += ["ollama", "redis", "sqlx", "kafka-egress"]
+    order += ["ollama", "redis", "sqlx", "kafka-egress", "metrics-collector"]
     assert names == [name for name in order if name in names]
     assert {"file-log", "http-egress", "http-ingress", "http-poster", "file-pusher"} <= set(names)
     [pusher] = [each for each in found if each["class_type"] == "file-pusher"]

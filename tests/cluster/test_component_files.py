@@ -20,7 +20,9 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.services import services_of
 from edgeless_sim.cluster.settings.resources import ResourcesTable, ServerlessTable
+from edgeless_sim.cluster.settings.templates import orchestrator_template
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
@@ -60,6 +62,16 @@ ORCHESTRATORS = st.builds(
     subscription_interval_s=st.integers(0, 86_400),
     name=NAMES,
     seed=SEEDS,
+)
+#: The same with a collector, whose node has URLs of its own.
+COLLECTING = st.builds(
+    replace,
+    ORCHESTRATORS,
+    collector_redis_url=st.sampled_from(["redis://h", "rediss://u:p@[::1]:6380/3"]),
+    agent_url=urls(30_000, 39_999),
+    agent_announced_url=st.just("") | urls(),
+    invocation_url=urls(40_000, 49_999),
+    invocation_announced_url=st.just("") | urls(),
 )
 CAPABILITIES = st.builds(
     NodeCapabilities,
@@ -124,7 +136,7 @@ def node(**changes: object) -> NodeComponent:
 
 
 @property_of(deadline=None)
-@given(found=CONTROLLERS | ORCHESTRATORS | NODES | PYTHON_NODES)
+@given(found=CONTROLLERS | ORCHESTRATORS | COLLECTING | NODES | PYTHON_NODES)
 def test_what_is_written_reads_back(
     found: ComponentSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -142,6 +154,33 @@ def test_one_provider_of_each_class_reads_back(tmp_path: Path) -> None:
     read = load_component("node", write_component(node(providers=providers), tmp_path))
     assert isinstance(read, NodeComponent)
     assert sorted(read.providers) == sorted(providers)
+
+
+def test_a_nodes_file_tells_it_where_its_metrics_collector_keeps_samples(tmp_path: Path) -> None:
+    written = node(
+        providers=(("n/metrics-collector", "metrics-collector"),),
+        collector_redis_url="redis://store.lab:6380/2",
+    )
+    assert load_component("node", write_component(written, tmp_path)) == written
+
+
+def test_without_a_collector_an_orchestrator_opens_none_of_its_urls(tmp_path: Path) -> None:
+    path = tmp_path / "orchestrator.toml"
+    path.write_text(orchestrator_template())
+    read = load_component("orc", path)
+    assert isinstance(read, OrchestratorComponent)
+    assert (read.collector_redis_url, read.agent_url, read.invocation_url) == ("", "", "")
+    assert [*services_of(read).values()] == ["http://127.0.0.1:7011"]
+    off, on = '"None"\nredis_url = ""', '"redis"\nredis_url = "redis://127.0.0.1"'
+    path.write_text(
+        orchestrator_template().replace(f"collector_type = {off}", f"collector_type = {on}")
+    )
+    read = load_component("orc", path)
+    assert [*services_of(read)] == [
+        ("general", "orchestrator_url"),
+        ("general", "agent_url"),
+        ("general", "invocation_url"),
+    ]
 
 
 def test_a_nodes_file_tells_it_its_models_and_the_functions_that_run_elsewhere(

@@ -92,7 +92,7 @@ def test_a_configuration_that_cannot_be_meant_is_refused(
     with pytest.raises(RejectedError) as refusal:
         read_configuration(configuration)
     assert refusal.value.summary == "Invalid resource configuration"
-    assert detail in refusal.value.detail
+    assert detail in str(refusal.value.detail)
 
 
 @pytest.mark.parametrize(

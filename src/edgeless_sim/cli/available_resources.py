@@ -27,6 +27,7 @@ _ORDER: Final = (
     "redis",
     "sqlx",
     "kafka-egress",
+    "metrics-collector",
     "serverless",
 )
 _SERVERLESS: Final = "serverless"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
 
 from edgeless_sim.api.dispatch import Dispatcher
+from edgeless_sim.cluster.collector_host import CollectorHost
 from edgeless_sim.cluster.component_settings import (
     ComponentSettings,
     ControllerComponent,
@@ -257,6 +258,7 @@ class _OrchestratorProcess:
             around.connect,
             wires=around.wires,
         )
+        self._collector = CollectorHost(settings, around)
         self._status: StatusServer | None = None
 
     async def start(self) -> None:
@@ -270,6 +272,7 @@ class _OrchestratorProcess:
                 await self._endpoint.listen(url, orchestrator.handler_for(url))
                 self._log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
         await orchestrator.start()
+        await self._collector.start()
         if settings.metrics_url:
             from edgeless_sim.cluster.status.control_metrics import orchestrator_registry
 
@@ -281,6 +284,7 @@ class _OrchestratorProcess:
         """See `_Component.stop`."""
         if self._status is not None:
             await self._status.close()
+        await self._collector.stop()
         await self._orchestrator.stop()
         self._endpoint.crash()
         await self._endpoint.ended()

@@ -20,6 +20,7 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.resources_file import resources_table
 from edgeless_sim.cluster.settings import (
     ComponentTls,
     ControllerSettingsFile,
@@ -50,6 +51,13 @@ KINDS: Final[dict[type, str]] = {
 }
 #: The guide's names of files, by kind.
 FILES: Final = {"con": "controller.toml", "orc": "orchestrator.toml", "node": "node.toml"}
+#: Of a node, and of the collector's beside an ε-ORC.
+_AGENT_URLS: Final = {
+    "agent_url": "agent_url",
+    "agent_announced_url": "agent_url_announced",
+    "invocation_url": "invocation_url",
+    "invocation_announced_url": "invocation_url_announced",
+}
 #: The keys of the URLs that a component is told; nodes may write node_register_url.
 _URLS: Final[dict[type, dict[str, str]]] = {
     ControllerComponent: {"url": "controller_url", "domain_url": "domain_register_url"},
@@ -58,24 +66,14 @@ _URLS: Final[dict[type, dict[str, str]]] = {
         "announced_url": "orchestrator_url_announced",
         "node_url": "node_register_url",
         "domain_register_url": "domain_register_url",
+        **_AGENT_URLS,
     },
-    NodeComponent: {
-        "agent_url": "agent_url",
-        "agent_announced_url": "agent_url_announced",
-        "invocation_url": "invocation_url",
-        "invocation_announced_url": "invocation_url_announced",
-        "orchestrator_url": "orchestrator_url",
-    },
+    NodeComponent: {**_AGENT_URLS, "orchestrator_url": "orchestrator_url"},
 }
 _SERVED: Final[dict[type, tuple[str, ...]]] = {
     ControllerComponent: ("url", "domain_url"),
-    OrchestratorComponent: ("url", "announced_url", "node_url"),
-    NodeComponent: (
-        "agent_url",
-        "agent_announced_url",
-        "invocation_url",
-        "invocation_announced_url",
-    ),
+    OrchestratorComponent: ("url", "announced_url", "node_url", *_AGENT_URLS),
+    NodeComponent: tuple(_AGENT_URLS),
 }
 _NO_SOCKET: Final = "memory:// is for simulations; write tcp, tls+tcp, http or https"
 
@@ -214,7 +212,16 @@ def _orchestrator(path: Path) -> OrchestratorComponent:
         metrics_url=ours.metrics_url or "",
         name=file.name,
         seed=ours.seed,
+        **_collector(file),
     )
+
+
+def _collector(file: OrchestratorSettingsFile) -> dict[str, Any]:
+    """What is opened only with a collector."""
+    if file.collector.collector_type == "None":
+        return {}
+    urls = {field: getattr(file.general, key) or "" for field, key in _AGENT_URLS.items()}
+    return urls | {"collector_redis_url": file.collector.redis_url}
 
 
 def _node(path: Path) -> NodeComponent:
@@ -255,6 +262,7 @@ def _node(path: Path) -> NodeComponent:
         redis_allow=file.resources.redis_allow,
         kafka_allow=file.resources.kafka_allow,
         file_pusher_directory=file.resources.file_pusher_provider.folder,
+        collector_redis_url=file.resources.metrics_collector_provider.url,
         name=file.name,
         seed=ours.seed,
     )
@@ -315,6 +323,12 @@ def _orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) ->
         "baseline": {"orchestration_strategy": settings.strategy},
         "edgeless_sim": {**ours, "keep_alive_secs": settings.keep_alive_s},
     }
+    if settings.collector_redis_url:
+        general |= {key: getattr(settings, field) for field, key in _AGENT_URLS.items()}
+        table["collector"] = {
+            "collector_type": "Redis",
+            "redis_url": settings.collector_redis_url,
+        }
     return render_orchestrator_settings(OrchestratorSettingsFile.model_validate(table))
 
 
@@ -353,43 +367,8 @@ def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:
             "folders": tuple(str(folder) for folder in settings.python_folders),
         },
         "modelled_runtime": {"enabled": "MODELLED" in runtimes},
-        "resources": _resources_table(settings),
+        "resources": resources_table(settings),
         "user_node_capabilities": declared,
         "edgeless_sim": ours,
     }
     return render_node_settings(NodeSettingsFile.model_validate(table))
-
-
-def _resources_table(settings: NodeComponent) -> dict[str, Any]:
-    table: dict[str, Any] = {
-        "http_ingress_url": settings.http_ingress_url,
-        "http_egress_allow": settings.http_egress_allow,
-        "redis_allow": settings.redis_allow,
-        "kafka_allow": settings.kafka_allow,
-    }
-    for provider_id, class_type in settings.providers:
-        if class_type == "ollama":
-            told = settings.ollama
-            table["ollama_provider"] = {
-                "host": told.host,
-                "port": told.port,
-                "messages_number_limit": told.messages_number_limit,
-                "provider": provider_id,
-            }
-        elif class_type == "file-pusher":
-            table["file_pusher_provider"] = {
-                "directory": str(settings.file_pusher_directory or ""),
-                "provider": provider_id,
-            }
-        elif class_type != "serverless":
-            table[f"{class_type.replace('-', '_')}_provider"] = provider_id
-    table["serverless_provider"] = tuple(
-        {
-            "class_type": each.class_type,
-            "version": each.version,
-            "function_url": each.function_url,
-            "provider": each.provider_id,
-        }
-        for each in settings.serverless
-    )
-    return table

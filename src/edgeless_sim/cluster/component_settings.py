@@ -73,6 +73,13 @@ class OrchestratorComponent:
     keep_alive_s: float = 2.0
     subscription_interval_s: float = 0.0
     """How often the ε-CON hears of it; 0 = every `keep_alive_s`."""
+    collector_redis_url: str = ""
+    """Where its metrics collector keeps samples; empty = it has none."""
+    agent_url: str = ""
+    """Of the collector's own node, as the next ones; see `NodeComponent`."""
+    agent_announced_url: str = ""
+    invocation_url: str = ""
+    invocation_announced_url: str = ""
     metrics_url: str = ""
     """Where it shows measurements and health; empty = nowhere."""
     said_level: str = "info"
@@ -125,6 +132,8 @@ class NodeComponent:
     """Private addresses that kafka-egress may connect to."""
     file_pusher_directory: Path | None = None
     """Where file-pusher has its files; needed if it is among `providers`."""
+    collector_redis_url: str = ""
+    """Where metrics-collector keeps samples; needed if it is among `providers`."""
     name: str = ""
     seed: int | None = None
     tls: ComponentTls | None = None
@@ -141,6 +150,7 @@ class NodeComponent:
             self.kafka_allow,
             file_pusher_directory=self.file_pusher_directory,
             database_folder=self.database_folder,
+            collector_redis_url=self.collector_redis_url,
         )
 
 

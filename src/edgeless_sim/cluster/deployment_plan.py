@@ -94,6 +94,9 @@ def node_component(
         file_pusher_directory=(
             group.file_pusher_directory if "file-pusher" in group.providers else None
         ),
+        collector_redis_url=(
+            group.collector_redis_url if "metrics-collector" in group.providers else ""
+        ),
         performance_samples=topology.performance_samples,
         call_timeout_s=topology.call_timeout_s,
         fuel_per_event=topology.fuel_per_event,

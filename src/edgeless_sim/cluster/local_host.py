@@ -325,6 +325,7 @@ class _LocalNode(NodeHandle):
                 group.kafka_allow,
                 file_pusher_directory=group.file_pusher_directory,
                 database_folder=self._disk.databases,
+                collector_redis_url=group.collector_redis_url,
             ),
             backends=self._around.backends,
         )

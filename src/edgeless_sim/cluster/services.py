@@ -30,6 +30,8 @@ _KEYS: Final[dict[type, dict[str, TomlPath]]] = {
     OrchestratorComponent: {
         "url": ("general", "orchestrator_url"),
         "node_url": ("general", "node_register_url"),
+        "agent_url": ("general", "agent_url"),
+        "invocation_url": ("general", "invocation_url"),
         "metrics_url": ("edgeless_sim", "metrics_url"),
     },
     NodeComponent: {

@@ -4,6 +4,7 @@ Not here: the component (`component`).
 """
 
 import logging
+from dataclasses import replace
 
 from edgeless_sim.api.services import HANDLE
 from edgeless_sim.api.wire import EventError
@@ -38,6 +39,7 @@ class Surroundings:
     ) -> None:
         self.context = context
         self.log = log
+        self._clock = clock
         self.life = 1 if charter is None else charter.life
         self.supervised = charter is not None
         routes = {} if charter is None else charter.routes
@@ -57,6 +59,11 @@ class Surroundings:
         part = None if charter is None else charter.capture
         self._here = "" if part is None else part.here
         self._recorder = None if part is None else open_part(part, clock)
+
+    def beside(self, settings: NodeComponent) -> "Surroundings":
+        """The same for a node in the same process, with sockets of its own."""
+        context = replace(self.context, name=settings.name)
+        return Surroundings(context, self._clock, settings, None, self.log)
 
     def connect(self, url: str) -> Connection:
         """A connection of the component; see `Endpoint.connection`."""

@@ -10,7 +10,13 @@ from typing import Final
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.node import NodeCapabilities
-from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, OllamaSettings, ServerlessSettings
+from edgeless_sim.resources.base import (
+    COLLECTOR_REDIS_URL,
+    KAFKA_ALLOW,
+    REDIS_ALLOW,
+    OllamaSettings,
+    ServerlessSettings,
+)
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
@@ -43,6 +49,8 @@ class NodeGroup:
     redis_allow: tuple[str, ...] = REDIS_ALLOW
     #: Private addresses that kafka-egress may connect to, in real time.
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
+    #: Where metrics-collector keeps its samples.
+    collector_redis_url: str = COLLECTOR_REDIS_URL
     #: Where file-pusher has its files, in simulation too.
     file_pusher_directory: Path | None = None
     tee: bool = False

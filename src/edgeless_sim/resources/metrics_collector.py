@@ -34,7 +34,7 @@ from edgeless_sim.resources.collector_rules import (
     stamp,
 )
 from edgeless_sim.resources.files import REJECTED_SUMMARY
-from edgeless_sim.resources.redis_rules import RedisPlace, read_place
+from edgeless_sim.resources.redis_rules import RedisPlace, read_place, url_fault
 from edgeless_sim.resources.sample_writer import SampleStore, SampleWriter
 from edgeless_sim.resources.tasks import ProviderTasks
 
@@ -227,7 +227,8 @@ class MetricsCollectorProvider(MetricsCollector):
 
 
 def _place(host: ResourceHost) -> RedisPlace:
-    try:
-        return read_place(host.settings.collector_redis_url)
-    except RejectedError as cause:
-        raise SettingsError(f"the Redis of metrics-collector: {cause.detail}") from None
+    url = host.settings.collector_redis_url
+    fault = url_fault(url)
+    if fault is not None:
+        raise SettingsError(f"the Redis of metrics-collector: {fault}")
+    return read_place(url)

@@ -23,6 +23,7 @@ __all__ = [
     "WAITING_MAX",
     "RedisPlace",
     "read_place",
+    "url_fault",
 ]
 
 #: Events of one instance that wait for its worker.
@@ -81,3 +82,12 @@ def read_place(url: str) -> RedisPlace:
         None if parts.password is None else unquote(parts.password),
         parts.scheme == "rediss",
     )
+
+
+def url_fault(url: str) -> str | None:
+    """Why *url* leads to no Redis, without showing it; None if it does."""
+    try:
+        read_place(url)
+    except RejectedError as cause:
+        return str(cause.detail).removeprefix("url: ")
+    return None

@@ -17,8 +17,14 @@ from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
-from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, ServerlessSettings
+from edgeless_sim.resources.base import (
+    COLLECTOR_REDIS_URL,
+    KAFKA_ALLOW,
+    REDIS_ALLOW,
+    ServerlessSettings,
+)
 from edgeless_sim.resources.egress_rules import place_of_url
+from edgeless_sim.resources.redis_rules import url_fault
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
@@ -54,6 +60,13 @@ def _function_url(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    fault = url_fault(value)
+    if fault is not None:
+        raise ValueError(fault)
+    return value
+
+
 class ServerlessNodeTable(Table):
     """``[[domain.nodes.serverless]]``: a function that runs elsewhere, as a class of resources."""
 
@@ -79,6 +92,7 @@ class NodeTable(Table):
     serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
     kafka_allow: Texts = KAFKA_ALLOW
+    collector_redis_url: Annotated[str, AfterValidator(_redis_url)] = COLLECTOR_REDIS_URL
     file_pusher_directory: Name | None = None
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
@@ -108,6 +122,7 @@ class NodeTable(Table):
             ),
             redis_allow=self.redis_allow,
             kafka_allow=self.kafka_allow,
+            collector_redis_url=self.collector_redis_url,
             file_pusher_directory=None if pushed is None else folder / pushed,
             tee=self.tee,
             tpm=self.tpm,

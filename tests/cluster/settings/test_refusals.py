@@ -18,6 +18,7 @@ WriteFile = Callable[[str], Path]
 
 CONTROLLER = 'controller_url = "http://127.0.0.1:7001"\n'
 ORCHESTRATOR = '[general]\ndomain_id = "d"\norchestrator_url = "http://127.0.0.1:7011"\n'
+COLLECTOR = '[collector]\ncollector_type = "Redis"\n'
 NODE = """\
 [general]
 node_id = "fda6ce79-46df-4f96-a0d2-456f720f606c"
@@ -25,6 +26,7 @@ agent_url = "http://127.0.0.1:7021"
 invocation_url = "http://127.0.0.1:7002"
 orchestrator_url = "http://127.0.0.1:7011"
 """
+PROVIDER = "[resources.metrics_collector_provider]\n"
 CLI = CONTROLLER
 
 
@@ -120,11 +122,14 @@ def test_a_wrong_controller_file_is_refused(
         ('[proxy]\nproxy_type = "Redsi"', "'Redsi': it should be 'None' or 'Redis'"),
         ('[proxy.dataset_settings]\ndataset_path = "out/"', "proxy.dataset_settings.dataset_path"),
         ("[proxy.dataset_settings]\nappnd = true", "did you mean 'append'?"),
-        (
-            '[collector]\ncollector_type = "Redis"',
-            "x.toml:5: collector.collector_type: the metrics collector is not available in this "
-            'version; write "None"',
-        ),
+        (f"{COLLECTOR}redis_url = 7", "x.toml:6: collector.redis_url: expected a text"),
+        (COLLECTOR, "x.toml:4: collector.redis_url: it is needed, too: write redis://HOST:PORT"),
+        (COLLECTOR, "general.agent_url: the collector's node needs it, too; write a URL with a"),
+        (COLLECTOR, "general.invocation_url: the collector's node needs it, too; write a URL"),
+        (f'{COLLECTOR}redis_url = "http://h"', "x.toml:6: collector.redis_url: write redis://"),
+        (f'{COLLECTOR}redis_url = "redis://:geheim@h/x"', "the number of a database, nothing"),
+        ('[collector]\ncollector_type = "Kafka"', "'Kafka': it should be 'None' or 'Redis'"),
+        ('[collector]\nredis_ulr = "redis://h"', "did you mean 'redis_url'?"),
     ],
 )
 def test_a_wrong_orchestrator_file_is_refused(
@@ -132,6 +137,13 @@ def test_a_wrong_orchestrator_file_is_refused(
 ) -> None:
     given = ORCHESTRATOR.replace('domain_id = "d"\n', "") if "domain_id" in more else ORCHESTRATOR
     assert expected in refusal(load_orchestrator_settings, write_file(f"{given}{more}\n"))
+
+
+def test_the_password_of_a_collectors_redis_is_not_shown(write_file: WriteFile) -> None:
+    text = f'{ORCHESTRATOR}{COLLECTOR}redis_url = "redis://:geheim@h:x"\n'
+    found = refusal(load_orchestrator_settings, write_file(text))
+    assert "collector.redis_url" in found
+    assert "geheim" not in found
 
 
 @pytest.mark.parametrize(
@@ -154,6 +166,13 @@ def test_a_wrong_orchestrator_file_is_refused(
         ),
         ("orchestrator_url", 'orchestrator_url = "http://127.0.0.1:7021"', "component itself"),
         ("", 'invocation_url_coap = "coap://127.0.0.1:7002"', "CoAP is not available"),
+        (
+            "",
+            f'{PROVIDER}provider = "c"',
+            "metrics_collector_provider.redis_url: it is needed, too",
+        ),
+        ("", f'{PROVIDER}provider = "c"\nredis_url = "h:6379"', "redis_url: write redis://HOST"),
+        ("", f'{PROVIDER}url = "redis://h"', "metrics_collector_provider.url: unknown key"),
         ("", '[telemetry]\nlog_level = "loud"', "telemetry.log_level: 'loud': it should be 'off'"),
         ("", "[wasm_runtime]", "the key 'enabled' is missing"),
         ("", "[wasm_runtime]\nenabled = 1", "expected true or false, found a number"),

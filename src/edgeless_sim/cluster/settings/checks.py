@@ -22,6 +22,7 @@ from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.resources.catalog import known_classes
 from edgeless_sim.resources.egress_rules import place_of_url
 from edgeless_sim.resources.ollama import chat_place
+from edgeless_sim.resources.redis_rules import url_fault
 
 __all__ = ["sense_faults"]
 
@@ -88,6 +89,28 @@ def _of_orchestrator(
     fault = strategy_fault(settings.baseline.orchestration_strategy)
     if fault is not None:
         yield ("baseline", "orchestration_strategy"), fault
+    yield from _collector_faults(settings)
+
+
+def _collector_faults(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
+    """What the collector needs, if there is one."""
+    if settings.collector.collector_type == "None":
+        return
+    yield from _redis_faults(("collector", "redis_url"), settings.collector.redis_url)
+    for key in ("agent_url", "invocation_url"):
+        if not getattr(settings.general, key):
+            yield (
+                ("general", key),
+                "the collector's node needs it, too; write a URL with a free port, or "
+                'collector_type = "None"',
+            )
+
+
+def _redis_faults(path: TomlPath, url: str) -> Iterator[Fault]:
+    # It may have a password, so that it is not shown.
+    fault = url_fault(url) if url else "it is needed, too: write redis://HOST:PORT"
+    if fault is not None:
+        yield path, fault
 
 
 @sense_faults.register
@@ -140,6 +163,10 @@ def _elsewhere_faults(resources: ResourcesTable) -> Iterator[Fault]:
             chat_place(resources.ollama_provider.settings())
         except SettingsError as cause:
             yield ("resources", "ollama_provider", "host"), str(cause)
+    collector = resources.metrics_collector_provider
+    if collector.provider:
+        path = ("resources", "metrics_collector_provider", "redis_url")
+        yield from _redis_faults(path, collector.redis_url)
     pusher = resources.file_pusher_provider
     if pusher.provider and not pusher.directory:
         yield ("resources", "file_pusher_provider", "provider"), "it needs a directory, too"

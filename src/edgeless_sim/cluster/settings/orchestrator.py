@@ -101,10 +101,12 @@ class ProxyTable(Table):
 
 
 class CollectorTable(Table):
-    """``[collector]``: the metrics collector; not available, *collector_type* is ``None``."""
+    """``[collector]``: a node beside the ε-ORC that keeps what workflows measure of themselves."""
 
-    collector_type: Text = "None"
+    # The same two words, in any case.
+    collector_type: Annotated[Literal["None", "Redis"], BeforeValidator(_proxy_type)] = "None"
     redis_url: Text = ""
+    """Where samples are kept; needed if *collector_type* is ``Redis``."""
 
 
 class OrchestratorEdgelessSimTable(ControlEdgelessSimTable):

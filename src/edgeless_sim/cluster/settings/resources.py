@@ -17,6 +17,7 @@ from edgeless_sim.resources.base import KAFKA_ALLOW, REDIS_ALLOW, OllamaSettings
 
 __all__ = [
     "FilePusherTable",
+    "MetricsCollectorTable",
     "NamedProvider",
     "OllamaTable",
     "ResourcesTable",
@@ -46,6 +47,18 @@ class FilePusherTable(Table):
     def folder(self) -> Path | None:
         """The directory, if there is a provider that has a use for it."""
         return Path(self.directory) if self.provider and self.directory else None
+
+
+class MetricsCollectorTable(Table):
+    """``[resources.metrics_collector_provider]``: ours; EDGELESS has it beside the ε-ORC only."""
+
+    redis_url: Text = ""
+    provider: OptionalName = ""
+
+    @property
+    def url(self) -> str:
+        """The Redis, if there is a provider that has a use for it; else empty."""
+        return self.redis_url if self.provider else ""
 
 
 class OllamaTable(Table):
@@ -94,6 +107,7 @@ class ResourcesTable(Table):
     serverless_provider: Annotated[tuple[ServerlessTable, ...], Few] = ()
     kafka_egress_provider: OptionalName = ""
     sqlx_provider: OptionalName = ""
+    metrics_collector_provider: MetricsCollectorTable = MetricsCollectorTable()
 
     def providers(self, hostname: str = "") -> tuple[NamedProvider, ...]:
         """What the node offers, in the order of EDGELESS's classes (spec 6.0).
@@ -139,6 +153,9 @@ class ResourcesTable(Table):
         pusher, ollama = self.file_pusher_provider, self.ollama_provider
         yield NamedProvider("file-pusher", pusher.provider, ("file_pusher_provider", "provider"))
         yield NamedProvider("ollama", ollama.provider, ("ollama_provider", "provider"))
+        collector = self.metrics_collector_provider
+        path = ("metrics_collector_provider", "provider")
+        yield NamedProvider("metrics-collector", collector.provider, path)
         for place, each in enumerate(self.serverless_provider):
             # Its class has a name of the user's; what makes it is this one.
             yield NamedProvider(

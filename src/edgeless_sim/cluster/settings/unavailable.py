@@ -65,11 +65,6 @@ def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
             ("proxy", "dataset_settings", "dataset_path"),
             f'writing datasets, as the Redis mirror does, {_MISSING}; write ""',
         )
-    if settings.collector.collector_type.lower() not in ("", "none"):
-        yield (
-            ("collector", "collector_type"),
-            f'the metrics collector {_MISSING}; write "None"',
-        )
     if settings.edgeless_sim.fencing != "none":
         yield ("edgeless_sim", "fencing"), f'fencing by leases {_MISSING}; write "none"'
 
