@@ -149,12 +149,14 @@ def test_a_node_of_a_process_gets_a_port_that_can_stand_in_a_file(tmp_path: Path
 
 
 def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_path: Path) -> None:
+    classes = (*REAL, "metrics-collector")
     group = NodeGroup(
-        providers=REAL,
+        providers=classes,
         http_ingress_url="http://127.0.0.1:7999",
         http_egress_allow=("127.0.0.1:6379", "10.0.0.0/8"),
         redis_allow=("10.0.0.7:6379",),
         kafka_allow=("10.0.0.8:9092",),
+        collector_redis_url="redis://10.0.0.9/2",
     )
     written = node_component(
         "edge/0",
@@ -171,4 +173,5 @@ def test_a_nodes_file_tells_it_where_to_listen_and_what_egress_may_reach(tmp_pat
     assert read.http_egress_allow == group.http_egress_allow
     assert read.redis_allow == group.redis_allow
     assert read.kafka_allow == group.kafka_allow
-    assert sorted(class_type for _, class_type in read.providers) == sorted(REAL)
+    assert read.collector_redis_url == group.collector_redis_url
+    assert sorted(class_type for _, class_type in read.providers) == sorted(classes)

@@ -112,6 +112,24 @@ def test_two_files_that_want_the_same_are_refused_with_both_places(tmp_path: Pat
     )
 
 
+def test_the_addresses_of_an_orchestrators_collector_are_its_own(tmp_path: Path) -> None:
+    written(tmp_path, 1)
+    path = tmp_path / "orchestrator.toml"
+    path.write_text(
+        path.read_text().replace(
+            "[baseline]",
+            'agent_url = "http://127.0.0.1:7999"\ninvocation_url = "http://127.0.0.1:7004"\n\n'
+            '[collector]\ncollector_type = "Redis"\nredis_url = "redis://h"\n\n[baseline]',
+        )
+    )
+    with pytest.raises(SettingsError) as refusal:
+        find_components(tmp_path)
+    assert str(refusal.value) == (
+        f"{tmp_path}/node.toml:3: general.agent_url: http://127.0.0.1:7004 is taken by "
+        f"{path}:10: general.invocation_url"
+    )
+
+
 def test_what_is_not_there_is_said_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="edgeless_inabox -t writes them"):
         find_components(tmp_path)
