@@ -214,6 +214,20 @@ def test_nodes_say_where_they_take_requests_and_what_they_may_reach(folder: Path
     assert (group.http_ingress_url, group.http_egress_allow) == ("http://[::1]:7", ("::1",))
 
 
+def test_nodes_say_where_their_metrics_collector_keeps_samples_and_no_password_is_shown(
+    folder: Path,
+) -> None:
+    nodes = 'nodes = [{providers = ["metrics-collector"], collector_redis_url = "URL"}]\n'
+    text = HEAD.replace("nodes = [{count = 2}]\n", nodes)
+    good = text.replace("URL", "redis://store.lab/3").encode()
+    group = parse_scenario(good, folder=folder).domains[0].nodes[0].group()
+    assert group.collector_redis_url == "redis://store.lab/3"
+    with pytest.raises(ScenarioError) as refusal:
+        parse_scenario(text.replace("URL", "http://:geheim@h").encode(), folder=folder)
+    assert "nodes[0].collector_redis_url: write redis://HOST:PORT" in str(refusal.value)
+    assert "geheim" not in str(refusal.value)
+
+
 def test_nodes_have_the_files_of_a_folder_beside_the_scenario(folder: Path) -> None:
     (folder / "in").mkdir()
     nodes = 'nodes = [{providers = ["file-pusher"], file_pusher_directory = "in"}]\n'

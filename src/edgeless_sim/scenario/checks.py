@@ -14,6 +14,7 @@ from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.model.worlds import WORLDS
 from edgeless_sim.orchestrator.placement import strategy_fault
 from edgeless_sim.resources.catalog import simulation_fault
+from edgeless_sim.resources.redis_rules import url_fault
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.expectation_checks import expectation_faults
 from edgeless_sim.scenario.model import Link, Network, NodeTable, Scenario, ScenarioFiles
@@ -103,6 +104,7 @@ def _class_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
                 fault = "name the function: serverless = [{class_type = ..., function_url = ...}]"
                 yield (*path, "providers", nodes.providers.index(_SERVERLESS)), fault
             yield from _pusher_faults(path, nodes)
+            yield from _collector_faults(path, nodes)
             if "sim" in scenario.worlds:
                 yield from _simulation_faults((*path, "providers"), nodes.providers)
 
@@ -114,6 +116,13 @@ def _pusher_faults(path: TomlPath, nodes: NodeTable) -> Iterator[ScenarioFault]:
         yield (*path, "providers", place), "name the folder of its files: file_pusher_directory"
     elif told and not offered:
         yield (*path, "file_pusher_directory"), f"{_PUSHER!r} is not among the providers"
+
+
+def _collector_faults(path: TomlPath, nodes: NodeTable) -> Iterator[ScenarioFault]:
+    # It may have a password, so that it is not shown.
+    fault = url_fault(nodes.collector_redis_url)
+    if fault is not None:
+        yield (*path, "collector_redis_url"), fault
 
 
 def _simulation_faults(path: TomlPath, providers: Iterable[str]) -> Iterator[ScenarioFault]:

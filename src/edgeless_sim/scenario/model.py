@@ -24,7 +24,6 @@ from edgeless_sim.resources.base import (
     ServerlessSettings,
 )
 from edgeless_sim.resources.egress_rules import place_of_url
-from edgeless_sim.resources.redis_rules import url_fault
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 from edgeless_sim.scenario.arrivals import Arrival
 from edgeless_sim.scenario.expectations import Expectation
@@ -60,13 +59,6 @@ def _function_url(value: str) -> str:
     return value
 
 
-def _redis_url(value: str) -> str:
-    fault = url_fault(value)
-    if fault is not None:
-        raise ValueError(fault)
-    return value
-
-
 class ServerlessNodeTable(Table):
     """``[[domain.nodes.serverless]]``: a function that runs elsewhere, as a class of resources."""
 
@@ -92,7 +84,7 @@ class NodeTable(Table):
     serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
     kafka_allow: Texts = KAFKA_ALLOW
-    collector_redis_url: Annotated[str, AfterValidator(_redis_url)] = COLLECTOR_REDIS_URL
+    collector_redis_url: str = COLLECTOR_REDIS_URL
     file_pusher_directory: Name | None = None
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False
