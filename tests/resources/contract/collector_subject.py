@@ -12,7 +12,7 @@ from edgeless_sim.resources.simulated.redis import RedisServer
 __all__ = ["MetricsCollectorSubject", "SimulatedMetricsCollectorSubject"]
 
 #: How long a sample may take to be there.
-_WRITTEN_S = 0.3
+_WRITTEN_S = 0.6
 #: Of the function that sends, as the stage has it.
 KEY = "function:00000000-0000-0000-0000-000000000004:samples"
 
@@ -47,10 +47,10 @@ class MetricsCollectorSubject(Subject):
             good = CallReturn.reply("") if kind == EventType.CALL else NO_REPLY
             text = f"function:{verb}:{self.sent}"
             assert await self.stage.ask(provider, text, kind, number) == good
-        for _ in range(30):
+        for _ in range(50):
             if self.samples_total() > before:
                 return True
-            await asyncio.sleep(_WRITTEN_S / 30)
+            await asyncio.sleep(_WRITTEN_S / 50)
         return False
 
     async def fail(self, fault: str) -> None:
