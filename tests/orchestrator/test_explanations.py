@@ -57,6 +57,18 @@ def test_a_move_a_refused_move_and_a_wait_are_explained_too(play: Any) -> None:
     play(story)
 
 
+def test_the_scores_of_the_strategy_are_shown(play: Any) -> None:
+    async def story(world: Any) -> None:
+        await world.nodes(2, cpus=2)
+        for number in range(1, 4):
+            await world.function(number)
+        (decision,) = await explain(world, 3)
+        # Components per core: fewer is better, so they count as negative.
+        assert [each.score for each in decision.candidates] == [-0.5, -0.5]
+
+    play(story, strategy="LeastLoaded")
+
+
 def test_explanations_are_bounded_however_many_nodes_and_moves_there_are(play: Any) -> None:
     async def story(world: Any) -> None:
         nodes = await world.nodes(CANDIDATES_SHOWN_MAX + 10)

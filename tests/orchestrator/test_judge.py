@@ -73,13 +73,13 @@ def test_a_strategy_that_takes_for_ever_is_interrupted_and_left_alone_for_a_whil
     assert strategy.asked == 2
 
 
-def test_the_scores_of_a_strategy_that_has_some_are_those_of_the_candidates() -> None:
+def test_what_a_strategy_thinks_of_the_candidates_is_kept_as_far_as_it_is_a_number() -> None:
     class Scoring:
-        scores: Any = None
-
         def choose(self, feasible: Any, component: Any, view: Any, dice: Any) -> NodeId:
-            self.scores = {FIRST.node_id: float("nan"), SECOND.node_id: 2, "stranger": 3}
             return SECOND.node_id
+
+        def score(self, node: NodeView, component: Any, view: Any) -> Any:
+            return float("nan") if node is FIRST else 2
 
     choice = Judge("Scoring", Scoring()).choose((FIRST, SECOND), COMPONENT, VIEW, Random(1))
     assert (choice.node_id, choice.scores) == (SECOND.node_id, {"edge/2": 2.0})

@@ -16,13 +16,12 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from edgeless_sim.errors import RejectedError
-from edgeless_sim.model.decision import CANDIDATES_SHOWN_MAX
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.intent import Migrate
 from edgeless_sim.orchestrator.placement import PlacementStrategy, wants_components
 from edgeless_sim.orchestrator.view import ComponentView, DomainView, NodeView
 
-__all__ = ["MIGRATIONS_PER_TICK_MAX", "STRATEGY_S_MAX", "Choice", "Judge"]
+__all__ = ["MIGRATIONS_PER_TICK_MAX", "SCORES_MAX", "STRATEGY_S_MAX", "Choice", "Judge"]
 
 T = TypeVar("T")
 
@@ -32,6 +31,8 @@ STRATEGY_S_MAX: Final = 1.0
 _BENCHED_NS: Final = 30_000_000_000
 #: Most migrations that a strategy may propose at once.
 MIGRATIONS_PER_TICK_MAX: Final = 100
+#: Most candidates for whose scores a strategy is asked at each placement.
+SCORES_MAX: Final = 8
 _FAULT_CHARS_MAX: Final = 200
 
 
@@ -45,7 +46,7 @@ class Choice:
 
     node_id: NodeId
     scores: Mapping[str, float]
-    """What it gave to the first candidates, by name, if it says so in its ``scores``."""
+    """What it gives to the first candidates, by name, if it scores."""
 
 
 class Judge:
@@ -63,6 +64,7 @@ class Judge:
         self.strategy: Final = strategy
         self.wants_components: Final = wants_components(strategy)
         self.rebalances: Final = callable(getattr(strategy, "rebalance", None))
+        self._score: Callable[..., Any] | None = getattr(strategy, "score", None)
         self._now_ns = now_ns
         self._seconds_max = seconds_max
         self._benched_until_ns: int | None = None
@@ -78,7 +80,7 @@ class Judge:
 
         def ask() -> Choice:
             chosen = self.strategy.choose(candidates, component, view, dice)
-            return Choice(chosen, _scores(self.strategy, candidates))
+            return Choice(chosen, self._scores(candidates, component, view))
 
         return self._asked(ask)
 
@@ -98,6 +100,17 @@ class Judge:
     def blame(self, what: str) -> RejectedError:
         """An error that names the strategy."""
         return RejectedError(f"the strategy {self.name} has failed: {what[:_FAULT_CHARS_MAX]}")
+
+    def _scores(
+        self, candidates: Sequence[NodeView], component: ComponentView, view: DomainView
+    ) -> dict[str, float]:
+        """What the strategy thinks of some candidates, as far as it says so in numbers."""
+        if self._score is None:
+            return {}
+        told = {
+            node.name: self._score(node, component, view) for node in islice(candidates, SCORES_MAX)
+        }
+        return {name: float(score) for name, score in told.items() if _is_score(score)}
 
     def _asked(self, ask: Callable[[], T]) -> T:
         now_ns = self._now_ns()
@@ -123,17 +136,8 @@ def _is_migration(proposed: object) -> bool:
     )
 
 
-def _scores(strategy: object, candidates: Sequence[NodeView]) -> dict[str, float]:
-    """The scores of its last choice, as far as they are numbers of candidates."""
-    told = getattr(strategy, "scores", None)
-    if not isinstance(told, Mapping):
-        return {}
-    shown: dict[str, float] = {}
-    for node in islice(candidates, CANDIDATES_SHOWN_MAX):
-        score = told.get(node.node_id)
-        if isinstance(score, int | float) and isfinite(score):
-            shown[node.name] = float(score)
-    return shown
+def _is_score(told: object) -> bool:
+    return isinstance(told, int | float) and isfinite(told)
 
 
 @contextmanager

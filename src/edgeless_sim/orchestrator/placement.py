@@ -35,7 +35,13 @@ class PlacementStrategy(Protocol):
     """Chooses among feasible nodes.
 
     A class attribute ``wants_components = False`` says that the view need not list the components,
-    which costs time in large domains.
+    which costs time in large domains. Two methods may be added:
+
+    ``score(node, component, view) -> float`` tells what it thinks of a candidate, the higher the
+    better; `edgeless_cli workflow explain` shows it.
+
+    ``rebalance(view, dice) -> Iterable[Migrate]`` is asked once a second for components that had
+    better move; what cannot be done is declined.
     """
 
     def choose(

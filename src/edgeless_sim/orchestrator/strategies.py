@@ -40,6 +40,10 @@ class LeastLoadedPlacement:
         """See `PlacementStrategy.choose`."""
         return _some(self._emptiest.first(feasible, view.loads))
 
+    def score(self, node: NodeView, component: ComponentView, view: DomainView) -> float:  # noqa: ARG002 - the shape of a strategy
+        """See `PlacementStrategy`."""
+        return -_load(node, view.loads.count(node))
+
 
 class SpreadPlacement:
     """The node with the fewest components of the same workflow, then with the least load."""
@@ -66,6 +70,10 @@ class SpreadPlacement:
             key=lambda node: (siblings[node.name], _load(node, loads.count(node)), node.node_id),
         ).node_id
 
+    def score(self, node: NodeView, component: ComponentView, view: DomainView) -> float:
+        """See `PlacementStrategy`: minus the siblings there; the load decides between equals."""
+        return -view.workflow_hosts(component.workflow_id)[node.name]
+
 
 class BinPackPlacement:
     """The fullest node that has less than one component per core; else the least full one.
@@ -88,6 +96,11 @@ class BinPackPlacement:
         loads = view.loads
         found = self._fullest.first(feasible, loads)
         return _some(found or self._emptiest.first(feasible, loads))
+
+    def score(self, node: NodeView, component: ComponentView, view: DomainView) -> float:  # noqa: ARG002 - the shape of a strategy
+        """See `PlacementStrategy`."""
+        load = _load(node, view.loads.count(node))
+        return load if load < 1 else -load
 
 
 class LatencyAwarePlacement:
@@ -120,6 +133,10 @@ class LatencyAwarePlacement:
                 ),
             ).node_id
         return _some(self._emptiest.first(feasible, loads))
+
+    def score(self, node: NodeView, component: ComponentView, view: DomainView) -> float:
+        """See `PlacementStrategy`: the neighbours there; the load decides between equals."""
+        return view.partner_hosts(component)[node.name]
 
 
 def _some(found: NodeView | None) -> NodeId:
