@@ -8,6 +8,7 @@ import pytest
 
 from edgeless_sim.api.messages import ComponentInventory, ComponentState, UpdateDomainRequest
 from edgeless_sim.controller.deployment import (
+    Assignment,
     Component,
     ComponentKind,
     Start,
@@ -43,8 +44,8 @@ def inventory(*lids: LogicalId) -> tuple[ComponentInventory, ...]:
 def test_starts_carry_ids_state_and_mapping(make_workflow: Any, make_function: Any) -> None:
     workflow_id = WorkflowId(UUID(int=7))
     request = make_workflow(make_function("f", {"init-payload": "x"}, out="r"), resources=("r",))
-    deployment = plan_deployment(request, EDGE, Random(1))
-    first, second = plan_starts(workflow_id, request, (UUID(int=3),), deployment)
+    deployment = plan_deployment(Assignment.whole(request, EDGE, ""), Random(1))
+    first, second = plan_starts(workflow_id, (UUID(int=3),), deployment)
     function, resource = first.message, second.message
     assert isinstance(function, SpawnFunctionRequest)
     assert isinstance(resource, ResourceInstanceSpecification)
@@ -59,9 +60,9 @@ def test_starts_carry_ids_state_and_mapping(make_workflow: Any, make_function: A
 
 def test_only_components_with_outputs_are_patched(make_workflow: Any, make_function: Any) -> None:
     request = make_workflow(make_function("f", out="g"), "g")
-    deployment = plan_deployment(request, EDGE, Random(1))
+    deployment = plan_deployment(Assignment.whole(request, EDGE, ""), Random(1))
     theirs = {deployment.components[1].lid: ONE}
-    (patch,) = plan_patches(request, deployment.renamed(theirs), 4)
+    (patch,) = plan_patches(deployment.renamed(theirs), 4, EDGE)
     assert patch.lid == deployment.components[0].lid
     assert patch.message.output_mapping["out"].instance.function_id == ONE
     assert patch.message.generation == 4
@@ -151,13 +152,13 @@ def test_without_inventory_a_confirmed_stop_is_the_end() -> None:
 
 def test_a_component_is_described_by_the_report_or_by_what_is_known() -> None:
     ledger = DomainLedger()
-    component = Component("r", RESOURCE, ONE)
+    component = Component("r", RESOURCE, ONE, EDGE)
     ledger.expect(start(ONE))
-    assert ledger.describe(component, EDGE).state is ComponentState.PENDING
+    assert ledger.describe(component).state is ComponentState.PENDING
     ledger.succeeded(start(ONE))
-    assert ledger.describe(component, EDGE).state is ComponentState.RUNNING
+    assert ledger.describe(component).state is ComponentState.RUNNING
     ledger.report(inventory(ONE))
-    assert ledger.describe(component, EDGE).node == "n"
+    assert ledger.describe(component).node == "n"
 
 
 def registration(**changes: Any) -> UpdateDomainRequest:

@@ -63,7 +63,7 @@ def test_impossible_migrations_are_refused_in_edgeless_words(play: Any) -> None:
                 "Invalid component name specified in migration request",
                 "g",
             ),
-            ((wid, B, "f"), "Migration request cannot be satified", "different domains"),
+            ((wid, B, "f"), "Migration request cannot be satified", "no run-time 'RUST_WASM'"),
         ]
         for arguments, summary, detail in cases:
             error = await world.refused(world.client.migrate(MigrateWorkflow(*arguments)))

@@ -130,33 +130,6 @@ def test_an_invalid_resource_is_refused_before_anything_starts(
     play(story)
 
 
-def test_a_workflow_is_never_divided_between_domains(play: Any) -> None:
-    async def story(world: Any) -> None:
-        # As two that a portal could join.
-        code, things = world.orchestrator("code"), world.orchestrator("things")
-        joined = ("portal-domain=code", "portal-domain=things")
-        code.offer(
-            num_nodes=1, runtimes=("RUST_WASM",), resource_classes=("portal",), labels=joined
-        )
-        things.offer(num_nodes=1, resource_classes=("test-res", "portal"), labels=joined)
-        await code.join()
-        await things.join()
-        error = await world.refused(world.start("f", resources=("r",)))
-        assert error.summary == "Workflow creation failed"
-        assert error.detail == (
-            "0 of 2 domains feasible; code: no resource class 'test-res' for 'r'; "
-            "things: no run-time 'RUST_WASM' for 'f'"
-        )
-        assert (code.told, things.told) == ([], [])
-        assert await world.client.list_workflows() == ()
-        whole = await world.domain("whole")
-        for _ in range(8):
-            await world.start("f", resources=("r",))
-        assert (code.told, things.told, len(whole.running)) == ([], [], 16)
-
-    play(story)
-
-
 def test_a_workflow_that_no_domain_can_host_is_refused_with_each_domains_reason(
     play: Any, make_function: Any
 ) -> None:

@@ -128,11 +128,17 @@ def test_a_resource_needs_a_provider_of_its_class_and_no_cpu(
     assert infeasible_reason(wanted, node) == reason
 
 
-def test_the_portal_of_a_domain_goes_to_the_provider_named_after_it() -> None:
-    request = ResourceInstanceSpecification("portal", {"domain": "portal"}, WORKFLOW)
-    assert resource_needs(request, "edge").provider_id == "portal-edge"
-    request = ResourceInstanceSpecification("portal", {"domain": "other"}, WORKFLOW)
-    assert resource_needs(request, "edge").provider_id == ""
+def test_the_half_in_the_portal_domain_goes_to_the_balancer_of_the_domain_it_names() -> None:
+    portal = {"domain": "portal", "domain_name": "edge"}
+    request = ResourceInstanceSpecification("portal", portal, WORKFLOW)
+    assert resource_needs(request).provider_id == "portal-edge"
+    for class_type, configuration in (
+        ("portal", {"domain": "local", "domain_name": "edge"}),
+        ("portal", {}),
+        ("other", portal),
+    ):
+        request = ResourceInstanceSpecification(class_type, configuration, WORKFLOW)
+        assert resource_needs(request).provider_id == ""
 
 
 def test_an_explanation_counts_and_gives_reasons_within_bounds() -> None:

@@ -15,7 +15,8 @@ from edgeless_sim.model.annotations import parse_requirements
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.names import clipped, quoted
-from edgeless_sim.model.workflow import SpawnWorkflowRequest
+from edgeless_sim.model.portal import PORTAL_LABEL
+from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
 __all__ = [
     "Choice",
@@ -23,7 +24,9 @@ __all__ = [
     "DomainView",
     "WorkflowNeeds",
     "choose",
+    "draw",
     "needs_of",
+    "needs_of_components",
     "shortfall",
 ]
 
@@ -55,6 +58,8 @@ class DomainOffer:
     providers: Collection[str]
     num_tee: int
     num_tpm: int
+    portals: tuple[DomainId, ...] = ()
+    """The domains, sorted, to which it says that it is a portal (spec 3.5)."""
 
     @classmethod
     def of(cls, capabilities: DomainCapabilities) -> "DomainOffer":
@@ -66,6 +71,11 @@ class DomainOffer:
             providers=frozenset(capabilities.resource_providers),
             num_tee=capabilities.num_tee,
             num_tpm=capabilities.num_tpm,
+            portals=tuple(
+                DomainId(label.removeprefix(PORTAL_LABEL))
+                for label in sorted(capabilities.labels)
+                if label.startswith(PORTAL_LABEL)
+            ),
         )
 
 
@@ -111,18 +121,27 @@ class Choice:
 
 def needs_of(request: SpawnWorkflowRequest) -> WorkflowNeeds:
     """What a valid *request* asks of a domain; raise `WorkflowSpecError` if it is not valid."""
+    return needs_of_components((*request.functions, *request.resources))
+
+
+def needs_of_components(
+    components: Iterable[WorkflowFunction | WorkflowResource],
+) -> WorkflowNeeds:
+    """As `needs_of`, for some components of a workflow."""
     runtimes: dict[str, str] = {}
     classes: dict[str, str] = {}
     labels: dict[str, str] = {}
     providers: dict[str, str] = {}
     tee: str | None = None
     tpm: str | None = None
-    for function in request.functions:
-        runtimes.setdefault(function.class_specification.function_type, function.name)
-    for resource in request.resources:
-        classes.setdefault(resource.class_type, resource.name)
-    for name, annotations in _annotated(request):
-        requirements = parse_requirements(annotations)
+    for component in components:
+        name = component.name
+        if isinstance(component, WorkflowFunction):
+            runtimes.setdefault(component.class_specification.function_type, name)
+            requirements = parse_requirements(component.annotations)
+        else:
+            classes.setdefault(component.class_type, name)
+            requirements = parse_requirements(component.configurations)
         for label in requirements.labels:
             labels.setdefault(label, name)
         for provider in requirements.providers:
@@ -176,21 +195,15 @@ def choose(
         else:
             (silent if view.silent else answering).append(view.domain_id)
     return Choice(
-        domain_id=_draw(answering or silent, dice),
+        domain_id=draw(answering or silent, dice),
         feasible=tuple(answering + silent),
         pending=tuple(pending),
         refused=tuple(refused),
     )
 
 
-def _draw(candidates: Sequence[DomainId], dice: Random) -> DomainId | None:
+def draw(candidates: Sequence[DomainId], dice: Random) -> DomainId | None:
+    """One of *candidates*, uniformly; None if there are none."""
     if not candidates:
         return None
     return candidates[0] if len(candidates) == 1 else candidates[dice.randrange(len(candidates))]
-
-
-def _annotated(request: SpawnWorkflowRequest) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for function in request.functions:
-        yield function.name, function.annotations
-    for resource in request.resources:
-        yield resource.name, resource.configurations

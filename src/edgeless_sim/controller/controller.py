@@ -3,8 +3,8 @@
 Level-triggered: each registration of a domain is compared with what should be there, a domain that
 is lost makes orphans of its workflows, and orphans are deployed again until it succeeds. Requests
 are served side by side, since a domain that hangs must stop no other; state changes only between
-awaits, so that no request sees half of one. Not here: portals between domains, and the file of
-workflows (`workflow_store`).
+awaits, so that no request sees half of one. Not here: how a workflow is divided between domains
+(`portal`), and the file of workflows (`workflow_store`).
 """
 
 from collections import Counter
@@ -190,9 +190,12 @@ class Controller:
             deployment = workflow.deployment
             assert (deployment is None) == (workflow.phase is Phase.ORPHAN), workflow.title
             if deployment is not None:
-                assert deployment.domain_id in self._links, workflow.title
-                lids = [component.lid for component in deployment.components]
-                running[deployment.domain_id] += lids
+                for domain_id in deployment.domains:
+                    assert domain_id in self._links, workflow.title
+                    assert workflow in self._table.tenants(domain_id), workflow.title
+                for component in deployment.components:
+                    assert component.domain_id in deployment.domains, component.name
+                    running[component.domain_id].append(component.lid)
         for domain_id, link in self._links.items():
             assert self._register.get(domain_id) is link.entry, domain_id
             expected = link.ledger.expected
@@ -303,8 +306,12 @@ class Controller:
     def _orphan_all(self, domain_id: DomainId, reason: str) -> None:
         now_ns = self._context.scheduler.now_ns()
         for workflow in self._table.tenants(domain_id):
+            deployment = workflow.deployment
             self._table.orphan(workflow, reason, now_ns)
             self.workflows.note(workflow, "orphan", reason)
+            if deployment is not None:
+                # What is left of it in other domains (upstream bug 65).
+                self._launcher.undeploy(deployment)
         self._revive_soon()
 
     def _revive_soon(self) -> None:
@@ -326,7 +333,7 @@ class Controller:
                 self._postpone(orphan, clipped(str(error)))
         else:
             self._table.activate(orphan, deployment)
-            reason = f"{orphan.title} in {deployment.domain_id}"
+            reason = f"{orphan.title} in {deployment.where}"
             self.workflows.note(orphan, "redeployed", reason)
         orphan.busy = False
         self._reviving -= 1

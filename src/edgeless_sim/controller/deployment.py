@@ -1,6 +1,6 @@
-"""From a workflow to the steps that bring it up in a domain, and down again (spec 3.2). Pure.
+"""From a workflow to the steps that bring it up in its domains (spec 3.2). Pure.
 
-Not here: which domain (`choice`), and what became of the steps (`ledger`).
+Not here: which domains (`choice`, `portal`), and what became of the steps (`ledger`).
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,7 @@ from edgeless_sim.model.workflow import SpawnWorkflowRequest
 
 __all__ = [
     "NODE_NIL",
+    "Assignment",
     "Component",
     "ComponentKind",
     "Deployment",
@@ -51,20 +52,57 @@ class ComponentKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which domain each component of a workflow is to be in."""
+
+    request: SpawnWorkflowRequest
+    """As it is to be deployed, with the resources that join domains."""
+    domains: tuple[DomainId, ...]
+    """All domains concerned; even a workflow without components has one."""
+    places: Mapping[str, DomainId]
+    """The domain of each component that is not in the first of `domains`."""
+    reason: str
+    """How it came about, for people."""
+
+    @classmethod
+    def whole(cls, request: SpawnWorkflowRequest, domain_id: DomainId, reason: str) -> "Assignment":
+        """All of *request* in one domain."""
+        return cls(request, (domain_id,), {}, reason)
+
+    def place_of(self, name: str) -> DomainId:
+        """The domain of the component called *name*."""
+        return self.places.get(name, self.domains[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One component as it is deployed."""
 
     name: str
     kind: ComponentKind
     lid: LogicalId
+    domain_id: DomainId
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where the components of a workflow are: functions, then resources, as declared."""
+    """Where the components of a workflow are: functions, then resources, as in the request."""
 
-    domain_id: DomainId
+    request: SpawnWorkflowRequest
+    """As it is deployed, with the resources that join domains."""
+    domains: tuple[DomainId, ...]
+    """All domains concerned, at least one."""
     components: tuple[Component, ...]
+
+    @property
+    def where(self) -> str:
+        """Its domains, for people."""
+        return ", ".join(self.domains)
+
+    @property
+    def places(self) -> dict[str, DomainId]:
+        """The domain of each component."""
+        return {component.name: component.domain_id for component in self.components}
 
     def renamed(self, lids: Mapping[LogicalId, LogicalId]) -> "Deployment":
         """As this one, with the logical ids that the domain has chosen itself."""
@@ -112,35 +150,32 @@ def logical(lid: LogicalId) -> InstanceId:
     return InstanceId(NODE_NIL, FunctionId(lid))
 
 
-def plan_deployment(request: SpawnWorkflowRequest, domain_id: DomainId, dice: Random) -> Deployment:
-    """All of *request* in one domain, under new logical ids.
+def plan_deployment(assignment: Assignment, dice: Random) -> Deployment:
+    """The components of *assignment*, under new logical ids.
 
     The ids are drawn here and not by the ε-ORC, so that a start whose reply is lost can be
     repeated or undone (defect U37).
     """
-    functions = (
-        Component(function.name, ComponentKind.FUNCTION, LogicalId(uuid4_from(dice)))
-        for function in request.functions
+    request = assignment.request
+    named = [(function.name, ComponentKind.FUNCTION) for function in request.functions]
+    named += [(resource.name, ComponentKind.RESOURCE) for resource in request.resources]
+    components = tuple(
+        Component(name, kind, LogicalId(uuid4_from(dice)), assignment.place_of(name))
+        for name, kind in named
     )
-    resources = (
-        Component(resource.name, ComponentKind.RESOURCE, LogicalId(uuid4_from(dice)))
-        for resource in request.resources
-    )
-    return Deployment(domain_id, (*functions, *resources))
+    return Deployment(request, assignment.domains, components)
 
 
 def plan_starts(
-    workflow_id: WorkflowId,
-    request: SpawnWorkflowRequest,
-    state_ids: tuple[UUID, ...],
-    deployment: Deployment,
+    workflow_id: WorkflowId, state_ids: tuple[UUID, ...], deployment: Deployment
 ) -> tuple[Start, ...]:
     """Functions in declaration order, then resources; each with its first output mapping.
 
-    *state_ids* are those of the functions, in their order; they outlive a deployment.
+    One for each component, in their order. *state_ids* are those of the functions, in their order;
+    they outlive a deployment.
     """
     targets = _targets(deployment)
-    components = deployment.components
+    request, components = deployment.request, deployment.components
     functions_total = len(request.functions)
     starts = [
         Start(
@@ -180,14 +215,13 @@ def plan_starts(
     return tuple(starts)
 
 
-def plan_patches(
-    request: SpawnWorkflowRequest, deployment: Deployment, generation: int
-) -> tuple[Patch, ...]:
-    """One patch for each component that has outputs, in the order of the components.
+def plan_patches(deployment: Deployment, generation: int, domain_id: DomainId) -> tuple[Patch, ...]:
+    """One patch for each component in *domain_id* that has outputs, in their order.
 
     Needed only where the first output mapping could not travel with the start.
     """
     targets = _targets(deployment)
+    request = deployment.request
     mappings = [function.output_mapping for function in request.functions]
     mappings += [resource.output_mapping for resource in request.resources]
     return tuple(
@@ -197,7 +231,7 @@ def plan_patches(
             PatchRequest(logical(component.lid), _translated(mapping, targets), generation),
         )
         for component, mapping in zip(deployment.components, mappings, strict=True)
-        if mapping
+        if mapping and component.domain_id == domain_id
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from edgeless_sim.api.messages import ComponentInventory, ComponentState
 from edgeless_sim.controller.deployment import Component, ComponentKind, Start, Stop
-from edgeless_sim.model.ids import DomainId, LogicalId
+from edgeless_sim.model.ids import LogicalId
 
 __all__ = ["RETRY_S_MAX", "DomainLedger", "retry_delay_ns"]
 
@@ -249,14 +249,16 @@ class DomainLedger:
             item.not_before_ns = now_ns + retry_delay_ns(item.attempts)
             item.reason = reason
 
-    def describe(self, component: Component, domain_id: DomainId) -> ComponentInventory:
+    def describe(self, component: Component) -> ComponentInventory:
         """How *component* is, as far as it is known."""
         reported = (self._inventory or {}).get(component.lid)
         if reported is not None:
             return reported
         item = self._expected.get(component.lid)
         if item is None or item.confirmed is None:
-            why = (item.reason if item is not None else "") or f"not started yet in {domain_id}"
+            why = (
+                item.reason if item is not None else ""
+            ) or f"not started yet in {component.domain_id}"
             return ComponentInventory(component.lid, ComponentState.PENDING, why)
         return ComponentInventory(component.lid, ComponentState.RUNNING)
 

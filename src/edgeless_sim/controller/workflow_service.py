@@ -8,16 +8,18 @@ import asyncio
 from typing import Final
 
 from edgeless_sim.api.messages import (
+    ComponentInventory,
     ComponentMapping,
     MigrateWorkflow,
     StartWorkflow,
     WorkflowInfo,
     WorkflowStatus,
 )
-from edgeless_sim.controller.choice import needs_of, shortfall
-from edgeless_sim.controller.deployment import Deployment
+from edgeless_sim.controller.choice import needs_of
+from edgeless_sim.controller.deployment import Assignment, Component, Deployment
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import DomainLink
+from edgeless_sim.controller.portal import reassign
 from edgeless_sim.controller.register import DomainRegister
 from edgeless_sim.controller.tasks import OwnedTasks
 from edgeless_sim.controller.workflow_store import StoredWorkflow, WorkflowStore
@@ -138,7 +140,9 @@ class WorkflowService:
     async def inspect(self, workflow_id: WorkflowId) -> WorkflowInfo:
         """See `WorkflowInstanceApi.inspect`."""
         workflow = self._known(workflow_id, "Unknown workflow identifier")
-        return WorkflowInfo(workflow.request, self._status(workflow))
+        deployment = workflow.deployment
+        request = workflow.request if deployment is None else deployment.request
+        return WorkflowInfo(request, self._status(workflow))
 
     async def domains(self, domain_id: DomainId) -> dict[str, DomainCapabilities]:
         """See `WorkflowInstanceApi.domains`."""
@@ -151,12 +155,12 @@ class WorkflowService:
     async def migrate(self, request: MigrateWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.migrate`."""
         workflow = self._known(request.workflow_id, "Unknown workflow id")
-        self._check_migration(workflow, request)
+        assignment = self._destination(workflow, request)
         self._check_load()
         answer = self._expect_answer()
         workflow.busy = True
         name = f"migrate {workflow.title}"
-        self._tasks.spawn(name, self._move, workflow, request.domain_id, answer)
+        self._tasks.spawn(name, self._move, workflow, assignment, answer)
         return await self._answered(answer)
 
     def note(self, workflow: Workflow, state: str, reason: str) -> None:
@@ -221,7 +225,7 @@ class WorkflowService:
             self._changes -= 1
         workflow.busy = False
         self._table.activate(workflow, deployment)
-        self.note(workflow, "started", f"{workflow.title} in {deployment.domain_id}")
+        self.note(workflow, "started", f"{workflow.title} in {deployment.where}")
         if not answer.done():
             answer.set_result(self._status(workflow))
 
@@ -248,47 +252,43 @@ class WorkflowService:
         finally:
             timer.cancel()
 
-    def _check_migration(self, workflow: Workflow, request: MigrateWorkflow) -> None:
-        """Raise `RejectedError` unless *request* can be tried; the order is EDGELESS's."""
+    def _destination(self, workflow: Workflow, request: MigrateWorkflow) -> Assignment:
+        """Where everything is to be; raise `RejectedError` if that cannot be tried.
+
+        The order of the checks is EDGELESS's (spec 3.4).
+        """
         identifier = str(workflow.workflow_id)
-        if request.component:
-            _check_component(workflow, request)
-            why: str | None = "components of one workflow cannot be in different domains"
-        else:
-            why = self._unfit(workflow, request.domain_id)
-        if why is not None:
-            raise RejectedError(_INFEASIBLE, f"{identifier}: {why}")
+        stay = _others(workflow, request) if request.component else {}
+        views = self._register.views()
+        assignment, why = reassign(workflow.request, request.domain_id, stay, views, self._ids)
+        if assignment is None:
+            raise RejectedError(_INFEASIBLE, clipped(f"{identifier}: {why}"))
         if workflow.phase is Phase.ORPHAN:
             raise RejectedError("Error when terminating the workflow during migration", identifier)
         if workflow.busy:
             raise RejectedError(_FAILED, f"{identifier}: it is being migrated already")
-
-    def _unfit(self, workflow: Workflow, domain_id: DomainId) -> str | None:
-        entry = self._register.get(domain_id)
-        if entry is None:
-            return f"domain {quoted(domain_id)} is not registered"
-        if entry.view.reset_pending:
-            return f"domain {quoted(domain_id)} has not confirmed its reset yet"
-        return shortfall(workflow.needs, entry.view.offer)
+        return assignment
 
     async def _move(
-        self, workflow: Workflow, domain_id: DomainId, answer: "asyncio.Future[WorkflowStatus]"
+        self, workflow: Workflow, assignment: Assignment, answer: "asyncio.Future[WorkflowStatus]"
     ) -> None:
         """The new deployment first: if it fails, the old one has not stopped."""
-        deployment, why = await self._launcher.deploy(workflow, domain_id, "migration")
+        attempt = await self._launcher.deploy(workflow, assignment)
+        deployment = attempt.deployment
         self._changes -= 1
         workflow.busy = False
         if deployment is None:
             if workflow.phase is Phase.ORPHAN:
                 # It lost its domain meanwhile, and nobody looked at it because it was busy.
                 self._table.orphan(workflow, workflow.reason, self._clock.now_ns())
-            _fail(answer, RejectedError(_FAILED, clipped(f"{workflow.workflow_id}: {why}")))
+            why = clipped(f"{workflow.workflow_id}: {attempt.why}")
+            _fail(answer, RejectedError(_FAILED, why))
             return
         old = workflow.deployment
         self._table.activate(workflow, deployment)
         if old is not None:
             self._launcher.undeploy(old)
-        self.note(workflow, "migrated", f"{workflow.title} to {domain_id}")
+        self.note(workflow, "migrated", f"{workflow.title} to {deployment.where}")
         if not answer.done():
             answer.set_result(self._status(workflow))
 
@@ -302,14 +302,12 @@ class WorkflowService:
         mapping: tuple[ComponentMapping, ...] = ()
         deployment = workflow.deployment
         if deployment is not None:
-            domain_id = deployment.domain_id
-            ledger = self._links[domain_id].ledger
             mapping = tuple(
                 ComponentMapping(
                     component.name,
                     component.lid,
-                    domain_id,
-                    state=(seen := ledger.describe(component, domain_id)).state,
+                    component.domain_id,
+                    state=(seen := self._describe(component)).state,
                     reason=seen.reason,
                     instance=seen.instance,
                     node=seen.node,
@@ -318,6 +316,9 @@ class WorkflowService:
                 for component in deployment.components
             )
         return WorkflowStatus(workflow.workflow_id, mapping, workflow.name, workflow.reason)
+
+    def _describe(self, component: Component) -> ComponentInventory:
+        return self._links[component.domain_id].ledger.describe(component)
 
     def _check_load(self) -> None:
         if self._changes >= CHANGES_MAX:
@@ -336,20 +337,25 @@ class WorkflowService:
             del self._clients[answer]
 
 
-def _check_component(workflow: Workflow, request: MigrateWorkflow) -> None:
-    deployment = workflow.deployment
-    if deployment is None:
+def _others(workflow: Workflow, request: MigrateWorkflow) -> dict[str, DomainId]:
+    """Where all but the component of *request* are; raise `RejectedError` if that cannot move."""
+    if workflow.deployment is None:
         raise RejectedError(
             "Cannot migrate a single component of an orphan workflow", str(workflow.workflow_id)
         )
-    if request.component not in [component.name for component in deployment.components]:
+    places = workflow.deployment.places
+    own = [function.name for function in workflow.request.functions]
+    own += [resource.name for resource in workflow.request.resources]
+    if request.component not in own:
+        # What joins domains follows from where the others are.
         raise UnknownComponentError(
             "Invalid component name specified in migration request", quoted(request.component)
         )
-    if deployment.domain_id == request.domain_id:
+    if places[request.component] == request.domain_id:
         raise RejectedError(
             "Ignoring request to migrate component to the same domain", request.domain_id
         )
+    return {name: places[name] for name in own if name != request.component}
 
 
 def _fail(answer: "asyncio.Future[WorkflowStatus]", error: EdgelessError) -> None:

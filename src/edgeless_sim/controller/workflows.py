@@ -115,11 +115,11 @@ class WorkflowTable:
         workflow.deployment = deployment
         workflow.reason = ""
         workflow.attempts = 0
-        tenants = self._in_domain.setdefault(deployment.domain_id, {})
-        tenants[workflow.workflow_id] = workflow
+        for domain_id in deployment.domains:
+            self._in_domain.setdefault(domain_id, {})[workflow.workflow_id] = workflow
 
     def orphan(self, workflow: Workflow, reason: str, now_ns: int) -> None:
-        """It has lost its domain; it is to be looked at at once."""
+        """It has lost a domain; it is to be looked at at once."""
         self._detach(workflow)
         workflow.phase = Phase.ORPHAN
         workflow.reason = reason
@@ -140,7 +140,7 @@ class WorkflowTable:
         return bool(self._orphans)
 
     def tenants(self, domain_id: DomainId) -> list[Workflow]:
-        """The workflows that run in a domain."""
+        """The workflows of which some component runs in a domain."""
         return list(self._in_domain.get(domain_id, {}).values())
 
     def due(self, now_ns: int, count_max: int) -> list[Workflow]:
@@ -165,9 +165,11 @@ class WorkflowTable:
 
     def _detach(self, workflow: Workflow) -> None:
         self._orphans.pop(workflow.workflow_id, None)
-        if workflow.deployment is not None:
-            tenants = self._in_domain[workflow.deployment.domain_id]
+        if workflow.deployment is None:
+            return
+        for domain_id in workflow.deployment.domains:
+            tenants = self._in_domain[domain_id]
             del tenants[workflow.workflow_id]
             if not tenants:
-                del self._in_domain[workflow.deployment.domain_id]
-            workflow.deployment = None
+                del self._in_domain[domain_id]
+        workflow.deployment = None

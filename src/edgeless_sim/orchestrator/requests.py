@@ -74,7 +74,7 @@ class ComponentRequests:
 
     async def start_resource(self, request: ResourceInstanceSpecification) -> StartReply:
         """See `ComponentApi.start_resource`. Answers when a node has answered."""
-        return await self._start(request, resource_needs(request, self._domain_id))
+        return await self._start(request, resource_needs(request))
 
     async def stop_function(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_function`. Nodes are told in the background."""

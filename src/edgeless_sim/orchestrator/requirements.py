@@ -12,6 +12,7 @@ from edgeless_sim.model.annotations import DeploymentRequirements, parse_require
 from edgeless_sim.model.decision import CANDIDATES_SHOWN_MAX
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.names import clipped
+from edgeless_sim.model.portal import PORTAL_CLASS, PortalSide, portal_provider
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.view import ComponentKind, NodeView
 
@@ -80,17 +81,21 @@ def function_needs(request: SpawnFunctionRequest) -> Needs:
     )
 
 
-def resource_needs(request: ResourceInstanceSpecification, domain_id: str) -> Needs:
+def resource_needs(request: ResourceInstanceSpecification) -> Needs:
     """What a resource asks of its node; raise `RejectedError` if that cannot be understood.
 
-    Class ``portal`` with ``domain=portal`` in its configuration is the portal of this domain.
+    The half of a portal that is in the portal domain belongs to the balancer of the domain that
+    its configuration names (case D20).
     """
-    portal = request.class_type == "portal" and request.configuration.get("domain") == "portal"
+    configuration = request.configuration
+    crosses = (
+        request.class_type == PORTAL_CLASS and configuration.get("domain") == PortalSide.PORTAL
+    )
     return Needs(
         ComponentKind.RESOURCE,
         request.class_type,
-        _requirements(request.configuration),
-        f"portal-{domain_id}" if portal else "",
+        _requirements(configuration),
+        portal_provider(configuration.get("domain_name", "")) if crosses else "",
     )
 
 
