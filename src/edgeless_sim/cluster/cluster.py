@@ -26,8 +26,8 @@ from edgeless_sim.cluster.addresses import CLIENT, CONTROLLER
 from edgeless_sim.cluster.bereavement import Bereavement
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.client import EventClient
-from edgeless_sim.cluster.deployment_plan import node_ids, nodes_of
-from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.deployment_plan import balancer_node_ids, node_ids, nodes_of
+from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import Settling
@@ -74,6 +74,8 @@ class Cluster:
         self.backends = foundation.backends
         self.nodes: dict[str, NodeHandle] = {}
         self.domains: dict[str, DomainHandle] = {}
+        #: Their nodes are among `nodes`.
+        self.balancers: dict[str, BalancerHandle] = {}
         self._entropy = foundation.entropy
         self._host: ComponentHost = foundation.host
         self._settling: Settling = foundation.settling
@@ -100,6 +102,11 @@ class Cluster:
     def domain(self, name: str) -> DomainHandle:
         """The domain called *name*; raise `UnknownComponentError` if there is none."""
         return _named(name, self.domains, "domain")
+
+    def balancer(self, name: str) -> BalancerHandle:
+        """The balancer called ``bal/domain/portal``; raise `UnknownComponentError` if there is
+        none."""
+        return _named(name, self.balancers, "balancer")
 
     # -- workflows ------------------------------------------------------------------------------
 
@@ -207,6 +214,7 @@ class Cluster:
             self.domains[domain.name] = handle
             await handle.start()
             await self._start_nodes(handle)
+        await self._start_balancers()
         if self.world != SIM:
             ids = {name: node.node_id for name, node in self.nodes.items()}
             self._bereavement = Bereavement(self.scheduler, self.journal, ids)
@@ -227,6 +235,14 @@ class Cluster:
             node = self.nodes[name] = self._host.node(name, node_id, group, domain)
             await node.start()
 
+    async def _start_balancers(self) -> None:
+        for each in self.topology.balancers:
+            ids = balancer_node_ids(each, self._entropy)
+            domains = self.domains[each.domain], self.domains[each.portal]
+            balancer = self.balancers[each.name] = self._host.balancer(each, ids, domains)
+            self.nodes |= {node.name: node for node in balancer.nodes}
+            await balancer.start()
+
     async def _ready(self) -> bool:
         self._host.check()
         if not all(handle.registered for handle in self.nodes.values()):
@@ -237,7 +253,8 @@ class Cluster:
             # A process of its own may listen later than the nodes do.
             return False
         return all(
-            name in known and known[name].num_nodes == handle.topology.nodes_total
+            name in known
+            and known[name].num_nodes == len(self.topology.node_names(handle.topology))
             for name, handle in self.domains.items()
         )
 

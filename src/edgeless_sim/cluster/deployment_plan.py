@@ -15,11 +15,12 @@ from edgeless_sim.cluster.component_settings import (
     OrchestratorComponent,
 )
 from edgeless_sim.cluster.ports import free_ports
-from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup, Topology
 from edgeless_sim.kernel.entropy import Entropy, uuid4_from
 from edgeless_sim.model.ids import NodeId
 
 __all__ = [
+    "balancer_node_ids",
     "controller_component",
     "node_component",
     "node_ids",
@@ -42,6 +43,12 @@ def node_ids(domain: DomainTopology, entropy: Entropy) -> Iterator[NodeId]:
     dice: Random = entropy.stream(f"{domain.name}/node ids")
     while True:
         yield NodeId(uuid4_from(dice))
+
+
+def balancer_node_ids(balancer: BalancerTopology, entropy: Entropy) -> tuple[NodeId, NodeId]:
+    """The ids of the nodes of *balancer*, local and portal; the same in every world."""
+    dice: Random = entropy.stream(f"{balancer.name}/node ids")
+    return NodeId(uuid4_from(dice)), NodeId(uuid4_from(dice))
 
 
 def controller_component(url_of: Callable[[str], str], seed: int | None) -> ControllerComponent:

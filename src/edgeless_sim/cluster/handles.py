@@ -1,4 +1,4 @@
-"""A node and a domain of a cluster as tests and scenarios see them: crash, restart, cordon.
+"""A node, a domain, a balancer as tests and scenarios see them: crash, restart, cordon.
 
 Where they live, in this process or in ones of their own, is their host's (`local_host`,
 `process_host`).
@@ -7,13 +7,13 @@ Where they live, in this process or in ones of their own, is their host's (`loca
 from abc import ABC, abstractmethod
 from collections import Counter
 
-from edgeless_sim.cluster.topology import DomainTopology
+from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.node.node import Node
 from edgeless_sim.orchestrator.orchestrator import Orchestrator
 
-__all__ = ["DomainHandle", "NodeHandle"]
+__all__ = ["BalancerHandle", "DomainHandle", "NodeHandle"]
 
 
 class DomainHandle(ABC):
@@ -115,3 +115,28 @@ class NodeHandle(ABC):
     @abstractmethod
     def close(self) -> None:
         """End it with the cluster; nothing of this is observable."""
+
+
+class BalancerHandle(ABC):
+    """An ε-BAL, whose two nodes crash, stop and come back together."""
+
+    def __init__(self, topology: BalancerTopology) -> None:
+        self.name = topology.name
+        self.topology = topology
+
+    @property
+    @abstractmethod
+    def nodes(self) -> tuple[NodeHandle, NodeHandle]:
+        """Its nodes: in the local domain, in the portal domain."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start it; its nodes register by themselves."""
+
+    @abstractmethod
+    async def crash(self) -> None:
+        """It vanishes with all that it hosts; raise `RejectedError` if it is down already."""
+
+    @abstractmethod
+    async def restart(self) -> None:
+        """Start it again; raise `RejectedError` if it is up."""

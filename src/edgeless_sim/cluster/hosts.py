@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
-from edgeless_sim.cluster.topology import DomainTopology, NodeGroup
+from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup
 from edgeless_sim.model.ids import NodeId
 
 __all__ = ["ComponentHost"]
@@ -25,6 +25,15 @@ class ComponentHost(ABC):
         self, name: str, node_id: NodeId, group: NodeGroup, domain: DomainHandle
     ) -> NodeHandle:
         """A node that is not started yet."""
+
+    @abstractmethod
+    def balancer(
+        self,
+        topology: BalancerTopology,
+        node_ids: tuple[NodeId, NodeId],
+        domains: tuple[DomainHandle, DomainHandle],
+    ) -> BalancerHandle:
+        """A balancer that is not started yet. Its nodes' ids and domains: local, then portal."""
 
     @abstractmethod
     def check(self) -> None:

@@ -1,22 +1,24 @@
 """Components in this process: actor objects on one loop, in any world."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
-from edgeless_sim.cluster.disk import FolderDisk, NodeDisk, VirtualDisk
-from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
+from edgeless_sim.cluster.local_balancer import LocalBalancer
+from edgeless_sim.cluster.local_surroundings import LocalSurroundings, MakeContext
 from edgeless_sim.cluster.network_base import Crash, Network
-from edgeless_sim.cluster.site import node_folder
-from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.cluster.topology import (
+    BalancerTopology,
+    DomainTopology,
+    NodeGroup,
+    Topology,
+)
 from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.errors import RejectedError
-from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.model.ids import DomainId, NodeId
 from edgeless_sim.node.node import Node, NodeSettings
@@ -28,26 +30,7 @@ from edgeless_sim.resources.simulated.backends import Backends
 from edgeless_sim.runtimes.base import RuntimeSettings
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
-__all__ = ["LocalHost", "MakeContext"]
-
-MakeContext = Callable[[str], ActorContext]
-
-
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
-    """What all components of one cluster have in common."""
-
-    topology: Topology
-    network: Network
-    make_context: MakeContext
-    runtimes: RuntimeCatalog
-    backends: Backends | None
-    """The world of resources; None = there is a real one, and time is real too."""
-    folder: Path | None
-
-    def disk(self, name: str) -> NodeDisk:
-        """A disk for the node called *name*."""
-        return VirtualDisk() if self.folder is None else FolderDisk(node_folder(self.folder, name))
+__all__ = ["LocalHost"]
 
 
 class LocalHost(ComponentHost):
@@ -69,7 +52,7 @@ class LocalHost(ComponentHost):
             python_folders=topology.python_folders,
             module_cache=topology.module_cache,
         )
-        self._around = _Surroundings(
+        self._around = LocalSurroundings(
             topology, network, make_context, RuntimeCatalog(settings), backends, folder
         )
         self._controller: Controller | None = None
@@ -97,6 +80,15 @@ class LocalHost(ComponentHost):
         """See `ComponentHost.node`."""
         return _LocalNode(name, node_id, group, domain, self._around)
 
+    def balancer(
+        self,
+        topology: BalancerTopology,
+        node_ids: tuple[NodeId, NodeId],
+        domains: tuple[DomainHandle, DomainHandle],
+    ) -> BalancerHandle:
+        """See `ComponentHost.balancer`."""
+        return LocalBalancer(topology, node_ids, domains, self._around)
+
     def check(self) -> None:
         """See `ComponentHost.check`: what fails here has raised already."""
 
@@ -115,7 +107,7 @@ class LocalHost(ComponentHost):
 class _LocalDomain(DomainHandle):
     """See `DomainHandle`."""
 
-    def __init__(self, topology: DomainTopology, around: _Surroundings) -> None:
+    def __init__(self, topology: DomainTopology, around: LocalSurroundings) -> None:
         super().__init__(topology)
         self._around = around
         self._location = orchestrator_location(topology.name)
@@ -195,7 +187,7 @@ class _LocalNode(NodeHandle):
         node_id: NodeId,
         group: NodeGroup,
         domain: DomainHandle,
-        around: _Surroundings,
+        around: LocalSurroundings,
     ) -> None:
         self._location = node_location(name)
         super().__init__(name, node_id, around.network.url(self._location), domain)

@@ -19,7 +19,7 @@ from edgeless_sim.resources.base import (
 )
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
-__all__ = ["DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
+__all__ = ["BalancerTopology", "DomainTopology", "LinkTopology", "NodeGroup", "Topology"]
 
 NODES_MAX: Final = 100_000
 _OLLAMA: Final = OllamaSettings()
@@ -101,6 +101,29 @@ class DomainTopology:
 
 
 @dataclass(frozen=True, slots=True)
+class BalancerTopology:
+    """An ε-BAL: joins *domain* to the portal domain *portal* by being a node in both."""
+
+    domain: str
+    portal: str
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as ``bal/edge/hub``."""
+        return f"bal/{self.domain}/{self.portal}"
+
+    @property
+    def local_node(self) -> str:
+        """The name of its node in the local domain."""
+        return f"{self.domain}/bal-{self.portal}"
+
+    @property
+    def portal_node(self) -> str:
+        """The name of its node in the portal domain."""
+        return f"{self.portal}/bal-{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
 class LinkTopology:
     """What frames meet between two ends. A side is a domain, a node, ``con``, or empty for all."""
 
@@ -131,6 +154,7 @@ class Topology:
     performance_samples: bool = False
     python_folders: tuple[Path, ...] = ()
     module_cache: Path | None = field(default=None)
+    balancers: tuple[BalancerTopology, ...] = ()
 
     def __post_init__(self) -> None:
         names = [domain.name for domain in self.domains]
@@ -138,10 +162,29 @@ class Topology:
             raise SettingsError("a cluster needs at least one domain")
         if len(set(names)) != len(names):
             raise SettingsError(f"two domains have the same name: {sorted(names)}")
+        for balancer in self.balancers:
+            _check_balancer(balancer, names)
+        if len({*self.balancers}) != len(self.balancers):
+            raise SettingsError("two balancers join the same domain to the same portal domain")
         if self.nodes_total > NODES_MAX:
             raise SettingsError(f"{self.nodes_total} nodes, at most {NODES_MAX}")
 
     @property
     def nodes_total(self) -> int:
-        """How many nodes there are in all domains."""
+        """How many nodes there are in all domains, without those of balancers."""
         return sum(domain.nodes_total for domain in self.domains)
+
+    def node_names(self, domain: DomainTopology) -> list[str]:
+        """The names of all nodes of *domain*, those of balancers last."""
+        names = [f"{domain.name}/{index}" for index in range(domain.nodes_total)]
+        names += [each.local_node for each in self.balancers if each.domain == domain.name]
+        names += [each.portal_node for each in self.balancers if each.portal == domain.name]
+        return names
+
+
+def _check_balancer(balancer: BalancerTopology, domains: list[str]) -> None:
+    for name in (balancer.domain, balancer.portal):
+        if name not in domains:
+            raise SettingsError(f"a balancer joins {name!r}, which is no domain of the cluster")
+    if balancer.domain == balancer.portal:
+        raise SettingsError(f"a balancer joins the domain {balancer.domain!r} to itself")

@@ -18,26 +18,22 @@ def locations_of(topology: Topology) -> list[str]:
     locations = [CONTROLLER, CLIENT]
     for domain in topology.domains:
         locations.append(orchestrator_location(domain.name))
-        locations += _nodes_of(domain.name, domain.nodes_total)
+        locations += map(node_location, topology.node_names(domain))
     return locations
 
 
 def ways_of(topology: Topology) -> Iterator[tuple[str, list[str]]]:
     """Each location, and those that it opens connections to.
 
-    Functions of different domains do not talk: a workflow is in one domain.
+    Nodes of different domains do not talk: what joins domains is inside balancers.
     """
     everywhere = [CONTROLLER]
     for domain in topology.domains:
         orchestrator = orchestrator_location(domain.name)
-        nodes = _nodes_of(domain.name, domain.nodes_total)
+        nodes = [node_location(name) for name in topology.node_names(domain)]
         everywhere += nodes
         yield CONTROLLER, [orchestrator]
         yield orchestrator, [CONTROLLER, *nodes]
         for node in nodes:
             yield node, [orchestrator, CLIENT, *(other for other in nodes if other != node)]
     yield CLIENT, everywhere
-
-
-def _nodes_of(domain: str, number: int) -> list[str]:
-    return [node_location(f"{domain}/{index}") for index in range(number)]

@@ -8,7 +8,8 @@ from typing import BinaryIO, Final
 
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.hosts import ComponentHost
-from edgeless_sim.cluster.local_host import LocalHost, MakeContext
+from edgeless_sim.cluster.local_host import LocalHost
+from edgeless_sim.cluster.local_surroundings import MakeContext
 from edgeless_sim.cluster.network import NetworkHandle
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import RealSettling, Settling, VirtualSettling, virtual_loop

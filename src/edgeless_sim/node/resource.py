@@ -7,7 +7,7 @@ from typing import Final
 from edgeless_sim.dataplane.handle import DataplaneHandle
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import ERR, CallReturn, CallReturnKind, Event, EventType
+from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, CallReturnKind, Event, EventType
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.node.hosting import HostingContext
@@ -24,7 +24,7 @@ CALLS_MAX: Final = 1024
 
 
 class HostedResource:
-    """An instance of a resource. It is the `EventSink` that its provider sends with."""
+    """An instance of a resource. It is the `ForwardingSink` that its provider sends with."""
 
     __slots__ = (
         "_context",
@@ -150,7 +150,7 @@ class HostedResource:
             context.telemetry.report(TelemetryKind.COMPLETED, self.pid, duration_ns, tag)
         context.plane.answer(event, result)
 
-    # -- events out (EventSink) -----------------------------------------------------------------
+    # -- events out (ForwardingSink) ------------------------------------------------------------
 
     def cast(self, channel: str, payload: str) -> None:
         """See `EventSink.cast`. What comes after the stop is counted."""
@@ -203,6 +203,27 @@ class HostedResource:
 
         self._deadlines[ticket] = scheduler.timer_at(scheduler.now_ns() + timeout_ns, expire)
         stream = self.handle.call_nowait(channel, payload, finish)
+
+    def forward(self, channel: str, event: Event, answer: Callable[[CallReturn], None]) -> None:
+        """See `ForwardingSink.forward`."""
+        if self.gone:
+            self._context.plane.counters["cast by a stopped resource"] += 1
+            self._context.actor.scheduler.call_soon(answer, ERR)
+        elif event.kind == EventType.CALL:
+            self.handle.call_nowait(channel, event.payload, answer, event.metadata)
+        else:
+            self.handle.cast(channel, event.payload, event.metadata)
+            answer(NO_REPLY)
+
+    def refuse(self, event: Event, cause: str) -> None:
+        """See `ForwardingSink.refuse`."""
+        for ticket, held in self._open.items():
+            if held is event:
+                del self._open[ticket]
+                self._open_bytes -= _size(event)
+                self._context.actor.scheduler.release()
+                self._context.plane.refuse(event, cause)
+                return
 
     def _detach(self, cause: str) -> None:
         """Give back what is in hand: Err to those who called, and to the provider's own calls."""

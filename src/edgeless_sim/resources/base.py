@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Final, NoReturn, Protocol
+from typing import Any, ClassVar, Final, NoReturn, Protocol, runtime_checkable
 
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import Clock
@@ -26,6 +26,7 @@ __all__ = [
     "PAYLOAD_BYTES_MAX",
     "REDIS_ALLOW",
     "EventSink",
+    "ForwardingSink",
     "OllamaSettings",
     "ResourceHost",
     "ResourceProvider",
@@ -58,6 +59,22 @@ class EventSink(Protocol):
         self, channel: str, payload: str, answer: Callable[[CallReturn], None], *, timeout_s: float
     ) -> None:
         """As `call`, but give the answer to *answer*, exactly once."""
+        ...
+
+
+@runtime_checkable
+class ForwardingSink(EventSink, Protocol):
+    """A sink of one that passes events on, rather than making its own."""
+
+    def forward(self, channel: str, event: Event, answer: Callable[[CallReturn], None]) -> None:
+        """Send the cast or call *event* again on *channel*, with its metadata.
+
+        *answer* is called exactly once: with the return of a call, with NoReply for a cast.
+        """
+        ...
+
+    def refuse(self, event: Event, cause: str) -> None:
+        """Drop *event*, which came to this instance; its ``answer`` need not be called any more."""
         ...
 
 
