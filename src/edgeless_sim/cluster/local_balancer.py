@@ -56,13 +56,14 @@ class LocalBalancer(BalancerHandle):
         self.close()
 
     async def stop(self) -> None:
-        """End in order: what it hosts is told."""
-        nodes = [side.node for side in self._sides]
+        """End in order: who waits for an answer from what it hosts is told."""
+        lives = [side.node for side in self._sides]
         for side in self._sides:
             side.fault("stop")
-        for node in nodes:
-            await node.stop()
-        if [side.life for side in self._sides] == nodes:
+        for life in lives:
+            await life.stop()
+        # It may have crashed meanwhile, and another life may have begun.
+        if [side.life for side in self._sides] == lives:
             self.close()
 
     async def restart(self) -> None:
@@ -168,8 +169,9 @@ class _Side(NodeHandle):
         await self._balancer.crash()
 
     async def stop(self) -> None:
-        """See `NodeHandle.stop`."""
-        await self._balancer.stop()
+        """See `NodeHandle.stop`; who stops both nodes of a balancer has stopped it once."""
+        if self.life is not None:
+            await self._balancer.stop()
 
     async def restart(self) -> None:
         """See `NodeHandle.restart`."""

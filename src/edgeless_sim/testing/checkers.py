@@ -2,7 +2,7 @@
 
 The codes are those of the invariants in the reliability contract: I01, I02 exactly one instance per
 component, I03 a component that cannot be placed says why, I13 the inventories agree, I16 and I17
-outputs lead to living instances, and I39 nothing is left over.
+outputs lead to living instances, I18 portals (`portal_checker`), and I39 nothing is left over.
 """
 
 from itertools import chain
@@ -12,6 +12,7 @@ from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.model.annotations import parse_requirements
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.phase import Phase
+from edgeless_sim.testing.portal_checker import portal_faults
 
 __all__ = ["cluster_violations", "residue", "rival_targets", "running_instances"]
 
@@ -37,6 +38,7 @@ async def cluster_violations(cluster: Cluster) -> list[str]:
         for component in info.status.mapping:
             violations += _component_faults(title, component, running, wanted)
         violations += _output_faults(title, info, cluster, running)
+        violations += portal_faults(title, info)
     violations += [
         f"I13: {running[pid]} runs {pid}, which belongs to no component"
         for pid in running
