@@ -23,11 +23,11 @@ REQUEST = SpawnWorkflowRequest(
 def shown(
     request: SpawnWorkflowRequest, places: dict[str, DomainId], **moved: DomainId
 ) -> WorkflowInfo:
+    names = [part.name for part in request.functions]
+    names += [part.name for part in request.resources]
     mapping = tuple(
-        ComponentMapping(
-            part.name, LogicalId(UUID(int=1)), moved.get(kind(part.name), places[part.name])
-        )
-        for part in (*request.functions, *request.resources)
+        ComponentMapping(name, LogicalId(UUID(int=1)), moved.get(kind(name), places[name]))
+        for name in names
     )
     return WorkflowInfo(request, WorkflowStatus(WorkflowId(UUID(int=9)), mapping))
 

@@ -1,26 +1,28 @@
-"""One ε-CON, ε-ORC or node of a deployment, as a process of its own or beside others in one.
+"""One ε-CON, ε-ORC, ε-BAL or node of a deployment, as a process of its own or beside others in one.
 
 With supervision it belongs to a cluster on this machine (`supervision`); without, it is a part of a
 deployment and obeys signals alone. Not here: its file (`settings`), many in one process (`box`).
 """
 
 import logging
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 from edgeless_sim.api.dispatch import Dispatcher
-from edgeless_sim.cluster.collector_host import CollectorHost
+from edgeless_sim.cluster.balancer_component import BalancerProcess
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
     ComponentSettings,
     ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
 )
 from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, take_output
+from edgeless_sim.cluster.orchestrator_component import OrchestratorProcess
+from edgeless_sim.cluster.status.opening import open_status
 from edgeless_sim.cluster.supervision import Charter, Cordon
 from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.controller.controller import Controller, ControllerSettings
@@ -39,7 +41,6 @@ from edgeless_sim.model.ids import DomainId
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.providers import make_providers
 from edgeless_sim.node.state_store import FileStateStore
-from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.resources.files import SandboxedFiles
 from edgeless_sim.runtimes.base import RuntimeSettings
@@ -171,25 +172,11 @@ def _made(settings: ComponentSettings, around: Surroundings) -> _Component:
         case ControllerComponent():
             return _ControllerProcess(settings, around)
         case OrchestratorComponent():
-            return _OrchestratorProcess(settings, around)
+            return OrchestratorProcess(settings, around)
         case NodeComponent():
             return _NodeProcess(settings, around)
-
-
-def _spelt(strategy: str) -> str:
-    """As EDGELESS's log has it: ``random``, ``round-robin``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", strategy).lower()
-
-
-async def _open_status(
-    settings: ComponentSettings, kind: str, registry: Any, ready: Callable[[], str]
-) -> "StatusServer":
-    # Loaded where it is wanted: a tenth of a second, which simulations would pay too.
-    from edgeless_sim.cluster.status.server import StatusServer
-
-    server = StatusServer(settings.metrics_url, f"{kind} {settings.name}", registry, ready)
-    await server.open()
-    return server
+        case BalancerComponent():
+            return BalancerProcess(settings, around)
 
 
 class _ControllerProcess:
@@ -223,7 +210,7 @@ class _ControllerProcess:
             from edgeless_sim.cluster.status.control_metrics import controller_registry
 
             registry = controller_registry(controller)
-            self._status = await _open_status(self._settings, "ε-CON", registry, lambda: "")
+            self._status = await open_status(self._settings, "ε-CON", registry, lambda: "")
 
     async def stop(self) -> None:
         """See `_Component.stop`."""
@@ -238,63 +225,6 @@ class _ControllerProcess:
     def obey(self, request: Cordon) -> None:
         """See `_Component.obey`: nobody asks anything of it."""
         raise RejectedError("an ε-CON has no nodes", str(request.node))
-
-
-class _OrchestratorProcess:
-    def __init__(self, settings: OrchestratorComponent, around: Surroundings) -> None:
-        self._settings = settings
-        self._endpoint = around.endpoint
-        self._log = around.log
-        self._orchestrator = Orchestrator(
-            around.context,
-            OrchestratorSettings(
-                domain_id=DomainId(settings.domain_id),
-                url=settings.announced_url or settings.url,
-                domain_register_url=settings.domain_register_url,
-                strategy=settings.strategy,
-                keep_alive_s=settings.keep_alive_s,
-                subscription_interval_s=settings.subscription_interval_s,
-            ),
-            around.connect,
-            wires=around.wires,
-        )
-        self._collector = CollectorHost(settings, around)
-        self._status: StatusServer | None = None
-
-    async def start(self) -> None:
-        """See `_Component.start`."""
-        settings, orchestrator = self._settings, self._orchestrator
-        self._log.info("Starting Edgeless Orchestrator at %s", settings.url)
-        self._log.info("node keep-alive enabled every %g seconds", settings.keep_alive_s)
-        self._log.info("Orchestration logic strategy: %s", _spelt(settings.strategy))
-        for url in dict.fromkeys((settings.url, settings.node_url)):
-            if url:
-                await self._endpoint.listen(url, orchestrator.handler_for(url))
-                self._log.info("Start OrchestratorAPIServer GRPC Server at %s", url)
-        await orchestrator.start()
-        await self._collector.start()
-        if settings.metrics_url:
-            from edgeless_sim.cluster.status.control_metrics import orchestrator_registry
-
-            registry = orchestrator_registry(orchestrator)
-            ready = orchestrator.unready_reason
-            self._status = await _open_status(settings, "ε-ORC", registry, ready)
-
-    async def stop(self) -> None:
-        """See `_Component.stop`."""
-        if self._status is not None:
-            await self._status.close()
-        await self._collector.stop()
-        await self._orchestrator.stop()
-        self._endpoint.crash()
-        await self._endpoint.ended()
-
-    def obey(self, request: Cordon) -> None:
-        """See `_Component.obey`."""
-        if request.cordoned:
-            self._orchestrator.cordon(request.node)
-        else:
-            self._orchestrator.uncordon(request.node)
 
 
 class _NodeProcess:
@@ -363,7 +293,7 @@ class _NodeProcess:
 
             registry = NodeMetrics(node).registry
             ready = node.subscriber.unready_reason
-            self._status = await _open_status(settings, "node", registry, ready)
+            self._status = await open_status(settings, "node", registry, ready)
         node.start()
 
     async def stop(self) -> None:

@@ -14,25 +14,26 @@ from typing import Any, Final, NoReturn
 import msgspec
 from pydantic import ValidationError
 
+from edgeless_sim.cluster.balancer_file import balancer_text, read_balancer
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
+    BalancerSide,
     ComponentSettings,
     ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.orchestrator_file import AGENT_URLS, orchestrator_text, read_orchestrator
 from edgeless_sim.cluster.resources_file import resources_table
 from edgeless_sim.cluster.settings import (
     ComponentTls,
     ControllerSettingsFile,
     NodeSettingsFile,
-    OrchestratorSettingsFile,
     load_controller_settings,
     load_node_settings,
-    load_orchestrator_settings,
     load_tls,
     render_controller_settings,
     render_node_settings,
-    render_orchestrator_settings,
 )
 from edgeless_sim.cluster.settings.tls import TLS_FILE
 from edgeless_sim.cluster.settings.unavailable import Fault
@@ -40,6 +41,7 @@ from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.json_text import path_text
 from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.toml_document import read_toml_file
+from edgeless_sim.model.toml_places import TomlPath
 from edgeless_sim.node.capabilities import detected_capabilities
 
 __all__ = ["FILES", "KINDS", "load_component", "write_component"]
@@ -48,15 +50,14 @@ KINDS: Final[dict[type, str]] = {
     ControllerComponent: "con",
     OrchestratorComponent: "orc",
     NodeComponent: "node",
+    BalancerComponent: "bal",
 }
 #: The guide's names of files, by kind.
-FILES: Final = {"con": "controller.toml", "orc": "orchestrator.toml", "node": "node.toml"}
-#: Of a node, and of the collector's beside an ε-ORC.
-_AGENT_URLS: Final = {
-    "agent_url": "agent_url",
-    "agent_announced_url": "agent_url_announced",
-    "invocation_url": "invocation_url",
-    "invocation_announced_url": "invocation_url_announced",
+FILES: Final = {
+    "con": "controller.toml",
+    "orc": "orchestrator.toml",
+    "node": "node.toml",
+    "bal": "balancer.toml",
 }
 #: The keys of the URLs that a component is told; nodes may write node_register_url.
 _URLS: Final[dict[type, dict[str, str]]] = {
@@ -66,20 +67,22 @@ _URLS: Final[dict[type, dict[str, str]]] = {
         "announced_url": "orchestrator_url_announced",
         "node_url": "node_register_url",
         "domain_register_url": "domain_register_url",
-        **_AGENT_URLS,
+        **AGENT_URLS,
     },
-    NodeComponent: {**_AGENT_URLS, "orchestrator_url": "orchestrator_url"},
+    NodeComponent: {**AGENT_URLS, "orchestrator_url": "orchestrator_url"},
 }
+_URLS[BalancerSide] = _URLS[NodeComponent]
 _SERVED: Final[dict[type, tuple[str, ...]]] = {
     ControllerComponent: ("url", "domain_url"),
-    OrchestratorComponent: ("url", "announced_url", "node_url", *_AGENT_URLS),
-    NodeComponent: tuple(_AGENT_URLS),
+    OrchestratorComponent: ("url", "announced_url", "node_url", *AGENT_URLS),
+    NodeComponent: tuple(AGENT_URLS),
 }
+_SERVED[BalancerSide] = _SERVED[NodeComponent]
 _NO_SOCKET: Final = "memory:// is for simulations; write tcp, tls+tcp, http or https"
 
 
 def load_component(kind: str, path: Path) -> ComponentSettings:
-    """What the file at *path* tells a component of *kind*: ``con``, ``orc`` or ``node``.
+    """What the file at *path* tells a component of *kind*: ``con``, ``orc``, ``node`` or ``bal``.
 
     Raise `SettingsError` with file, line and key for whatever is wrong there or in the file of
     certificates beside it.
@@ -131,6 +134,10 @@ def _comparable(settings: ComponentSettings) -> ComponentSettings:
     match settings:
         case OrchestratorComponent():
             changed["name"] = settings.name or f"orc/{settings.domain_id}"
+        case BalancerComponent():
+            changed["name"] = settings.name or f"bal/{settings.domain}"
+            for key, side in (("local", settings.local), ("portal", settings.portal)):
+                changed[key] = replace(side, name=side.name or str(side.node_id))
         case NodeComponent(capabilities=capabilities):
             # Without a folder there is nothing that PYTHON could run.
             idle = set() if settings.python_folders else {"PYTHON"}
@@ -146,22 +153,22 @@ def _comparable(settings: ComponentSettings) -> ComponentSettings:
 
 def _url_faults(settings: ComponentSettings) -> Iterator[Fault]:
     """Where it would listen without the certificate that this takes, or at no socket at all."""
-    table = () if isinstance(settings, ControllerComponent) else ("general",)
-    for field, key in _URLS[type(settings)].items():
-        url = getattr(settings, field)
-        scheme = url.partition("://")[0]
-        listens = field in _SERVED[type(settings)] and not key.endswith("_announced")
-        lacking = settings.tls is None or settings.tls.server is None
-        if scheme == "memory":
-            reason = _NO_SOCKET
-        elif listens and lacking and scheme in ("https", "tls+tcp"):
-            reason = (
-                f"to listen with TLS, name server_cert_path and server_key_path in {TLS_FILE} "
-                "beside this file"
-            )
-        else:
-            continue
-        yield (*table, key), f"{quoted(url)}: {reason}"
+    lacking = settings.tls is None or settings.tls.server is None
+    for table, part in _parts(settings):
+        for field, key in _URLS[type(part)].items():
+            url = getattr(part, field)
+            scheme = url.partition("://")[0]
+            listens = field in _SERVED[type(part)] and not key.endswith("_announced")
+            if scheme == "memory":
+                reason = _NO_SOCKET
+            elif listens and lacking and scheme in ("https", "tls+tcp"):
+                reason = (
+                    f"to listen with TLS, name server_cert_path and server_key_path in {TLS_FILE} "
+                    "beside this file"
+                )
+            else:
+                continue
+            yield (*table, key), f"{quoted(url)}: {reason}"
     if isinstance(settings, ControllerComponent):
         for at, (_, url) in enumerate(settings.domains):
             if url.startswith("memory://"):
@@ -174,9 +181,29 @@ def _refuse(path: Path, *faults: Fault) -> NoReturn:
 
 def _secured(settings: ComponentSettings, tls: ComponentTls) -> ComponentSettings:
     """With a server's certificate, everything is served with it, whatever the URLs say."""
-    keys = _SERVED[type(settings)]
-    changed: dict[str, Any] = {key: tls.served_url(getattr(settings, key)) for key in keys}
-    return replace(settings, **changed)
+    if isinstance(settings, BalancerComponent):
+        return replace(
+            settings, local=_served(settings.local, tls), portal=_served(settings.portal, tls)
+        )
+    found: ComponentSettings = _served(settings, tls)
+    return found
+
+
+def _served(part: Any, tls: ComponentTls) -> Any:
+    keys = _SERVED[type(part)]
+    changed: dict[str, Any] = {key: tls.served_url(getattr(part, key)) for key in keys}
+    return replace(part, **changed)
+
+
+def _parts(settings: ComponentSettings) -> list[tuple[TomlPath, Any]]:
+    """Those that have URLs, each with its table in the file."""
+    match settings:
+        case ControllerComponent():
+            return [((), settings)]
+        case BalancerComponent():
+            return [(("local",), settings.local), (("portal",), settings.portal)]
+        case _:
+            return [(("general",), settings)]
 
 
 # Reading.
@@ -193,35 +220,6 @@ def _controller(path: Path) -> ControllerComponent:
         name=file.name,
         seed=file.edgeless_sim.seed,
     )
-
-
-def _orchestrator(path: Path) -> OrchestratorComponent:
-    file = load_orchestrator_settings(path)
-    general, ours = file.general, file.edgeless_sim
-    keep_alive_s = ours.keep_alive_secs or float(file.baseline.keep_alive_interval_secs)
-    told = "subscription_refresh_interval_sec" in general.model_fields_set
-    return OrchestratorComponent(
-        domain_id=general.domain_id,
-        url=general.orchestrator_url,
-        announced_url=general.orchestrator_url_announced,
-        node_url=general.node_register_url or "",
-        domain_register_url=general.domain_register_url or "",
-        strategy=file.baseline.orchestration_strategy,
-        keep_alive_s=keep_alive_s,
-        subscription_interval_s=float(general.subscription_refresh_interval_sec) if told else 0.0,
-        metrics_url=ours.metrics_url or "",
-        name=file.name,
-        seed=ours.seed,
-        **_collector(file),
-    )
-
-
-def _collector(file: OrchestratorSettingsFile) -> dict[str, Any]:
-    """What is opened only with a collector."""
-    if file.collector.collector_type == "None":
-        return {}
-    urls = {field: getattr(file.general, key) or "" for field, key in _AGENT_URLS.items()}
-    return urls | {"collector_redis_url": file.collector.redis_url}
 
 
 def _node(path: Path) -> NodeComponent:
@@ -270,8 +268,9 @@ def _node(path: Path) -> NodeComponent:
 
 _READERS: Final[dict[str, Callable[[Path], ComponentSettings]]] = {
     "con": _controller,
-    "orc": _orchestrator,
+    "orc": read_orchestrator,
     "node": _node,
+    "bal": read_balancer,
 }
 
 
@@ -280,7 +279,7 @@ _READERS: Final[dict[str, Callable[[Path], ComponentSettings]]] = {
 
 def _text(settings: ComponentSettings) -> str:
     ours: dict[str, Any] = {"name": settings.name}
-    if settings.metrics_url and not isinstance(settings, NodeComponent):
+    if settings.metrics_url and isinstance(settings, ControllerComponent | OrchestratorComponent):
         ours["metrics_url"] = settings.metrics_url
     if settings.seed is not None:
         ours["seed"] = settings.seed
@@ -288,9 +287,11 @@ def _text(settings: ComponentSettings) -> str:
         case ControllerComponent():
             return _controller_text(settings, ours)
         case OrchestratorComponent():
-            return _orchestrator_text(settings, ours)
+            return orchestrator_text(settings, ours)
         case NodeComponent():
             return _node_text(settings, ours)
+        case BalancerComponent():
+            return balancer_text(settings, ours)
 
 
 def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str:
@@ -306,30 +307,6 @@ def _controller_text(settings: ControllerComponent, ours: dict[str, Any]) -> str
             {"domain_id": domain_id, "orchestrator_url": url} for domain_id, url in settings.domains
         ]
     return render_controller_settings(ControllerSettingsFile.model_validate(table))
-
-
-def _orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) -> str:
-    general: dict[str, Any] = {
-        "domain_id": settings.domain_id,
-        "orchestrator_url": settings.url,
-        "orchestrator_url_announced": settings.announced_url,
-        "node_register_url": settings.node_url,
-        "domain_register_url": settings.domain_register_url,
-    }
-    if settings.subscription_interval_s:
-        general["subscription_refresh_interval_sec"] = int(settings.subscription_interval_s)
-    table = {
-        "general": general,
-        "baseline": {"orchestration_strategy": settings.strategy},
-        "edgeless_sim": {**ours, "keep_alive_secs": settings.keep_alive_s},
-    }
-    if settings.collector_redis_url:
-        general |= {key: getattr(settings, field) for field, key in _AGENT_URLS.items()}
-        table["collector"] = {
-            "collector_type": "Redis",
-            "redis_url": settings.collector_redis_url,
-        }
-    return render_orchestrator_settings(OrchestratorSettingsFile.model_validate(table))
 
 
 def _node_text(settings: NodeComponent, ours: dict[str, Any]) -> str:

@@ -23,6 +23,8 @@ from edgeless_sim.resources.base import (
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
+    "BalancerComponent",
+    "BalancerSide",
     "ComponentSettings",
     "ControllerComponent",
     "NodeComponent",
@@ -154,4 +156,39 @@ class NodeComponent:
         )
 
 
-ComponentSettings: TypeAlias = ControllerComponent | OrchestratorComponent | NodeComponent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerSide:
+    """What a balancer is in one of its two domains; see `NodeComponent`."""
+
+    node_id: NodeId
+    agent_url: str
+    agent_announced_url: str = ""
+    invocation_url: str
+    invocation_announced_url: str = ""
+    orchestrator_url: str
+    refresh_interval_s: float = REFRESH_INTERVAL_S
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerComponent:
+    """A balancer."""
+
+    domain: str
+    """The name of the local domain."""
+    local: BalancerSide
+    portal: BalancerSide
+    performance_samples: bool = False
+    call_timeout_s: float = CALL_TIMEOUT_S
+    metrics_url: str = ""
+    """Where it shows measurements and health; empty = nowhere."""
+    said_level: str = "info"
+    """The least urgent level at which what functions say is told in its log."""
+    name: str = ""
+    seed: int | None = None
+    tls: ComponentTls | None = None
+
+
+ComponentSettings: TypeAlias = (
+    ControllerComponent | OrchestratorComponent | NodeComponent | BalancerComponent
+)

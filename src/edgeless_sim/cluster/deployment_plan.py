@@ -10,6 +10,8 @@ from random import Random
 
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
+    BalancerSide,
     ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
@@ -20,6 +22,7 @@ from edgeless_sim.kernel.entropy import Entropy, uuid4_from
 from edgeless_sim.model.ids import NodeId
 
 __all__ = [
+    "balancer_component",
     "balancer_node_ids",
     "controller_component",
     "node_component",
@@ -113,6 +116,38 @@ def node_component(
         files_folder=folder / "file-log",
         database_folder=folder / "databases",
         name=name,
+        seed=seed,
+    )
+
+
+def balancer_component(
+    balancer: BalancerTopology,
+    ids: tuple[NodeId, NodeId],
+    *,
+    topology: Topology,
+    url_of: Callable[[str], str],
+    seed: int | None,
+) -> BalancerComponent:
+    """The *balancer* whose nodes have those *ids*: local, then portal."""
+
+    def side(node_id: NodeId, name: str) -> BalancerSide:
+        url = url_of(node_location(name))
+        domain, _, _ = name.rpartition("/")
+        return BalancerSide(
+            node_id=node_id,
+            agent_url=url,
+            invocation_url=url,
+            orchestrator_url=url_of(orchestrator_location(domain)),
+            name=name,
+        )
+
+    return BalancerComponent(
+        domain=balancer.domain,
+        local=side(ids[0], balancer.local_node),
+        portal=side(ids[1], balancer.portal_node),
+        performance_samples=topology.performance_samples,
+        call_timeout_s=topology.call_timeout_s,
+        name=balancer.name,
         seed=seed,
     )
 

@@ -5,6 +5,7 @@ with the others'. A crash is a SIGKILL, a stop a SIGTERM.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +21,12 @@ from edgeless_sim.cluster.deployment_plan import (
     orchestrator_component,
 )
 from edgeless_sim.cluster.disk import files_below
-from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
 from edgeless_sim.cluster.hosts import ComponentHost
+from edgeless_sim.cluster.process_balancer import ProcessBalancer
+from edgeless_sim.cluster.process_lives import Lives
 from edgeless_sim.cluster.supervision import Charter, ComponentProcess, Cordon
-from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup, Topology
 from edgeless_sim.cluster.wire_network import WireNetwork
 from edgeless_sim.errors import RejectedError, SettingsError, SimulationError
 from edgeless_sim.kernel.actor import Spawn
@@ -58,7 +61,7 @@ class ProcessHost(ComponentHost):
         folder: Path | None = None,
     ) -> None:
         """*folder* is where components have their files and disks; None = a temporary one."""
-        total = 1 + len(topology.domains) + topology.nodes_total
+        total = 1 + len(topology.domains) + topology.nodes_total + len(topology.balancers)
         if total > PROCESSES_MAX:
             raise SettingsError(
                 f"{total} components, at most {PROCESSES_MAX} in processes of their own; "
@@ -94,12 +97,31 @@ class ProcessHost(ComponentHost):
         """See `ComponentHost.node`."""
         return _NodeProcess(name, node_id, group, domain, self)
 
+    def balancer(
+        self,
+        topology: BalancerTopology,
+        node_ids: tuple[NodeId, NodeId],
+        domains: tuple[DomainHandle, DomainHandle],
+    ) -> BalancerHandle:
+        """See `ComponentHost.balancer`."""
+        return ProcessBalancer(topology, node_ids, domains, self)
+
+    @property
+    def url_of(self) -> Callable[[str], str]:
+        """From a location to its URL."""
+        return self.network.url
+
     def folder(self, location: str) -> Path:
         """Where the component at *location* has its file, and its disk if it is a node."""
         return self._folder / location
 
-    async def launch(self, location: str, settings: ComponentSettings) -> ComponentProcess:
-        """Begin a new life of the component at *location*."""
+    async def launch(
+        self, location: str, settings: ComponentSettings, speaking: Sequence[str] = ()
+    ) -> ComponentProcess:
+        """Begin a new life of the component at *location*.
+
+        *speaking* are the locations by which others know it, if there are several.
+        """
         folder = self.folder(location)
         folder.mkdir(parents=True, exist_ok=True)
         file = write_component(settings, folder)
@@ -107,11 +129,14 @@ class ProcessHost(ComponentHost):
         process = ComponentProcess(location, KINDS[type(settings)], file, self.journal)
         scheduler = self.clock.scheduler
         assert isinstance(scheduler, PumpedScheduler), "processes live in real time"
+        routes: dict[str, str] = {}
+        for each in speaking or [location]:
+            routes |= self.network.routes(each)
         charter = Charter(
             scheduler.started_ns,
             life << _SERIAL_BITS,
             life,
-            self.network.routes(location),
+            routes,
             None if self._capture is None else self._capture.part(location, self.network.names()),
         )
         await process.start(charter, self._spawn)
@@ -145,55 +170,6 @@ class ProcessHost(ComponentHost):
             self._temporary.cleanup()
 
 
-class _Lives:
-    """The lives of one component: at most one process at a time."""
-
-    def __init__(self, name: str, location: str, host: ProcessHost) -> None:
-        """*name* is what the journal calls it."""
-        self.name = name
-        self.location = location
-        self._host = host
-        self.present: ComponentProcess | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether a process is there and was not told to end."""
-        return self.present is not None and self.present.alive
-
-    async def begin(self, settings: ComponentSettings) -> None:
-        """Start a process."""
-        assert self.present is None, "started twice"
-        self.present = await self._host.launch(self.location, settings)
-
-    async def crash(self) -> None:
-        """Kill it; raise `RejectedError` if there is none."""
-        process = self._leaving()
-        self._host.journal.record("fault", "crash", self.name)
-        process.kill()
-        await process.ended()
-
-    async def stop(self) -> None:
-        """Ask it to stop and wait for its end; raise `RejectedError` if there is none."""
-        process = self._leaving()
-        self._host.journal.record("fault", "stop", self.name)
-        process.terminate()
-        await process.ended()
-
-    async def restart(self, settings: ComponentSettings) -> None:
-        """Begin another life; raise `RejectedError` if there is one."""
-        if self.alive:
-            raise RejectedError("the component is up", self.name)
-        self.present = None
-        self._host.journal.record("fault", "restart", self.name)
-        await self.begin(settings)
-
-    def _leaving(self) -> ComponentProcess:
-        process, self.present = self.present, None
-        if process is None or not process.alive:
-            raise RejectedError("the component is down", self.name)
-        return process
-
-
 class _DomainProcess(DomainHandle):
     """See `DomainHandle`."""
 
@@ -201,7 +177,7 @@ class _DomainProcess(DomainHandle):
         super().__init__(topology)
         location = orchestrator_location(topology.name)
         self._settings = orchestrator_component(topology, host.network.url, host.seed)
-        self._lives = _Lives(location, location, host)
+        self._lives = Lives([location], location, host)
 
     async def start(self) -> None:
         """See `DomainHandle.start`."""
@@ -234,7 +210,7 @@ class _NodeProcess(NodeHandle):
         location = node_location(name)
         super().__init__(name, node_id, host.network.url(location), domain)
         self._disk = host.folder(location)
-        self._lives = _Lives(name, location, host)
+        self._lives = Lives([name], location, host)
         self._settings = node_component(
             name,
             node_id,

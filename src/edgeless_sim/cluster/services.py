@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
     ComponentSettings,
     ControllerComponent,
     NodeComponent,
@@ -50,6 +51,14 @@ _INGRESS: Final = "http-ingress"
 
 def services_of(settings: ComponentSettings) -> dict[TomlPath, str]:
     """The URLs at which a component of *settings* listens, by their keys in its file."""
+    if isinstance(settings, BalancerComponent):
+        urls: dict[TomlPath, str] = {
+            (table, key): getattr(side, key)
+            for table, side in (("local", settings.local), ("portal", settings.portal))
+            for key in ("agent_url", "invocation_url")
+        }
+        urls["telemetry", "metrics_url"] = settings.metrics_url
+        return {key: url for key, url in urls.items() if url}
     urls = {key: str(getattr(settings, field)) for field, key in _KEYS[type(settings)].items()}
     if isinstance(settings, NodeComponent):
         offered = {class_type for _, class_type in settings.providers}

@@ -4,6 +4,7 @@ Not here: the component (`component`).
 """
 
 import logging
+from copy import copy
 from dataclasses import replace
 
 from edgeless_sim.api.services import HANDLE
@@ -11,6 +12,8 @@ from edgeless_sim.api.wire import EventError
 from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cluster.capture import open_part
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
+    BalancerSide,
     ComponentSettings,
     ControllerComponent,
     NodeComponent,
@@ -37,13 +40,29 @@ class Surroundings:
         charter: Charter | None,
         log: logging.Logger,
     ) -> None:
+        """Of a balancer, those of its local side; see `other_side`."""
         self.context = context
         self.log = log
         self._clock = clock
         self.life = 1 if charter is None else charter.life
         self.supervised = charter is not None
-        routes = {} if charter is None else charter.routes
-        role, home, announced = _identity(settings)
+        self._clock = clock
+        self._tls = settings.tls
+        self._routes = {} if charter is None else charter.routes
+        part = None if charter is None else charter.capture
+        self._here = "" if part is None else part.here
+        self._recorder = None if part is None else open_part(part, clock)
+        self.begin(*_identity(settings))
+
+    def other_side(self, side: BalancerSide) -> "Surroundings":
+        """The same with sockets and wires of their own, for the other *side* of a balancer."""
+        other = copy(self)
+        other.begin(*_identity_of(side))
+        return other
+
+    def begin(self, role: Role, home: NodeId | None, announced: str) -> None:
+        """Have sockets and wires of its own; see `_identity`."""
+        context, clock, routes = self.context, self._clock, self._routes
         self.wires = Wires(
             role, epoch_ns=clock.epoch_ns, now_ns=context.scheduler.now_ns, home=home
         )
@@ -53,12 +72,9 @@ class Surroundings:
             context.spawn,
             announced=announced,
             route=lambda url: routes.get(url, url),
-            tls=settings.tls,
+            tls=self._tls,
             on_cast_lost=self._cast_lost,
         )
-        part = None if charter is None else charter.capture
-        self._here = "" if part is None else part.here
-        self._recorder = None if part is None else open_part(part, clock)
 
     def beside(self, settings: NodeComponent) -> "Surroundings":
         """The same for a node in the same process, with sockets of its own."""
@@ -97,5 +113,10 @@ def _identity(settings: ComponentSettings) -> tuple[Role, NodeId | None, str]:
         case OrchestratorComponent():
             return Role.ORCHESTRATOR, None, ""
         case NodeComponent():
-            announced = settings.invocation_announced_url or settings.invocation_url
-            return Role.NODE, settings.node_id, announced
+            return _identity_of(settings)
+        case BalancerComponent(local=local):
+            return _identity_of(local)
+
+
+def _identity_of(node: NodeComponent | BalancerSide) -> tuple[Role, NodeId, str]:
+    return Role.NODE, node.node_id, node.invocation_announced_url or node.invocation_url

@@ -3,6 +3,8 @@
 Read from what the ε-CON answers to ``inspect`` alone.
 """
 
+from collections.abc import Mapping
+
 from edgeless_sim.api.messages import WorkflowInfo
 from edgeless_sim.model.portal import PORTAL_CLASS, PORTAL_OUTPUT
 from edgeless_sim.model.workflow import WorkflowResource
@@ -20,16 +22,16 @@ def portal_faults(title: str, info: WorkflowInfo) -> list[str]:
     }
     faults: list[str] = []
     used: list[str] = []
-    for part in (*info.request.functions, *info.request.resources):
-        for channel, target in part.output_mapping.items():
-            if homes.get(part.name) != homes.get(target):
-                faults.append(f"{part.name}.{channel} leaves its domain for {target}")
-            if target in portals and part.name not in portals:
+    parts = [(part.name, part.output_mapping) for part in info.request.functions]
+    parts += [(part.name, part.output_mapping) for part in info.request.resources]
+    for name, mapping in parts:
+        for channel, target in mapping.items():
+            if homes.get(name) != homes.get(target):
+                faults.append(f"{name}.{channel} leaves its domain for {target}")
+            if target in portals and name not in portals:
                 chain = _chain(target, portals)
                 used += chain
-                faults += [
-                    f"{part.name}.{channel}: {why}" for why in _faults(chain, portals, homes)
-                ]
+                faults += [f"{name}.{channel}: {why}" for why in _faults(chain, portals, homes)]
     faults += [
         f"{name} carries {used.count(name)} channels" for name in portals if used.count(name) != 1
     ]
@@ -54,7 +56,7 @@ def _chain(first: str, portals: dict[str, WorkflowResource]) -> list[str]:
 
 
 def _faults(
-    chain: list[str], portals: dict[str, WorkflowResource], homes: dict[str, str]
+    chain: list[str], portals: dict[str, WorkflowResource], homes: Mapping[str, str]
 ) -> list[str]:
     kinds = [name.split("-", 2)[-1] for name in chain]
     if kinds != ["sink-local", "sink-portal", "source-portal", "source-local"]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from functools import singledispatch
 from typing import NamedTuple
 
+from edgeless_sim.cluster.settings.balancer import BalancerSettingsFile
 from edgeless_sim.cluster.settings.controller import ControllerSettingsFile
-from edgeless_sim.cluster.settings.node import NodeSettingsFile
+from edgeless_sim.cluster.settings.node import NodeGeneral, NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.cluster.settings.resources import ResourcesTable
 from edgeless_sim.cluster.settings.unavailable import Fault, resource_class_fault
@@ -132,7 +133,7 @@ def _of_node(settings: NodeSettingsFile, *, any_port: bool = False) -> Iterator[
         ],
         any_port=any_port,
     )
-    yield from _registration_faults(settings)
+    yield from _registration_faults(("general",), general)
     yield from _contradictions(
         ("general", "metrics_url"),
         general.metrics_url,
@@ -188,12 +189,46 @@ def _elsewhere_faults(resources: ResourcesTable) -> Iterator[Fault]:
             yield (*place, "function_url"), f"{quoted(each.function_url)}: {cause}"
 
 
-def _registration_faults(settings: NodeSettingsFile) -> Iterator[Fault]:
-    general = settings.general
-    old, new = ("general", "orchestrator_url"), ("general", "node_register_url")
+@sense_faults.register
+def _of_balancer(settings: BalancerSettingsFile, *, any_port: bool = False) -> Iterator[Fault]:
+    if settings.balancer_id or settings.invocation_url:
+        # Said already, by what is unavailable.
+        return
+    for name, table in (
+        ("general", settings.general),
+        ("local", settings.local),
+        ("portal", settings.portal),
+    ):
+        if table is None:
+            yield (name,), "the table is missing; edgeless_bal_d -t writes a file to begin with"
+    if settings.local is None or settings.portal is None:
+        return
+    services, peers = [], []
+    for name, side in (("local", settings.local), ("portal", settings.portal)):
+        agent = (name, "agent_url")
+        services.append(_Service(agent, side.agent_url))
+        services.append(_Service((name, "invocation_url"), side.invocation_url, agent))
+        peers.append(_Peer((name, "orchestrator_url"), side.orchestrator_url))
+        peers.append(_Peer((name, "node_register_url"), side.node_register_url))
+        yield from _registration_faults((name,), side)
+        if side.metrics_url is not None:
+            yield (name, "metrics_url"), "a balancer has one: telemetry.metrics_url; remove the key"
+    services.append(_Service(("telemetry", "metrics_url"), settings.telemetry.metrics_url))
+    yield from _url_faults(services, peers, any_port=any_port)
+    ids = [(("local", "node_id"), str(settings.local.node_id))]
+    yield from _repeated([*ids, (("portal", "node_id"), str(settings.portal.node_id))])
+    if settings.local.registers_at == settings.portal.registers_at:
+        yield (
+            ("portal",),
+            "it registers where the local side does; a balancer joins two domains",
+        )
+
+
+def _registration_faults(table: TomlPath, general: NodeGeneral) -> Iterator[Fault]:
+    old, new = (*table, "orchestrator_url"), (*table, "node_register_url")
     yield from _contradictions(old, general.orchestrator_url, new, general.node_register_url)
-    if general.orchestrator_url is None and general.node_register_url is None:
-        yield ("general",), "the key 'orchestrator_url' is missing: where does the node register?"
+    if general.registers_at is None:
+        yield table, "the key 'orchestrator_url' is missing: where does the node register?"
 
 
 def _url_faults(

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import tomli_w
 
+from edgeless_sim.cluster.settings.balancer import BalancerSettingsFile
 from edgeless_sim.cluster.settings.checks import sense_faults
 from edgeless_sim.cluster.settings.client import CliSettingsFile
 from edgeless_sim.cluster.settings.controller import ControllerSettingsFile
@@ -20,10 +21,12 @@ from edgeless_sim.model.toml_document import read_toml_file
 from edgeless_sim.model.toml_table import Table
 
 __all__ = [
+    "load_balancer_settings",
     "load_cli_settings",
     "load_controller_settings",
     "load_node_settings",
     "load_orchestrator_settings",
+    "render_balancer_settings",
     "render_cli_settings",
     "render_controller_settings",
     "render_node_settings",
@@ -55,6 +58,11 @@ def load_node_settings(path: Path, *, any_port: bool = False) -> NodeSettingsFil
     return _loaded(path, NodeSettingsFile, any_port=any_port)
 
 
+def load_balancer_settings(path: Path, *, any_port: bool = False) -> BalancerSettingsFile:
+    """The settings in the ``balancer.toml`` at *path*; see `load_controller_settings`."""
+    return _loaded(path, BalancerSettingsFile, any_port=any_port)
+
+
 def load_cli_settings(path: Path) -> CliSettingsFile:
     """The settings in the ``cli.toml`` at *path*; see `load_controller_settings`."""
     return _loaded(path, CliSettingsFile, any_port=False)
@@ -72,6 +80,11 @@ def render_orchestrator_settings(settings: OrchestratorSettingsFile) -> str:
 
 def render_node_settings(settings: NodeSettingsFile) -> str:
     """*settings* as the text of a ``node.toml``."""
+    return _rendered(settings)
+
+
+def render_balancer_settings(settings: BalancerSettingsFile) -> str:
+    """*settings* as the text of a ``balancer.toml``."""
     return _rendered(settings)
 
 

@@ -32,6 +32,7 @@ from edgeless_sim.node.state_store import STATE_FOLDER
 from edgeless_sim.runtimes.base import FUEL_PER_EVENT_DEFAULT
 
 __all__ = [
+    "CALL_TIMEOUT_S_MAX",
     "CapabilitiesTable",
     "ContainerTable",
     "ModelledTable",
@@ -49,7 +50,7 @@ DATABASES_FOLDER: Final = "databases"
 
 _UINT32_MAX: Final = (1 << 32) - 1
 _FUEL_MAX: Final = 10**12
-_CALL_TIMEOUT_S_MAX: Final = 86_400.0
+CALL_TIMEOUT_S_MAX: Final = 86_400.0
 
 
 def _node_id(value: object) -> object:
@@ -107,6 +108,18 @@ class NodeGeneral(Table):
     """The same under its newer name."""
     subscription_refresh_interval_sec: Seconds = 2
     """How often it repeats its registration, in s, until the ε-ORC tells it another interval."""
+
+    @property
+    def registers_at(self) -> str | None:
+        """Where it registers; None = nothing says so."""
+        return self.node_register_url or self.orchestrator_url
+
+    @property
+    def registration_url(self) -> str:
+        """Where it registers."""
+        url = self.registers_at
+        assert url is not None, "checked when the file was read"
+        return url
 
 
 class TelemetryTable(Table):
@@ -192,7 +205,7 @@ class NodeEdgelessSimTable(EdgelessSimTable):
     """The same for the databases of sqlx."""
     fuel_per_event: Annotated[int, Field(ge=1_000, le=_FUEL_MAX)] = FUEL_PER_EVENT_DEFAULT
     """Most fuel of one event; 4 million are a millisecond at 3 GHz."""
-    call_timeout_secs: Annotated[float, Field(gt=0, le=_CALL_TIMEOUT_S_MAX)] = CALL_TIMEOUT_S
+    call_timeout_secs: Annotated[float, Field(gt=0, le=CALL_TIMEOUT_S_MAX)] = CALL_TIMEOUT_S
     """How long a function waits for the answer to a call, in s."""
     module_cache: Folder | None = None
     """Where compiled modules are kept; absent = nowhere."""
@@ -220,9 +233,7 @@ class NodeSettingsFile(Table):
     @property
     def registration_url(self) -> str:
         """Where the node registers."""
-        url = self.general.node_register_url or self.general.orchestrator_url
-        assert url is not None, "checked when the file was read"
-        return url
+        return self.general.registration_url
 
     @property
     def metrics_url(self) -> str | None:

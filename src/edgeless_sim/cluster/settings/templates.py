@@ -1,11 +1,15 @@
 """The files that ``-t`` writes: keys, values and order of EDGELESS's step-by-step guide (spec 8.0).
 
-Not here: writing files, and finding out what a node can do.
+The guide has no balancer: the keys of its file are the newer EDGELESS's (spec 8.5), and its ports
+fit beside the others, as EDGELESS's do not (upstream bug 83). Not here: writing files, and finding
+out what a node can do.
 """
 
+from edgeless_sim.cluster.settings.balancer import BalancerGeneral, BalancerSettingsFile
 from edgeless_sim.cluster.settings.client import CliSettingsFile
 from edgeless_sim.cluster.settings.controller import ControllerSettingsFile, StaticOrchestrator
 from edgeless_sim.cluster.settings.file import (
+    render_balancer_settings,
     render_cli_settings,
     render_controller_settings,
     render_node_settings,
@@ -16,6 +20,7 @@ from edgeless_sim.cluster.settings.node import (
     ContainerTable,
     NodeGeneral,
     NodeSettingsFile,
+    TelemetryTable,
     WasmTable,
 )
 from edgeless_sim.cluster.settings.orchestrator import (
@@ -29,7 +34,13 @@ from edgeless_sim.cluster.settings.resources import ResourcesTable
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 
-__all__ = ["cli_template", "controller_template", "node_template", "orchestrator_template"]
+__all__ = [
+    "balancer_template",
+    "cli_template",
+    "controller_template",
+    "node_template",
+    "orchestrator_template",
+]
 
 _DOMAIN = "domain-1"
 _CONTROLLER_URL = "http://127.0.0.1:7001"
@@ -97,6 +108,32 @@ def node_template(node_id: NodeId, detected: NodeCapabilities) -> str:
                 has_tpm=False,
             ),
         )
+    )
+
+
+def balancer_template(local_id: NodeId, portal_id: NodeId) -> str:
+    """A ``balancer.toml`` that joins the domain of the other templates to another one."""
+    return render_balancer_settings(
+        BalancerSettingsFile(
+            general=BalancerGeneral(domain=_DOMAIN),
+            local=_side(local_id, 7115, 7116, _ORCHESTRATOR_URL),
+            portal=_side(portal_id, 7105, 7106, "http://127.0.0.1:7104"),
+            telemetry=TelemetryTable(
+                metrics_url="http://127.0.0.1:7117", performance_samples=False
+            ),
+        )
+    )
+
+
+def _side(node_id: NodeId, agent_port: int, invocation_port: int, register: str) -> NodeGeneral:
+    return NodeGeneral(
+        node_id=node_id,
+        agent_url=f"http://127.0.0.1:{agent_port}",
+        agent_url_announced="",
+        invocation_url=f"http://127.0.0.1:{invocation_port}",
+        invocation_url_announced="",
+        node_register_url=register,
+        subscription_refresh_interval_sec=2,
     )
 
 

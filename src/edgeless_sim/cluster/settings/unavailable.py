@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from functools import singledispatch
 from typing import TypeAlias
 
+from edgeless_sim.cluster.settings.balancer import BalancerSettingsFile
 from edgeless_sim.cluster.settings.client import CliSettingsFile
-from edgeless_sim.cluster.settings.node import NodeSettingsFile
+from edgeless_sim.cluster.settings.node import NodeGeneral, NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
@@ -70,10 +71,28 @@ def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
 
 
 @unavailable_faults.register
-def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
+def _of_balancer(settings: BalancerSettingsFile) -> Iterator[Fault]:
+    for key in ("balancer_id", "invocation_url"):
+        if getattr(settings, key):
+            yield (
+                (key,),
+                "the balancer of EDGELESS's first generation, which does nothing, "
+                f"{_MISSING}; write the tables general, local and portal",
+            )
+    for name, side in (("local", settings.local), ("portal", settings.portal)):
+        if side is not None:
+            yield from _coap_faults(name, side)
+
+
+def _coap_faults(table: str, general: NodeGeneral) -> Iterator[Fault]:
     for key in ("invocation_url_coap", "invocation_url_announced_coap"):
-        if getattr(settings.general, key):
-            yield ("general", key), f"CoAP {_MISSING}; remove the key"
+        if getattr(general, key):
+            yield (table, key), f"CoAP {_MISSING}; remove the key"
+
+
+@unavailable_faults.register
+def _of_node(settings: NodeSettingsFile) -> Iterator[Fault]:
+    yield from _coap_faults("general", settings.general)
     if settings.container_runtime.enabled:
         yield (
             ("container_runtime", "enabled"),

@@ -5,7 +5,7 @@ events are handled.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -16,7 +16,7 @@ from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.node import Node
 from edgeless_sim.node.telemetry import TelemetryEvent, TelemetryKind
 
-__all__ = ["NodeMetrics"]
+__all__ = ["NodeMetrics", "joined_registry"]
 
 #: In seconds; EDGELESS's.
 BUCKETS: Final = tuple(tenths / 10 for tenths in range(1, 11))
@@ -126,3 +126,26 @@ class NodeMetrics(Collector):
             del self._series[pid, tag]
             parent = self._executions if tag else self._transfers
             parent.remove(*self._labels.pop((pid, tag)))
+
+
+def joined_registry(nodes: Sequence[Node]) -> CollectorRegistry:
+    """The metrics of several nodes of one process, each family once."""
+    registries = [NodeMetrics(node).registry for node in nodes]
+    joined = CollectorRegistry()
+    joined.register(_Joined(registries))
+    return joined
+
+
+class _Joined(Collector):
+    def __init__(self, registries: Sequence[CollectorRegistry]) -> None:
+        self._registries = registries
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        families: dict[str, Metric] = {}
+        for registry in self._registries:
+            for family in registry.collect():
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    known.samples.extend(family.samples)
+        yield from families.values()
