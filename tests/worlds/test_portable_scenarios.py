@@ -22,7 +22,13 @@ SCENARIOS: Final = Path(__file__).parents[2] / "scenarios"
 QUICK: Final = ("calls", "countdown", "messaging", "python-function")
 PORTABLE_LEAST: Final = 8
 DURATION_NS_MAX: Final = 10_000_000_000
-FAULTS: Final = (do.CrashNode, do.CrashOrchestrator, do.Partition, do.Degrade)
+FAULTS: Final = (
+    do.CrashNode,
+    do.CrashOrchestrator,
+    do.CrashBalancer,
+    do.Partition,
+    do.Degrade,
+)
 
 WireRun = Callable[[str, str], Any]
 
@@ -54,7 +60,7 @@ def in_virtual_time(scenario: Scenario) -> EventMultisets:
 def test_there_are_enough_of_them() -> None:
     assert len(PORTABLE) >= PORTABLE_LEAST
     assert set(QUICK) <= set(PORTABLE)
-    assert set(FAULTY) == {"node-crash", "partition"}
+    assert set(FAULTY) == {"node-crash", "partition", "portal-crash"}
 
 
 @pytest.mark.parametrize("name", PORTABLE)

@@ -181,6 +181,10 @@ class _Report:
                 files = disk if "file-log" in group.providers else ""
                 yield f"node {name}", cluster.nodes[name].url, ingress, files
 
+        for balancer in self._topology.balancers:
+            for name in (balancer.local_node, balancer.portal_node):
+                yield f"balancer {name}", cluster.nodes[name].url, "", ""
+
     def _commands(self, file: Path) -> Iterator[str]:
         client = f"edgeless_cli -c {shlex.quote(str(file))}"
         yield f"{client} domain list"

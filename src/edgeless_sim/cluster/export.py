@@ -20,6 +20,8 @@ from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrat
 from edgeless_sim.cluster.component_files import FILES, KINDS, write_component
 from edgeless_sim.cluster.component_settings import ComponentSettings, NodeComponent
 from edgeless_sim.cluster.deployment_plan import (
+    balancer_component,
+    balancer_node_ids,
     controller_component,
     node_component,
     node_ids,
@@ -104,6 +106,10 @@ def _placed(
     nodes = (name for domain in topology.domains for name, _ in nodes_of(domain))
     for turn, name in zip(cycle(hosts), nodes, strict=False):
         place(node_location(name), turn)
+    for turn, balancer in zip(cycle(hosts), topology.balancers, strict=False):
+        for name in (balancer.local_node, balancer.portal_node):
+            place(node_location(name), turn)
+        homes[balancer.name] = turn
     return urls, homes
 
 
@@ -130,6 +136,12 @@ def _components(
             )
             folders = (Path(_PYTHON_FOLDER),) if settings.python_folders else ()
             yield node_location(name), replace(settings, python_folders=folders)
+    for balancer in topology.balancers:
+        both = balancer_node_ids(balancer, entropy)
+        yield (
+            balancer.name,
+            balancer_component(balancer, both, topology=topology, url_of=url_of, seed=None),
+        )
 
 
 def _start(place: str, kind: str) -> str:

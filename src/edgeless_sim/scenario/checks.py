@@ -34,6 +34,7 @@ def scenario_faults(scenario: Scenario, files: ScenarioFiles) -> Iterator[Scenar
     """What is wrong with *scenario*; *files* are those that could be read."""
     known = References(scenario, files)
     yield from _domain_faults(scenario)
+    yield from _balancer_faults(scenario, known)
     for place, world in enumerate(scenario.worlds):
         if world not in WORLDS:
             yield ("worlds", place), unknown("world", world, WORLDS)
@@ -82,6 +83,19 @@ def _domain_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
     total = sum(domain.nodes_total for domain in scenario.domains)
     if total > NODES_MAX:
         yield ("domain",), f"{total} nodes, at most {NODES_MAX}"
+
+
+def _balancer_faults(scenario: Scenario, known: References) -> Iterator[ScenarioFault]:
+    seen: set[tuple[str, str]] = set()
+    for place, each in enumerate(scenario.balancers):
+        path: TomlPath = ("balancer", place)
+        yield from known.domain((*path, "domain"), each.domain)
+        yield from known.domain((*path, "portal"), each.portal)
+        if each.domain == each.portal:
+            yield (*path, "portal"), f"{quoted(each.domain)} is joined to itself"
+        if (each.domain, each.portal) in seen:
+            yield path, f"two balancers join {quoted(each.domain)} to {quoted(each.portal)}"
+        seen.add((each.domain, each.portal))
 
 
 def _class_faults(scenario: Scenario) -> Iterator[ScenarioFault]:

@@ -11,7 +11,7 @@ import anyio
 
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.cluster.faults import Fault
-from edgeless_sim.cluster.handles import DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
 from edgeless_sim.errors import EdgelessError, ExpectationError, UnknownComponentError
 from edgeless_sim.model.event import CallReturnKind
 from edgeless_sim.model.names import quoted
@@ -54,10 +54,12 @@ class StepPerformer:
         match step:
             case do.StartWorkflow() | do.StopWorkflow():
                 await self._workflow(step)
-            case do.CrashNode() | do.StopNode() | do.CrashOrchestrator():
+            case do.CrashNode() | do.StopNode() | do.CrashOrchestrator() | do.CrashBalancer():
                 await self._outage(step, done)
-            case do.RestartNode() | do.Cordon() | do.Uncordon() | do.RestartOrchestrator():
+            case do.RestartNode() | do.RestartOrchestrator() | do.RestartBalancer():
                 await self._recovery(step)
+            case do.Cordon() | do.Uncordon():
+                await self._cordon(step)
             case do.Partition() | do.Degrade() | do.Heal():
                 await self._network(step, done)
             case do.Send() | do.CallComponent():
@@ -86,36 +88,50 @@ class StepPerformer:
         self._names.named(step.workflow, status.workflow_id)
 
     async def _outage(
-        self, step: do.CrashNode | do.StopNode | do.CrashOrchestrator, done: Callable[[], object]
+        self,
+        step: do.CrashNode | do.StopNode | do.CrashOrchestrator | do.CrashBalancer,
+        done: Callable[[], object],
     ) -> None:
-        handle: NodeHandle | DomainHandle
-        if isinstance(step, do.CrashOrchestrator):
-            handle = self._cluster.domain(step.domain)
-            await handle.crash()
-        elif isinstance(step, do.CrashNode):
-            handle = await self._node(step.node)
-            await handle.crash()
-        else:
+        handle: NodeHandle | DomainHandle | BalancerHandle
+        if isinstance(step, do.StopNode):
             handle = await self._node(step.node)
             await handle.stop()
+        else:
+            handle = await self._handle(step)
+            await handle.crash()
         done()
         if step.restart_after is not None:
             await self.until(step.at + step.restart_after)
             await handle.restart()
 
     async def _recovery(
-        self, step: do.RestartNode | do.Cordon | do.Uncordon | do.RestartOrchestrator
+        self, step: do.RestartNode | do.RestartOrchestrator | do.RestartBalancer
     ) -> None:
-        if isinstance(step, do.RestartOrchestrator):
-            await self._cluster.domain(step.domain).restart()
-            return
+        await (await self._handle(step)).restart()
+
+    async def _cordon(self, step: do.Cordon | do.Uncordon) -> None:
         node = await self._node(step.node)
-        if isinstance(step, do.RestartNode):
-            await node.restart()
-        elif isinstance(step, do.Cordon):
+        if isinstance(step, do.Cordon):
             node.cordon()
         else:
             node.uncordon()
+
+    async def _handle(
+        self,
+        step: do.CrashNode
+        | do.RestartNode
+        | do.CrashOrchestrator
+        | do.RestartOrchestrator
+        | do.CrashBalancer
+        | do.RestartBalancer,
+    ) -> NodeHandle | DomainHandle | BalancerHandle:
+        match step:
+            case do.CrashNode() | do.RestartNode():
+                return await self._node(step.node)
+            case do.CrashBalancer() | do.RestartBalancer():
+                return self._cluster.balancer(f"bal/{step.domain}/{step.portal}")
+            case _:
+                return self._cluster.domain(step.domain)
 
     async def _network(
         self, step: do.Partition | do.Degrade | do.Heal, done: Callable[[], object]

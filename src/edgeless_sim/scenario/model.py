@@ -11,7 +11,13 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from edgeless_sim.cluster.settings.urls import HttpUrl
-from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
+from edgeless_sim.cluster.topology import (
+    BalancerTopology,
+    DomainTopology,
+    LinkTopology,
+    NodeGroup,
+    Topology,
+)
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.model.node import CLOCK_MHZ_MAX, CPUS_MAX
@@ -36,6 +42,7 @@ from edgeless_sim.scenario.workloads import Workload
 
 __all__ = [
     "SEED_MAX",
+    "Balancer",
     "Domain",
     "Link",
     "Network",
@@ -135,6 +142,17 @@ class Domain(Table):
         return sum(group.count for group in self.nodes)
 
 
+class Balancer(Table):
+    """``[[balancer]]``: an ε-BAL, which joins a domain to a portal domain."""
+
+    domain: Name
+    portal: Name
+
+    def topology(self) -> BalancerTopology:
+        """The same for the cluster."""
+        return BalancerTopology(self.domain, self.portal)
+
+
 class _LinkTable(Table):
     latency: Duration = 0
     jitter: Duration = 0
@@ -190,6 +208,7 @@ class Scenario(Table):
     call_timeout: _PositiveDuration = round(CALL_TIMEOUT_S * 1e9)
     performance_samples: bool = False
     domains: Annotated[tuple[Domain, ...], Few, Field(min_length=1, alias="domain")]
+    balancers: Annotated[tuple[Balancer, ...], Few, Field(alias="balancer")] = ()
     network: Network = Network()
     backends: Annotated[tuple[BackendTable, ...], Few, Field(alias="backend")] = ()
     workloads: Annotated[tuple[Workload, ...], Few, Field(alias="workload")] = ()
@@ -270,4 +289,5 @@ class Scenario(Table):
             call_timeout_s=self.call_timeout / 1e9,
             performance_samples=self.performance_samples,
             python_folders=(folder,),
+            balancers=tuple(balancer.topology() for balancer in self.balancers),
         )

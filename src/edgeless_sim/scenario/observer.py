@@ -22,10 +22,20 @@ _LAST_OF_WAY_IN: Final = int(EventType.CAST)
 class ComponentTrace:
     """One component of one workflow."""
 
-    __slots__ = ("handled", "instances", "name", "slow", "started_ns", "visited", "within_ns")
+    __slots__ = (
+        "handled",
+        "instances",
+        "name",
+        "slow",
+        "started_ns",
+        "visited",
+        "within_ns",
+        "workflow_id",
+    )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, workflow_id: str = "") -> None:
         self.name = name
+        self.workflow_id = workflow_id
         #: Node by number of instance: those that live, on nodes that live.
         self.instances: dict[int, str] = {}
         #: Nodes in the order in which it ran on them.
@@ -167,7 +177,7 @@ class Observer:
             self._workflow_ids[number] = name
         elif what == "component":
             workflow, _, component = name.partition("/")
-            trace = self._components[number] = ComponentTrace(component)
+            trace = self._components[number] = ComponentTrace(component, workflow)
             trace.within_ns = tuple(ns for name, ns in self._within if name == component)
             self._traces.setdefault(workflow, {})[component] = trace
 
@@ -182,6 +192,7 @@ class Observer:
             self._started(record[0], record[2], record[3], record[4])
         elif kind == "stop":
             self._gone(record[2])
+            self._forget_portal(record[2])
         elif kind == "fault":
             if record[2] in _DOWN:
                 for number in list(self._on_node(record[3])):
@@ -194,6 +205,7 @@ class Observer:
         if trace is None:
             return
         name = self._nodes.get(node, "")
+        self._traces.setdefault(trace.workflow_id, {})[trace.name] = trace
         self._by_instance[number] = trace
         trace.instances[number] = name
         trace.started_ns = ns
@@ -204,6 +216,13 @@ class Observer:
         trace = self._by_instance.get(number)
         if trace is not None:
             trace.instances.pop(number, None)
+
+    def _forget_portal(self, number: int) -> None:
+        """What joins domains is made anew, under other names, whenever a workflow is deployed; what
+        was stopped is no part of it any more."""
+        trace = self._by_instance.get(number)
+        if trace is not None and trace.name.startswith("portal-") and not trace.instances:
+            self._traces[trace.workflow_id].pop(trace.name, None)
 
     def _state(self, subject: int, state: Any, reason: Any) -> None:
         if state == "named":

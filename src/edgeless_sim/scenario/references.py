@@ -29,6 +29,11 @@ class References:
 
     def __init__(self, scenario: Scenario, files: ScenarioFiles) -> None:
         self.domains = {domain.name: domain.nodes_total for domain in scenario.domains}
+        balancers = [balancer.topology() for balancer in scenario.balancers]
+        #: By the names of the domains that they join: the local, the portal domain.
+        self.balancers = {(each.domain, each.portal) for each in balancers}
+        self._balancer_nodes = {each.local_node for each in balancers}
+        self._balancer_nodes |= {each.portal_node for each in balancers}
         self.starts: dict[str, int] = {}
         self.components: dict[str, list[str] | None] = {}
         #: Workloads that start workflows, by the prefix of their names.
@@ -71,9 +76,17 @@ class References:
         if name not in self.domains:
             yield path, unknown("domain", name, self.domains)
 
+    def balancer(self, path: TomlPath, domain: str, portal: str) -> Iterator[ScenarioFault]:
+        """A fault unless a balancer joins *domain* to *portal*."""
+        if (domain, portal) not in self.balancers:
+            known = (
+                ", ".join(f"{a} to {b}" for a, b in sorted(self.balancers)[:8]) or "there is none"
+            )
+            yield path, f"no balancer joins {quoted(domain)} to {quoted(portal)}; known: {known}"
+
     def side(self, path: TomlPath, name: str, at: int | None = None) -> Iterator[ScenarioFault]:
         """A fault unless *name* is somebody at an end of a link."""
-        if name in self.domains or name in ("con", "client"):
+        if name in self.domains or name in self._balancer_nodes or name in ("con", "client"):
             return
         if name.startswith("orc/"):
             yield from self.domain(path, name.removeprefix("orc/"))

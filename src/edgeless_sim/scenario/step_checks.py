@@ -21,7 +21,8 @@ from edgeless_sim.scenario.workload_checks import (
 __all__ = ["later", "outage_faults", "step_faults"]
 
 _OF_NODES: Final = (do.CrashNode, do.StopNode, do.RestartNode)
-_OUTAGES: Final = (*_OF_NODES, do.CrashOrchestrator, do.RestartOrchestrator)
+_OF_BALANCERS: Final = (do.CrashBalancer, do.RestartBalancer)
+_OUTAGES: Final = (*_OF_NODES, *_OF_BALANCERS, do.CrashOrchestrator, do.RestartOrchestrator)
 
 
 def step_faults(
@@ -38,6 +39,8 @@ def step_faults(
             yield from known.node((*path, "node"), step.node, step.at)
         case do.CrashOrchestrator() | do.RestartOrchestrator():
             yield from known.domain((*path, "domain"), step.domain)
+        case do.CrashBalancer() | do.RestartBalancer():
+            yield from known.balancer((*path, "domain"), step.domain, step.portal)
         case do.Partition() | do.Degrade():
             yield from _side_faults((*path, "between"), step, known)
         case do.Send() | do.CallComponent():
@@ -102,11 +105,11 @@ def outage_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
             running.discard(step.workflow)
         if step.may_fail or not isinstance(step, _OUTAGES):
             continue
-        subject = step.node if isinstance(step, _OF_NODES) else f"orc/{step.domain}"
+        subject = _subject(step)
         if subject.startswith("@"):
             continue
         is_down = subject in down and _lasts(down[subject], step.at)
-        if isinstance(step, do.RestartNode | do.RestartOrchestrator):
+        if isinstance(step, do.RestartNode | do.RestartOrchestrator | do.RestartBalancer):
             if not is_down:
                 yield path, f"{quoted(subject)} is up at {duration_text(step.at)}"
             down.pop(subject, None)
@@ -115,6 +118,25 @@ def outage_faults(scenario: Scenario) -> Iterator[ScenarioFault]:
         else:
             after = step.restart_after
             down[subject] = None if after is None else step.at + after
+
+
+def _subject(
+    step: do.CrashNode
+    | do.StopNode
+    | do.RestartNode
+    | do.CrashOrchestrator
+    | do.RestartOrchestrator
+    | do.CrashBalancer
+    | do.RestartBalancer,
+) -> str:
+    """Whose outage it is."""
+    match step:
+        case do.CrashNode() | do.StopNode() | do.RestartNode():
+            return step.node
+        case do.CrashBalancer() | do.RestartBalancer():
+            return f"bal/{step.domain}/{step.portal}"
+        case _:
+            return f"orc/{step.domain}"
 
 
 def _lasts(until: int | None, at: int) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "Backend",
     "CallComponent",
     "Cordon",
+    "CrashBalancer",
     "CrashNode",
     "CrashOrchestrator",
     "Degrade",
@@ -25,6 +26,7 @@ __all__ = [
     "HttpReply",
     "HttpRequest",
     "Partition",
+    "RestartBalancer",
     "RestartNode",
     "RestartOrchestrator",
     "Send",
@@ -105,6 +107,23 @@ class RestartOrchestrator(StepTable):
 
     do: Literal["restart_orchestrator"]
     domain: Name
+
+
+class CrashBalancer(StepTable):
+    """The ε-BAL that joins *domain* to *portal* vanishes with all that it hosts."""
+
+    do: Literal["crash_balancer"]
+    domain: Name
+    portal: Name
+    restart_after: Duration | None = None
+
+
+class RestartBalancer(StepTable):
+    """An ε-BAL that is down comes back."""
+
+    do: Literal["restart_balancer"]
+    domain: Name
+    portal: Name
 
 
 class Partition(StepTable):
@@ -207,6 +226,8 @@ Step: TypeAlias = Annotated[
     | RestartNode
     | CrashOrchestrator
     | RestartOrchestrator
+    | CrashBalancer
+    | RestartBalancer
     | Partition
     | Degrade
     | Heal

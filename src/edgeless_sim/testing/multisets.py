@@ -23,6 +23,9 @@ _HANDLERS: Final = ("init", "cast", "call", "stop")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: In logs: ids are drawn anew in each run of a real world.
 _SAME_UUID: Final = "UUID"
+#: The ε-CON numbers what joins domains, anew in each run of a real world.
+_PORTAL: Final = re.compile(r"portal-[0-9]+-")
+_SAME_PORTAL: Final = "portal-N-"
 _UNENDED: Final = "has not ended"
 
 
@@ -163,7 +166,8 @@ class EventMultisets:
         number = self._component_of.get(instance)
         if number is None:
             return ""
-        return f"{self._names.workflow_of(number)}/{self._names.component_of(number)}"
+        component = _PORTAL.sub(_SAME_PORTAL, self._names.component_of(number))
+        return f"{self._names.workflow_of(number)}/{component}"
 
 
 def _differences(one: ComponentMultiset, other: ComponentMultiset) -> Iterator[str]:
