@@ -1,5 +1,5 @@
-"""The daemons ``edgeless_con_d``, ``edgeless_orc_d``, ``edgeless_node_d`` and
-``edgeless_inabox`` (spec 9.1).
+"""The daemons ``edgeless_con_d``, ``edgeless_orc_d``, ``edgeless_node_d``, ``edgeless_bal_d``
+and ``edgeless_inabox`` (spec 9.1).
 
 Their options, and how they begin. What they do is a component's.
 """
@@ -14,7 +14,7 @@ import typer
 
 from edgeless_sim.cli.problems import complain, reported
 
-__all__ = ["controller_main", "inabox_main", "node_main", "orchestrator_main"]
+__all__ = ["balancer_main", "controller_main", "inabox_main", "node_main", "orchestrator_main"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,9 @@ _CONTROLLER: Final = _Daemon(
 )
 _ORCHESTRATOR: Final = _Daemon(
     "edgeless_orc_d", "orc", "orchestrator.toml", "The orchestrator (ε-ORC) of a domain."
+)
+_BALANCER: Final = _Daemon(
+    "edgeless_bal_d", "bal", "balancer.toml", "A balancer (ε-BAL): joins a domain to another one."
 )
 _NODE: Final = _Daemon("edgeless_node_d", "node", "node.toml", "A node.")
 
@@ -172,7 +175,7 @@ def _inabox(
     version: _Version = False,
 ) -> None:
     """A whole deployment in one process: whatever has a file in the folder (controller.toml,
-    orchestrator.toml, node*.toml). Runs until it is told to stop.
+    orchestrator.toml, balancer.toml, node*.toml). Runs until it is told to stop.
     """
     del version
     with reported(config_path, _complain_as_json if log_format == "json" else complain):
@@ -202,6 +205,11 @@ def orchestrator_main() -> None:
 def node_main() -> None:
     """Run ``edgeless_node_d``."""
     _NODE_APP()
+
+
+def balancer_main() -> None:
+    """Run ``edgeless_bal_d``."""
+    _app(_BALANCER)()
 
 
 def inabox_main() -> None:

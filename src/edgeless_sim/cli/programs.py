@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 __all__ = [
+    "balancer_main",
     "cli_main",
     "controller_main",
     "inabox_main",
@@ -86,6 +87,11 @@ def orchestrator_main() -> None:
 def node_main() -> None:
     """``edgeless_node_d``."""
     _daemon("node_main")
+
+
+def balancer_main() -> None:
+    """``edgeless_bal_d``."""
+    _daemon("balancer_main")
 
 
 def inabox_main() -> None:

@@ -5,6 +5,7 @@ from secrets import randbits
 from uuid import UUID
 
 from edgeless_sim.cluster.settings import (
+    balancer_template,
     cli_template,
     controller_template,
     node_template,
@@ -18,18 +19,23 @@ __all__ = ["template_of", "write_template"]
 
 
 def template_of(kind: str) -> str:
-    """The guide's file for ``con``, ``orc``, ``node`` or ``cli``; a node gets a new id."""
+    """The file for ``con``, ``orc``, ``node``, ``bal`` or ``cli``; nodes get new ids."""
     match kind:
         case "con":
             return controller_template()
         case "orc":
             return orchestrator_template()
         case "node":
-            node_id = NodeId(UUID(int=randbits(128), version=4))
-            return node_template(node_id, detected_capabilities())
+            return node_template(_fresh_id(), detected_capabilities())
+        case "bal":
+            return balancer_template(_fresh_id(), _fresh_id())
         case "cli":
             return cli_template()
     raise AssertionError(kind)
+
+
+def _fresh_id() -> NodeId:
+    return NodeId(UUID(int=randbits(128), version=4))
 
 
 def write_template(kind: str, path: Path) -> None:

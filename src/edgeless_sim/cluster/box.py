@@ -17,7 +17,11 @@ import anyio
 
 from edgeless_sim.cluster.component import OnStop, start_component
 from edgeless_sim.cluster.component_files import FILES, load_component
-from edgeless_sim.cluster.component_settings import ComponentSettings, NodeComponent
+from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
+    ComponentSettings,
+    NodeComponent,
+)
 from edgeless_sim.cluster.lifeline import StopSignal
 from edgeless_sim.cluster.services import naming_places, place_of, services_of
 from edgeless_sim.cluster.settings.urls import Endpoint, endpoint_of
@@ -36,7 +40,6 @@ COMPONENTS_MAX: Final = 128
 _NODES_STOP_S: Final = 8.0
 _FAULTS_SHOWN: Final = 5
 _NODE_FILES: Final = "node*.toml"
-_BALANCER: Final = "balancer.toml"
 
 _log = logging.getLogger(__name__)
 
@@ -55,29 +58,26 @@ class BoxedComponent:
 
     @property
     def is_node(self) -> bool:
-        """Whether it is a node."""
-        return isinstance(self.settings, NodeComponent)
+        """Whether it is a node, or two, as a balancer is."""
+        return isinstance(self.settings, NodeComponent | BalancerComponent)
 
 
 def find_components(folder: Path) -> list[BoxedComponent]:
-    """Whatever has a file in *folder*: the ε-CON first, then the ε-ORC, then nodes by number.
+    """Whatever has a file in *folder*: the ε-CON first, then the ε-ORC, the ε-BAL, nodes by
+    number.
 
     Raise `SettingsError` if there is nothing, if a file is wrong, or if two of them want the same.
     """
     if not folder.is_dir():
         found = "it is no folder" if folder.exists() else "there is no such folder"
         raise SettingsError(clipped(f"{folder}: {found}"))
-    if (folder / _BALANCER).exists():
-        raise SettingsError(
-            f"{folder / _BALANCER}: the ε-BAL is not available in this version; remove the file"
-        )
-    kinds = [(kind, folder / FILES[kind]) for kind in ("con", "orc")]
+    kinds = [(kind, folder / FILES[kind]) for kind in ("con", "orc", "bal")]
     kinds = [(kind, path) for kind, path in kinds if path.exists()]
     kinds += [("node", path) for path in sorted(folder.glob(_NODE_FILES), key=_by_number)]
     if not kinds:
         raise SettingsError(
-            f"{folder}: there is no controller.toml, orchestrator.toml or {_NODE_FILES}; "
-            "edgeless_inabox -t writes them"
+            f"{folder}: there is no controller.toml, orchestrator.toml, balancer.toml or "
+            f"{_NODE_FILES}; edgeless_inabox -t writes them"
         )
     if len(kinds) > COMPONENTS_MAX:
         raise SettingsError(f"{folder}: {len(kinds)} files, at most {COMPONENTS_MAX}")
@@ -191,3 +191,6 @@ def _identities(settings: ComponentSettings) -> Iterator[tuple[str, TomlPath]]:
     yield f"the name {settings.name!r}", ("edgeless_sim", "name")
     if isinstance(settings, NodeComponent):
         yield f"the id {settings.node_id}", ("general", "node_id")
+    elif isinstance(settings, BalancerComponent):
+        yield f"the id {settings.local.node_id}", ("local", "node_id")
+        yield f"the id {settings.portal.node_id}", ("portal", "node_id")

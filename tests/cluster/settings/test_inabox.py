@@ -12,6 +12,7 @@ from edgeless_sim.cluster.component_settings import (
     NodeComponent,
     OrchestratorComponent,
 )
+from edgeless_sim.cluster.settings import balancer_template
 from edgeless_sim.cluster.settings.inabox import BoxAddress, inabox_templates, initial_port_max
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.ids import NodeId
@@ -135,6 +136,16 @@ def test_what_is_not_there_is_said_with_the_remedy(tmp_path: Path) -> None:
         find_components(tmp_path)
     with pytest.raises(SettingsError, match="there is no such folder"):
         find_components(tmp_path / "absent")
-    (tmp_path / "balancer.toml").touch()
-    with pytest.raises(SettingsError, match="the ε-BAL is not available"):
+
+
+def test_a_balancer_in_the_folder_is_one_of_the_components(tmp_path: Path) -> None:
+    written(tmp_path, 1)
+    one, two = ids(3)[1:]
+    (tmp_path / "balancer.toml").write_text(balancer_template(one, two), encoding="utf-8")
+    found = find_components(tmp_path)
+    assert [each.label for each in found] == ["controller", "orchestrator", "balancer", "node"]
+    assert [each.is_node for each in found] == [False, False, True, True]
+    same = balancer_template(ids(1)[0], two)
+    (tmp_path / "balancer.toml").write_text(same, encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"the id {ids(1)[0]} is that of .*balancer"):
         find_components(tmp_path)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeless_sim.cluster.settings import (
+    load_balancer_settings,
     load_cli_settings,
     load_controller_settings,
     load_node_settings,
@@ -19,6 +20,7 @@ from edgeless_sim.model.names import name_fault
 
 FILES = sorted((Path(__file__).parent / "generations").glob("*/*.toml"))
 LOADERS: dict[str, Callable[[Path], object]] = {
+    "balancer.toml": load_balancer_settings,
     "cli.toml": load_cli_settings,
     "controller.toml": load_controller_settings,
     "node.toml": load_node_settings,
