@@ -24,7 +24,7 @@ from edgeless_sim.model.function import (
     StateSpecification,
 )
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId, WorkflowId
-from edgeless_sim.node.function import HostedFunction
+from edgeless_sim.node.movable import MovableFunction
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.state_store import MemoryStateStore
 from edgeless_sim.runtimes.base import RuntimeSettings
@@ -74,7 +74,7 @@ class Ring:
 
     clock: LoopClock
     journal: Journal
-    functions: list[HostedFunction]
+    functions: list[MovableFunction]
 
     def put_in(self, in_flight: int) -> None:
         """Send *in_flight* events on their way, evenly over the ring; they circle for ever."""

@@ -23,6 +23,9 @@ PATHS = {
     "/edgeless_sim.DomainMirror/Mirror",
     "/edgeless_sim.DomainMirror/Submit",
     "/edgeless_sim.DomainMirror/Explain",
+    "/edgeless_sim.Handover/TakeOver",
+    "/edgeless_sim.Handover/Collect",
+    "/edgeless_sim.Handover/GiveBack",
     "/edgeless_api.FunctionInstance/Start",
     "/edgeless_api.FunctionInstance/Stop",
     "/edgeless_api.FunctionInstance/Patch",
@@ -43,6 +46,7 @@ PROTOCOLS: dict[type, tuple[str, ...]] = {
     services.ComponentApi: ("FunctionInstance", "ResourceConfiguration"),
     services.NodeManagementApi: ("NodeManagement",),
     services.NodeRegistrationApi: ("NodeRegistration",),
+    services.HandoverApi: ("Handover",),
 }
 
 CLIENTS: dict[type, tuple[type, ...]] = {
@@ -54,6 +58,7 @@ CLIENTS: dict[type, tuple[type, ...]] = {
     clients.ComponentClient: (services.ComponentApi,),
     clients.AgentClient: (services.ComponentApi, services.NodeManagementApi),
     clients.NodeRegistrationClient: (services.NodeRegistrationApi,),
+    clients.HandoverClient: (services.HandoverApi,),
 }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from edgeless_sim.api.handover import Collect, Collected, GiveBack, HandedState, TakeOver
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
     MirrorPage,
@@ -37,6 +38,7 @@ __all__ = [
     "DomainMirrorClient",
     "DomainPollClient",
     "DomainRegistrationClient",
+    "HandoverClient",
     "NodeRegistrationClient",
     "WorkflowExplanationClient",
 ]
@@ -198,6 +200,24 @@ class AgentClient(ComponentClient):
         """See `NodeManagementApi.reset`."""
         reply: StopReply = await self._call("NodeManagement", "reset", None)
         return reply
+
+
+class HandoverClient(_Client):
+    """`HandoverApi` of the node that a function leaves."""
+
+    async def take_over(self, request: TakeOver) -> HandedState:
+        """See `HandoverApi.take_over`."""
+        reply: HandedState = await self._call("Handover", "take_over", request)
+        return reply
+
+    async def collect(self, request: Collect) -> Collected:
+        """See `HandoverApi.collect`."""
+        reply: Collected = await self._call("Handover", "collect", request)
+        return reply
+
+    async def give_back(self, request: GiveBack) -> None:
+        """See `HandoverApi.give_back`."""
+        await self._call("Handover", "give_back", request)
 
 
 class NodeRegistrationClient(_Client):

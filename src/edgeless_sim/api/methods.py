@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edgeless_sim.api.handover import Collect, Collected, GiveBack, HandedState, TakeOver
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
     MirrorPage,
@@ -97,6 +98,13 @@ METHODS: Final[dict[str, dict[str, Method]]] = {
         "NodeManagement",
         update_peers=("UpdatePeers", UpdatePeersRequest, _NOTHING),
         reset=("Reset", None, StopReply),
+    ),
+    "Handover": _service(
+        "Handover",
+        package="edgeless_sim",
+        take_over=("TakeOver", TakeOver, HandedState),
+        collect=("Collect", Collect, Collected),
+        give_back=("GiveBack", GiveBack, _NOTHING),
     ),
     "NodeRegistration": _service(
         "NodeRegistration", update_node=("UpdateNode", UpdateNodeRequest, UpdateNodeResponse)

@@ -7,6 +7,7 @@ connection. Methods raise `RejectedError` when the peer says no and, on the clie
 
 from typing import Final, Protocol
 
+from edgeless_sim.api.handover import Collect, Collected, GiveBack, HandedState, TakeOver
 from edgeless_sim.api.messages import (
     MigrateWorkflow,
     MirrorPage,
@@ -37,6 +38,7 @@ __all__ = [
     "DomainMirrorApi",
     "DomainPollApi",
     "DomainRegistrationApi",
+    "HandoverApi",
     "NodeManagementApi",
     "NodeRegistrationApi",
     "WorkflowExplanationApi",
@@ -167,6 +169,22 @@ class NodeManagementApi(Protocol):
 
     async def reset(self) -> StopReply:
         """Stop everything that runs on the node."""
+        ...
+
+
+class HandoverApi(Protocol):
+    """Served by a node's agent to the node to which a function migrates; ours."""
+
+    async def take_over(self, request: TakeOver) -> HandedState:
+        """Stop the guest and give its state; raise `RejectedError` if it goes on instead."""
+        ...
+
+    async def collect(self, request: Collect) -> Collected:
+        """Give up the instance for good, and hand on what came for it and still comes."""
+        ...
+
+    async def give_back(self, request: GiveBack) -> None:
+        """Answer calls in the name of the old instance."""
         ...
 
 

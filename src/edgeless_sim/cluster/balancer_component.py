@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.cluster.balancing import SideParts, make_balancer
 from edgeless_sim.cluster.component_settings import BalancerComponent, BalancerSide
-from edgeless_sim.cluster.supervision import Cordon
+from edgeless_sim.cluster.supervision import Order
 from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.node import NodeCapabilities
@@ -64,7 +64,7 @@ class BalancerProcess:
             around.endpoint.crash()
             await around.endpoint.ended()
 
-    def obey(self, request: Cordon) -> None:
+    def obey(self, request: Order) -> None:
         """Nobody asks anything of it."""
         raise RejectedError("a balancer does not cordon itself", str(request.node))
 

@@ -57,6 +57,9 @@ class Bereavement:
                     self._look_later()
             elif kind == "recv":
                 pending.pop(-record[2], None)
+                if record[2] in pending:
+                    # Not where it was sent to, if the function has moved.
+                    pending[record[2]] = record[3]
             elif kind in ("end", "drop"):
                 pending.pop(record[2], None)
                 pending.pop(-record[2], None)

@@ -1,7 +1,7 @@
 """The experimenter: sends events into a cluster from outside, and waits for answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from random import Random
 from typing import Final
 
@@ -22,6 +22,8 @@ __all__ = ["CALLS_MAX", "EventClient"]
 
 #: Most calls from outside that wait for their answers.
 CALLS_MAX: Final = 100_000
+#: Most components whose last instance is remembered.
+_COMPONENTS_MAX: Final = 10_000
 
 
 class EventClient:
@@ -45,10 +47,26 @@ class EventClient:
         key = InstanceId(node_id, FunctionId(uuid4_from(dice))).key
         self._handle = DataplaneHandle(key, self._plane, journal, calls_max=CALLS_MAX)
         self._crash: Crash | None = None
+        self._last: dict[Hashable, InstanceId] = {}
 
     async def listen(self) -> None:
         """Take answers from now on."""
         self._crash = await self._network.attach(CLIENT, _refuse, self._plane.receive)
+
+    def found(self, component: Hashable, instance: InstanceId, url: str) -> None:
+        """*component*, whatever that is called, has that instance now.
+
+        If it was another one before, events to both stay in order while it migrates.
+        """
+        before = self._last.get(component)
+        if before == instance:
+            return
+        if len(self._last) >= _COMPONENTS_MAX:
+            self._last.clear()
+        self._last[component] = instance
+        if before is not None:
+            self._plane.add_peer(instance.node_id.bytes, url)
+            self._handle.moved(before.key, instance.key)
 
     def cast(self, target: InstanceId, url: str, payload: str) -> None:
         """Send *payload* to an instance whose node takes events at *url*."""

@@ -36,6 +36,7 @@ from edgeless_sim.cluster.topology import Topology
 from edgeless_sim.cluster.ways import ways_of
 from edgeless_sim.cluster.worlds import Foundation, lay_foundation
 from edgeless_sim.errors import (
+    RejectedError,
     SimulationError,
     UnknownComponentError,
     UnreachableError,
@@ -139,6 +140,20 @@ class Cluster:
         Raises `UnknownComponentError` if there is no such component, or no instance of it.
         """
         return (await self._placed(component)).node
+
+    async def migrate(self, component: str, node: str) -> None:
+        """Ask the ε-ORC to move ``component``, or ``workflow/component``, to *node*.
+
+        It may decline; the journal says why. Raises `UnknownComponentError` for a name that nobody
+        has, and `RejectedError` for a node of another domain.
+        """
+        handle = self.node(node)
+        found = await self._component(component)
+        if found.domain_id != handle.domain.name:
+            raise RejectedError(
+                "a node of another domain", f"{component} is in {found.domain_id}, not {node}"
+            )
+        handle.domain.migrate(found.logical_id, handle.node_id)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -320,7 +335,9 @@ class Cluster:
     async def _instance(self, component: str) -> tuple[InstanceId, str]:
         found = await self._placed(component)
         assert found.instance is not None, "a placed component has an instance"
-        return found.instance, self.nodes[found.node].url
+        url = self.nodes[found.node].url
+        self.client.found(found.logical_id, found.instance, url)
+        return found.instance, url
 
     async def _placed(self, component: str) -> ComponentMapping:
         """A component that has an instance on a node of ours.

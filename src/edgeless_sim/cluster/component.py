@@ -23,7 +23,7 @@ from edgeless_sim.cluster.component_settings import (
 from edgeless_sim.cluster.lifeline import Lifeline, StopSignal, read_charter, take_output
 from edgeless_sim.cluster.orchestrator_component import OrchestratorProcess
 from edgeless_sim.cluster.status.opening import open_status
-from edgeless_sim.cluster.supervision import Charter, Cordon
+from edgeless_sim.cluster.supervision import Charter, Order
 from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.controller.poller import StaticDomain
@@ -162,7 +162,7 @@ class _Component(Protocol):
         """End in order. Once."""
         ...
 
-    def obey(self, request: Cordon) -> None:
+    def obey(self, request: Order) -> None:
         """Do what the cluster asks."""
         ...
 
@@ -222,7 +222,7 @@ class _ControllerProcess:
         if self._store is not None:
             self._store.close()
 
-    def obey(self, request: Cordon) -> None:
+    def obey(self, request: Order) -> None:
         """See `_Component.obey`: nobody asks anything of it."""
         raise RejectedError("an ε-CON has no nodes", str(request.node))
 
@@ -308,7 +308,7 @@ class _NodeProcess:
         if self._files is not None:
             self._files.close()
 
-    def obey(self, request: Cordon) -> None:
+    def obey(self, request: Order) -> None:
         """See `_Component.obey`: nobody asks anything of it."""
         raise RejectedError("a node does not cordon itself", str(request.node))
 

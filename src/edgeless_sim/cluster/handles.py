@@ -9,7 +9,7 @@ from collections import Counter
 
 from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology
 from edgeless_sim.errors import RejectedError
-from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.node.node import Node
 from edgeless_sim.orchestrator.orchestrator import Orchestrator
 
@@ -43,6 +43,10 @@ class DomainHandle(ABC):
     @abstractmethod
     def cordon(self, node: NodeId, *, cordoned: bool) -> None:
         """Let no new component be placed on *node*, or end that; what runs stays."""
+
+    @abstractmethod
+    def migrate(self, component: LogicalId, node: NodeId) -> None:
+        """Ask for a component to be moved to *node*; raise `RejectedError` if it is down."""
 
     @abstractmethod
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from edgeless_sim.cluster.supervision import READY, Charter, Cordon
+from edgeless_sim.cluster.supervision import READY, Charter, Order
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.merge import MARK
@@ -93,7 +93,7 @@ class Lifeline:
         scheduler: Scheduler,
         journal: Journal,
         sink: BinaryIO,
-        obey: Callable[[Cordon], None],
+        obey: Callable[[Order], None],
     ) -> None:
         self._scheduler = scheduler
         self._journal = journal
@@ -124,7 +124,7 @@ class Lifeline:
         self._scheduler.background_at(self._scheduler.now_ns() + _FLUSH_NS, self._send)
 
     def _take(self, line: bytes) -> None:
-        self._obey(msgspec.json.decode(line, type=Cordon))
+        self._obey(msgspec.json.decode(line, type=Order))
 
 
 class _Lines(asyncio.Protocol):

@@ -20,7 +20,7 @@ from edgeless_sim.cluster.topology import (
 from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.journal import Journal
-from edgeless_sim.model.ids import DomainId, NodeId
+from edgeless_sim.model.ids import DomainId, LogicalId, NodeId
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.providers import make_providers
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
@@ -161,6 +161,10 @@ class _LocalDomain(DomainHandle):
             self.orchestrator.cordon(node)
         else:
             self.orchestrator.uncordon(node)
+
+    def migrate(self, component: LogicalId, node: NodeId) -> None:
+        """See `DomainHandle.migrate`."""
+        self.orchestrator.migrate(component, [node])
 
     def close(self) -> None:
         """See `DomainHandle.close`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edgeless_sim.cluster.collector_host import CollectorHost
 from edgeless_sim.cluster.component_settings import OrchestratorComponent
 from edgeless_sim.cluster.status.opening import open_status
-from edgeless_sim.cluster.supervision import Cordon
+from edgeless_sim.cluster.supervision import Move, Order
 from edgeless_sim.cluster.surroundings import Surroundings
 from edgeless_sim.model.ids import DomainId
 from edgeless_sim.orchestrator.orchestrator import Orchestrator, OrchestratorSettings
@@ -68,9 +68,11 @@ class OrchestratorProcess:
         self._endpoint.crash()
         await self._endpoint.ended()
 
-    def obey(self, request: Cordon) -> None:
+    def obey(self, request: Order) -> None:
         """See `component.obey`."""
-        if request.cordoned:
+        if isinstance(request, Move):
+            self._orchestrator.migrate(request.component, [request.node])
+        elif request.cordoned:
             self._orchestrator.cordon(request.node)
         else:
             self._orchestrator.uncordon(request.node)

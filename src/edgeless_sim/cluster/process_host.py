@@ -25,7 +25,7 @@ from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandl
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.process_balancer import ProcessBalancer
 from edgeless_sim.cluster.process_lives import Lives
-from edgeless_sim.cluster.supervision import Charter, ComponentProcess, Cordon
+from edgeless_sim.cluster.supervision import Charter, ComponentProcess, Cordon, Move, Order
 from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup, Topology
 from edgeless_sim.cluster.wire_network import WireNetwork
 from edgeless_sim.errors import RejectedError, SettingsError, SimulationError
@@ -33,7 +33,7 @@ from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.merge import MergedJournal
 from edgeless_sim.kernel.pump import PumpedScheduler
-from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.ids import LogicalId, NodeId
 
 __all__ = ["PROCESSES_MAX", "ProcessHost"]
 
@@ -193,9 +193,16 @@ class _DomainProcess(DomainHandle):
 
     def cordon(self, node: NodeId, *, cordoned: bool) -> None:
         """See `DomainHandle.cordon`."""
+        self._tell(Cordon(node, cordoned))
+
+    def migrate(self, component: LogicalId, node: NodeId) -> None:
+        """See `DomainHandle.migrate`."""
+        self._tell(Move(component, node))
+
+    def _tell(self, order: Order) -> None:
         if not self._lives.alive or self._lives.present is None:
             raise RejectedError("the orchestrator is down", self.name)
-        self._lives.present.tell(Cordon(node, cordoned))
+        self._lives.present.tell(order)
 
     def close(self) -> None:
         """See `DomainHandle.close`: the host ends all processes together."""

@@ -1,6 +1,6 @@
 """Between a cluster and a component in a process of its own: what goes through its pipes.
 
-Down, through standard input, go lines of JSON: a `Charter` first, `Cordon` requests later. When it
+Down, through standard input, go lines of JSON: a `Charter` first, an `Order` now and then. When it
 ends, so does the component: nothing survives the cluster. Up, through standard output, goes the
 component's journal; a record ``ready`` says that it listens, ``mark`` how far it is.
 """
@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -17,10 +17,10 @@ from edgeless_sim.cluster.capture import CapturePart
 from edgeless_sim.errors import UnreachableError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.merge import JournalSource, MergedJournal
-from edgeless_sim.model.ids import NodeId
+from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.model.names import clipped
 
-__all__ = ["READY", "Charter", "ComponentProcess", "Cordon"]
+__all__ = ["READY", "Charter", "ComponentProcess", "Cordon", "Move", "Order"]
 
 #: Kind of the record that says that a component listens.
 READY: Final = "ready"
@@ -44,11 +44,21 @@ class Charter(msgspec.Struct, frozen=True):
     """Where to write what it sends; None = nowhere."""
 
 
-class Cordon(msgspec.Struct, frozen=True):
+class Cordon(msgspec.Struct, frozen=True, tag=True):
     """Place nothing new on a node, or end that; for an ε-ORC."""
 
     node: NodeId
     cordoned: bool
+
+
+class Move(msgspec.Struct, frozen=True, tag=True):
+    """Move a component to a node; for an ε-ORC."""
+
+    component: LogicalId
+    node: NodeId
+
+
+Order: TypeAlias = Cordon | Move
 
 
 class ComponentProcess:
@@ -88,7 +98,7 @@ class ComponentProcess:
         self.tell(charter)
         spawn(self._read(self._process), f"journal of {self.name}")
 
-    def tell(self, message: Charter | Cordon) -> None:
+    def tell(self, message: Charter | Order) -> None:
         """Send it a line; nothing happens if it has gone."""
         if self._process is not None and self._process.stdin is not None and self.alive:
             self._process.stdin.write(msgspec.json.encode(message) + b"\n")

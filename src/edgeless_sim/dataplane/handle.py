@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgeless_sim.dataplane.links import HoldingLink, Inbox, Route
+from edgeless_sim.dataplane.marks import mark
 from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Timer
@@ -118,6 +119,7 @@ class DataplaneHandle:
         for channel in sorted(mapping):
             if channel != SELF:
                 self._routes[channel] = self._route(mapping[channel])
+        self._mark_moves(old)
         held = [
             (event.serial, event, channel)
             for channel, route in old.items()
@@ -130,6 +132,15 @@ class DataplaneHandle:
         if self._calls:
             self._lose_calls(old)
         return True
+
+    def moved(self, before: bytes, after: bytes) -> None:
+        """What was sent to the instance *before*, by its key, will be sent to *after*.
+
+        For who sends by keys; a patch does that by itself. Both nodes have to be known.
+        """
+        old, new = self._plane.route_to(before), self._plane.route_to(after)
+        if old is not None and new is not None:
+            self._mark_move(old, new)
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -292,6 +303,22 @@ class DataplaneHandle:
             for route, after in zip(found, (*found[1:], found[0]), strict=True):
                 route.after = after
         return found[0]
+
+    def _mark_moves(self, old: Mapping[str, Route]) -> None:
+        """Tell the targets of *old* that have moved, and their successors."""
+        moves = {
+            (route.target, now.target): (route, now)
+            for channel, route in old.items()
+            if (now := self._routes.get(channel)) is not None
+            and now.target != route.target
+            and UNPLACED.key not in (now.target, route.target)
+        }
+        for before, after in moves.values():
+            self._mark_move(before, after)
+
+    def _mark_move(self, before: Route, after: Route) -> None:
+        before.link.send(mark(self.key, before.target, after.target))
+        after.link.send(mark(self.key, after.target, after.target))
 
     def _early(self, alias: str) -> Route | None:
         """Hold what is sent before the first patch (design, decision 27); None after it."""

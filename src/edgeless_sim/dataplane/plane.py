@@ -15,6 +15,7 @@ from edgeless_sim.api.wire import OUR_WIRE, EventError, Wire
 from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S, PendingCalls
 from edgeless_sim.dataplane.links import EventPort, Inbox, Link, LocalLink, RemoteLink, Route
+from edgeless_sim.dataplane.marks import is_mark
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.kernel.scheduler import Scheduler
 from edgeless_sim.model.event import ERR, CallReturn, CallReturnKind, Event, EventType
@@ -71,7 +72,9 @@ class Dataplane:
         "calls",
         "counters",
         "local",
+        "marks",
         "node_bytes",
+        "relays",
         "scheduler",
     )
 
@@ -93,6 +96,10 @@ class Dataplane:
         self.calls = PendingCalls(scheduler, dice, timeout_s=call_timeout_s)
         #: Instances of this node by key; changed by `attach` and `detach` only.
         self.local: dict[bytes, Inbox] = {}
+        #: Who takes the marks for an instance, by its key.
+        self.marks: dict[bytes, Callable[[Event], None]] = {}
+        #: Who answers calls that were made to an instance of another node, by that one's key.
+        self.relays: dict[bytes, Callable[[Event, CallReturn], None]] = {}
         #: Drops and oddities by cause.
         self.counters: Counter[str] = Counter()
         self._connect = connect
@@ -115,6 +122,7 @@ class Dataplane:
     def detach(self, key: bytes) -> None:
         """Take no further event for *key*, and remember nothing of it."""
         self.local.pop(key, None)
+        self.marks.pop(key, None)
         self._seen.pop(key, None)
 
     def number(self, key: bytes) -> int:
@@ -220,6 +228,9 @@ class Dataplane:
     def _take_return(self, event: Event) -> None:
         if self.calls.close(event):
             self._record("recv", event.serial, self._number(event.target))
+        elif is_mark(event):
+            if take := self.marks.get(event.target):
+                take(event)
         else:
             self.drop(event, "a return that nobody waits for")
 
@@ -246,6 +257,9 @@ class Dataplane:
     def answer(self, call: Event, result: CallReturn) -> None:
         """Send the return of *call* to its caller. Casts have none."""
         if call.kind != _CALL:
+            return
+        if self.relays and (relay := self.relays.get(call.target)):
+            relay(call, result)
             return
         serial = self._journal.serial()
         kind = _RETURN_KIND[result.kind]

@@ -10,6 +10,7 @@ from edgeless_sim.model.ids import InstanceId, WorkflowId
 
 __all__ = [
     "FunctionClassSpecification",
+    "Predecessor",
     "SpawnFunctionRequest",
     "StatePolicy",
     "StateSpecification",
@@ -46,12 +47,21 @@ class FunctionClassSpecification(msgspec.Struct, frozen=True):
     outputs: tuple[str, ...] = ()
 
 
+class Predecessor(msgspec.Struct, frozen=True):
+    """The instance that a new one takes over from, while a function migrates."""
+
+    instance: InstanceId
+    agent_url: str
+    """Where the agent of its node listens."""
+
+
 class SpawnFunctionRequest(msgspec.Struct, frozen=True):
     """Asks for one instance of a function.
 
     ``instance_id``, ``output_mapping`` and ``generation`` are ours (design, decisions 5 and 27):
     the id is chosen by the caller, so that a repeated request does no harm, and the first output
-    mapping comes with the request, so that ``init`` may already send.
+    mapping comes with the request, so that ``init`` may already send. So is ``takes_over``: the
+    instance whose state and events are fetched first; without it the new one begins by itself.
     """
 
     code: FunctionClassSpecification
@@ -63,3 +73,4 @@ class SpawnFunctionRequest(msgspec.Struct, frozen=True):
     instance_id: InstanceId | None = None
     output_mapping: dict[str, Target] | None = None
     generation: int = 0
+    takes_over: Predecessor | None = None

@@ -6,6 +6,7 @@ so that the ε-ORC can tell an inventory taken before it from one taken after.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -20,12 +21,15 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.errors import BadCodeError, RejectedError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest
-from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.function import Predecessor, SpawnFunctionRequest
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.resource import ResourceInstanceSpecification
+from edgeless_sim.node.arrival import Clients
 from edgeless_sim.node.function import HostedFunction
+from edgeless_sim.node.handover import REMEMBERED_MAX, Handovers
 from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.movable import MovableFunction
 from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.resource import HostedResource
 from edgeless_sim.resources.base import ResourceProvider
@@ -51,7 +55,9 @@ class Agent:
         providers: Mapping[str, ResourceProvider],
         *,
         on_change: Callable[[], None],
+        clients: Clients,
     ) -> None:
+        """*clients* speak to the agents of other nodes."""
         self._node_id = node_id
         self._context = context
         self._runtimes = runtimes
@@ -59,8 +65,12 @@ class Agent:
         self._providers = providers
         self._on_change = on_change
         self._dice = context.actor.entropy.stream(f"{context.actor.name}/instances")
-        self.functions: dict[InstanceId, HostedFunction] = {}
+        self.functions: dict[InstanceId, MovableFunction] = {}
         self.resources: dict[InstanceId, HostedResource] = {}
+        #: Serves `HandoverApi`.
+        self.handovers = Handovers(self.functions, context, clients)
+        self._arriving: dict[InstanceId, asyncio.Future[None]] = {}
+        self._unwanted: OrderedDict[InstanceId, None] = OrderedDict()
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
         #: Control operations carried out so far.
@@ -71,34 +81,68 @@ class Agent:
     # -- functions ------------------------------------------------------------------------------
 
     async def start_function(self, request: SpawnFunctionRequest) -> StartReply:
-        """See `ComponentApi.start_function`; raise `RejectedError` for a type not offered here."""
+        """See `ComponentApi.start_function`; raise `RejectedError` for a type not offered here,
+        and if the instance was to take over from one that goes on instead."""
         pid = self._instance_id(request.instance_id)
+        if pid in self._arriving:
+            # Shielded: who gives up waiting must not take the other's future along.
+            await asyncio.shield(self._arriving[pid])
         if pid not in self.functions:
-            function_type = request.code.function_type
-            if function_type not in self._function_types:
-                raise RejectedError(
-                    _NOT_CREATED, clipped(f"Could not find runner for {function_type}")
-                )
-            self._check_room(_NOT_CREATED)
-            runtime = self._runtimes.get(function_type)
-            dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
-            try:
-                hosted = HostedFunction(
-                    pid,
-                    request,
-                    self._context,
-                    lambda: runtime.instantiate(pid, request, dice),
-                    on_change=self._changed,
-                    on_gone=self._forget_function,
-                )
-            except BadCodeError as error:
-                raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
-            self.functions[pid] = hosted
-            self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
-            hosted.start()
-            self._changed()
+            hosted = self._made(pid, request)
+            if request.takes_over is None:
+                self._begin(hosted)
+            else:
+                await self._take_over(hosted, request.takes_over)
         self.revision += 1
         return StartReply(pid, self.revision)
+
+    def _made(self, pid: InstanceId, request: SpawnFunctionRequest) -> MovableFunction:
+        function_type = request.code.function_type
+        if function_type not in self._function_types:
+            raise RejectedError(_NOT_CREATED, clipped(f"Could not find runner for {function_type}"))
+        self._check_room(_NOT_CREATED)
+        runtime = self._runtimes.get(function_type)
+        dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
+        try:
+            return MovableFunction(
+                pid,
+                request,
+                self._context,
+                lambda: runtime.instantiate(pid, request, dice),
+                on_change=self._changed,
+                on_gone=self._forget_function,
+            )
+        except BadCodeError as error:
+            raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
+
+    def _begin(self, hosted: MovableFunction) -> None:
+        request = hosted.request
+        self.functions[hosted.pid] = hosted
+        self.handovers.reclaim(request.state_specification.state_id)
+        self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
+        hosted.start()
+        self._changed()
+
+    async def _take_over(self, hosted: MovableFunction, predecessor: Predecessor) -> None:
+        pid = hosted.pid
+        if pid in self._unwanted:
+            # A late request: the old instance is not to leave for it (reliability F44).
+            raise RejectedError(_NOT_CREATED, f"{pid} was stopped before it began")
+        arriving = self._arriving[pid] = asyncio.get_running_loop().create_future()
+        try:
+            arrival = await self.handovers.arrive(hosted, predecessor)
+            if self._closing:
+                raise RejectedError(_NOT_CREATED, "the node is stopping")
+        except BaseException:
+            hosted.abandon()
+            raise
+        finally:
+            del self._arriving[pid]
+            arriving.set_result(None)
+        self._begin(hosted)
+        arrival.begin()
+        if arrival.cancelled:
+            hosted.stop()
 
     async def stop_function(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_function`. Returns when the stop has begun."""
@@ -106,6 +150,10 @@ class Agent:
         if hosted is not None:
             hosted.stop()
             self._changed()
+        elif not self.handovers.cancel(instance_id):
+            self._unwanted[instance_id] = None
+            if len(self._unwanted) > REMEMBERED_MAX:
+                self._unwanted.popitem(last=False)
         return self._done()
 
     async def patch_function(self, request: PatchRequest) -> StopReply:
@@ -118,6 +166,7 @@ class Agent:
 
     def _forget_function(self, hosted: HostedFunction) -> None:
         self.functions.pop(hosted.pid, None)
+        self.handovers.gone(hosted.pid)
         self._note_emptied()
         self._changed()
 
@@ -194,6 +243,7 @@ class Agent:
 
     async def reset(self) -> StopReply:
         """See `NodeManagementApi.reset`: functions first, then resources; peers stay (D25)."""
+        self.handovers.cancel_all()
         for hosted in list(self.functions.values()):
             hosted.stop()
         for pid in list(self.resources):
@@ -211,7 +261,8 @@ class Agent:
             await asyncio.shield(self._emptied)
 
     def inventory(self) -> tuple[InstanceInventory, ...]:
-        """What runs here, in the order of start. An instance that is stopping counts as gone."""
+        """What runs here, in the order of start. An instance that is stopping counts as gone; one
+        that has left does not before the ε-ORC, which may not know of that yet, has stopped it."""
         functions = [
             InstanceInventory(
                 pid,
@@ -220,7 +271,7 @@ class Agent:
                 hosted.reason[:300],
             )
             for pid, hosted in self.functions.items()
-            if not hosted.stopping
+            if not hosted.stopping or hosted.lingers
         ]
         resources = [
             InstanceInventory(pid, max(0, hosted.handle.generation), InstanceState.RUNNING)
@@ -235,6 +286,7 @@ class Agent:
             hosted.crash(cause)
         for resource in list(self.resources.values()):
             resource.crash(cause)
+        self.handovers.crash(cause)
         self.functions.clear()
         self.resources.clear()
         self._note_emptied()
@@ -249,7 +301,8 @@ class Agent:
     def _check_room(self, summary: str) -> None:
         if self._closing:
             raise RejectedError(summary, "the node is stopping")
-        if len(self.functions) + len(self.resources) >= INSTANCES_MAX:
+        hosted = len(self.functions) + len(self._arriving) + len(self.resources)
+        if hosted >= INSTANCES_MAX:
             raise RejectedError(summary, f"the node hosts {INSTANCES_MAX} instances already")
 
     def _changed(self) -> None:

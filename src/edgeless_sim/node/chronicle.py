@@ -1,5 +1,7 @@
 """What the journal and the telemetry hear of one instance's life, apart from its events."""
 
+from collections.abc import Callable
+
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.model.event import Event
 from edgeless_sim.model.ids import InstanceId
@@ -12,7 +14,7 @@ __all__ = ["FunctionChronicle"]
 class FunctionChronicle:
     """Writes down beginnings and ends. The hot path, an event's, is not here."""
 
-    __slots__ = ("_journal", "_number", "_pid", "_telemetry")
+    __slots__ = ("_after_init", "_journal", "_number", "_pid", "_telemetry")
 
     def __init__(
         self, pid: InstanceId, number: int, journal: Journal, telemetry: Telemetry
@@ -22,6 +24,11 @@ class FunctionChronicle:
         self._number = number
         self._journal = journal
         self._telemetry = telemetry
+        self._after_init: Callable[[], None] | None = None
+
+    def when_initialised(self, tell: Callable[[], None]) -> None:
+        """Call *tell* when ``init`` has ended well, once."""
+        self._after_init = tell
 
     def instantiated(self) -> None:
         """There is a guest."""
@@ -39,6 +46,9 @@ class FunctionChronicle:
             self.exited(ExitStatus.OK)
         else:
             self._telemetry.report(TelemetryKind.INIT, self._pid, duration_ns)
+            tell, self._after_init = self._after_init, None
+            if tell is not None:
+                tell()
 
     def failed(self, event: Event | None, step: Failed, duration_ns: int, *, init: bool) -> None:
         """The guest failed in the handling of *event*, or in a hook."""

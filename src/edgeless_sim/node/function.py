@@ -20,7 +20,7 @@ from edgeless_sim.node.chronicle import FunctionChronicle
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.instance_state import InstanceState
 from edgeless_sim.node.outputs import OutputPerformer
-from edgeless_sim.node.phase import Phase
+from edgeless_sim.node.phase import INIT, STOP, Phase
 from edgeless_sim.node.restart import RestartPolicy
 from edgeless_sim.node.telemetry import ExitStatus, TelemetryKind
 from edgeless_sim.runtimes.base import (
@@ -52,8 +52,6 @@ _CALL: Final = int(EventType.CALL)
 # Bound once: looking up a member of an enumeration is slow.
 _HANDLE_CAST: Final = GuestEventKind.CAST
 _HANDLE_CALL: Final = GuestEventKind.CALL
-_INIT: Final = -1
-_STOP: Final = -2
 
 
 class HostedFunction:
@@ -64,6 +62,7 @@ class HostedFunction:
         "_chronicle",
         "_context",
         "_current",
+        "_ends_next",
         "_entry",
         "_guest",
         "_instantiate",
@@ -117,13 +116,15 @@ class HostedFunction:
         self._queue_bytes = 0
         #: What the guest works on: an event, or None while it is in init or stop.
         self._current: Event | None = None
-        self._entry = _INIT
+        self._entry = INIT
         self._reply: CallReturn | None = None
         self._step: Step | None = None
         self._segment_ns = 0
         self._stream = 0
         #: Whether a stop was asked for.
         self.stopping = False
+        #: Whether the stop hook is the next segment.
+        self._ends_next = False
         self._calls_refused = 0
         self._restarts = RestartPolicy()
         self._timer: Timer | None = None
@@ -136,7 +137,7 @@ class HostedFunction:
             self.handle.patch(self.request.output_mapping, self.request.generation)
         self.handle.attach(self)
         self._chronicle.instantiated()
-        self._enter(_INIT)
+        self._enter(INIT)
 
     def patched(self) -> None:
         """The outputs changed: tell the guest if it wants to know."""
@@ -147,15 +148,15 @@ class HostedFunction:
         """Take no further event; run the stop hook after what runs now; then be gone."""
         if self.stopping or self.phase is Phase.GONE:
             return
-        self.stopping = True
+        self.stopping = self._ends_next = True
         self.handle.end_timers()
         self._drop_queue("the instance was stopped")
         phase = self.phase
         if phase is Phase.IDLE:
-            self._enter(_STOP)
+            self._enter(STOP)
         elif phase is Phase.BUSY and self._entry == 0 and not (self._step or self._current):
             # It waits for a core, for an event that was just dropped.
-            self._entry = _STOP
+            self._entry = STOP
         elif phase is Phase.BLOCKED:
             self.handle.abort(self._stream)
         elif phase is Phase.BACKOFF or phase is Phase.FAILED:
@@ -232,10 +233,10 @@ class HostedFunction:
     def _next_entry(self) -> GuestEvent:
         """The next thing to hand to the guest, recorded as begun."""
         self._segment_ns = 0
-        if self._entry == _STOP:
+        if self._entry == STOP:
             self._chronicle.hook_began(GuestEventKind.STOP)
             return GuestEvent(GuestEventKind.STOP)
-        if self._entry == _INIT:
+        if self._entry == INIT:
             self._chronicle.hook_began(GuestEventKind.INIT)
             self.patched()
             annotation = self.request.annotations.get("init-payload")
@@ -269,7 +270,7 @@ class HostedFunction:
                 context.telemetry.report(TelemetryKind.COMPLETED, self.pid, duration_ns, tag)
             self._continue()
             return
-        hook = GuestEventKind.STOP if self._entry == _STOP else GuestEventKind.INIT
+        hook = GuestEventKind.STOP if self._entry == STOP else GuestEventKind.INIT
         self._chronicle.hook_ended(hook, fuel, duration_ns)
         if hook == GuestEventKind.STOP:
             self._vanish("stopped")
@@ -302,7 +303,7 @@ class HostedFunction:
 
     def _failed(self, step: Failed) -> None:
         event, self._current = self._current, None
-        self._chronicle.failed(event, step, self._segment_ns, init=self._entry == _INIT)
+        self._chronicle.failed(event, step, self._segment_ns, init=self._entry == INIT)
         if event is not None:
             self._context.plane.answer(event, ERR)
         if self.stopping:
@@ -319,8 +320,8 @@ class HostedFunction:
 
     def _continue(self) -> None:
         """The guest is free: the stop hook, the next event, or nothing."""
-        if self.stopping:
-            self._enter(_STOP)
+        if self._ends_next:
+            self._enter(STOP)
             return
         self._entry = 0
         if self._queue:
@@ -355,7 +356,7 @@ class HostedFunction:
         self.reason = ""
         self._chronicle.note("restarted", "")
         self._chronicle.instantiated()
-        self._enter(_INIT)
+        self._enter(INIT)
         self._on_change()
 
     # -- the end --------------------------------------------------------------------------------
@@ -379,7 +380,6 @@ class HostedFunction:
         self.handle.detach(cause)
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._discard_guest()
 
     def _discard_guest(self) -> None:

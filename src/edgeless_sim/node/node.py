@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
 from edgeless_sim.api.messages import UpdateNodeRequest
 from edgeless_sim.api.refresh import RefreshPort
@@ -15,6 +16,7 @@ from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.agent import Agent
+from edgeless_sim.node.arrival import Clients
 from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.processor import Processor, RealProcessor
@@ -93,10 +95,13 @@ class Node:
             capabilities.runtimes,
             self._providers,
             on_change=self._changed,
+            clients=_handover_clients(connect, wires),
         )
         served = ("FunctionInstance", "ResourceConfiguration", "NodeManagement")
+        services: dict[str, object] = dict.fromkeys(served, self.agent)
+        services["Handover"] = self.agent.handovers
         wire = wires.serving(settings.agent_url or settings.url)
-        self._dispatcher = Dispatcher(dict.fromkeys(served, self.agent), wire)
+        self._dispatcher = Dispatcher(services, wire)
         self.subscriber = self._make_subscriber(wires, connect)
 
     async def open(self) -> None:
@@ -182,3 +187,10 @@ class Node:
             inventory=inventory,
             revision=agent.revision,
         )
+
+
+def _handover_clients(connect: Callable[[str], Any], wires: Wires) -> Clients:
+    # Any: the type of a transport's connection is for `api` alone.
+    return lambda url, timeout_s: HandoverClient(
+        connect(url), wires.calling(url), timeout_s=timeout_s
+    )

@@ -1,8 +1,13 @@
 """Where a function instance is in its life."""
 
 from enum import IntEnum
+from typing import Final
 
-__all__ = ["Phase"]
+__all__ = ["INIT", "STOP", "Phase"]
+
+#: What a guest is entered for next, if it is no event.
+INIT: Final = -1
+STOP: Final = -2
 
 
 class Phase(IntEnum):
@@ -16,3 +21,5 @@ class Phase(IntEnum):
     BACKOFF = 3
     FAILED = 4
     GONE = 5
+    LEAVING = 6
+    """The guest has stopped, for another node asked for the instance."""

@@ -31,6 +31,10 @@ class StateStore(Protocol):
         """Keep *state*; False if the policy keeps nothing. Raise `ResourceError` on failure."""
         ...
 
+    def discard(self, specification: StateSpecification) -> None:
+        """Keep it no longer, if it is kept; raise `ResourceError` on failure."""
+        ...
+
 
 class MemoryStateStore:
     """The virtual disk of a simulated node; it outlives a crash of the node."""
@@ -52,6 +56,11 @@ class MemoryStateStore:
             raise ResourceError(f"the disk holds {STATES_MAX} states already")
         self._states[specification.state_id] = state
         return True
+
+    def discard(self, specification: StateSpecification) -> None:
+        """See `StateStore.discard`."""
+        if specification.policy is StatePolicy.NODE_LOCAL:
+            self._states.pop(specification.state_id, None)
 
 
 class FileStateStore:
@@ -91,3 +100,13 @@ class FileStateStore:
                 draft.unlink(missing_ok=True)
             raise ResourceError(f"state {path.name} cannot be stored: {error}") from None
         return True
+
+    def discard(self, specification: StateSpecification) -> None:
+        """See `StateStore.discard`."""
+        if specification.policy is not StatePolicy.NODE_LOCAL:
+            return
+        path = self._folder / str(specification.state_id)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ResourceError(f"state {path.name} cannot be removed: {error}") from None

@@ -15,6 +15,7 @@ from edgeless_sim.api.messages import UpdatePeersRequest, UpdatePeersType
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
+from edgeless_sim.model.function import Predecessor
 from edgeless_sim.model.ids import FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.judge import Judge
@@ -194,7 +195,7 @@ def plan_instance(state: DomainState, node: Node, instance_id: InstanceId) -> No
     placement = component.placement_of(instance_id)
     assert placement is not None, instance_id
     if not placement.confirmed:
-        request = _start_request(component, node, instance_id)
+        request = _start_request(state, component, node, instance_id)
         return StartInstance(instance_id, logical_id, request)
     if placement.generation < component.generation:
         patch = PatchRequest(instance_id, _mapping(component, node), component.generation)
@@ -286,7 +287,18 @@ def _mapping(component: Component, node: Node) -> dict[str, Target]:
     }
 
 
-def _start_request(component: Component, node: Node, instance_id: InstanceId) -> Request:
+def _predecessor(state: DomainState, component: Component, node: Node) -> Predecessor | None:
+    """From whom a successor on *node* takes over; EDGELESS's own nodes do not know how."""
+    current = component.current
+    if current is None:
+        return None
+    old = state.nodes[current.instance_id.node_id]
+    return Predecessor(current.instance_id, old.agent_url) if old.own and node.own else None
+
+
+def _start_request(
+    state: DomainState, component: Component, node: Node, instance_id: InstanceId
+) -> Request:
     request = component.request
     placement = component.placement_of(instance_id)
     changes: dict[str, object] = {
@@ -296,4 +308,6 @@ def _start_request(component: Component, node: Node, instance_id: InstanceId) ->
     }
     if component.kind is ComponentKind.RESOURCE and placement is not None:
         changes["provider_id"] = placement.provider_id
+    if component.kind is ComponentKind.FUNCTION and placement is component.successor:
+        changes["takes_over"] = _predecessor(state, component, node)
     return msgspec.structs.replace(request, **changes)

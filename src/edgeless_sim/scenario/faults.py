@@ -58,8 +58,8 @@ class StepPerformer:
                 await self._outage(step, done)
             case do.RestartNode() | do.RestartOrchestrator() | do.RestartBalancer():
                 await self._recovery(step)
-            case do.Cordon() | do.Uncordon():
-                await self._cordon(step)
+            case do.Cordon() | do.Uncordon() | do.Migrate():
+                await self._intent(step)
             case do.Partition() | do.Degrade() | do.Heal():
                 await self._network(step, done)
             case do.Send() | do.CallComponent():
@@ -109,7 +109,10 @@ class StepPerformer:
     ) -> None:
         await (await self._handle(step)).restart()
 
-    async def _cordon(self, step: do.Cordon | do.Uncordon) -> None:
+    async def _intent(self, step: do.Cordon | do.Uncordon | do.Migrate) -> None:
+        if isinstance(step, do.Migrate):
+            await self._cluster.migrate(step.component, await self._located(step.to))
+            return
         node = await self._node(step.node)
         if isinstance(step, do.Cordon):
             node.cordon()

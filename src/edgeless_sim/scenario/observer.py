@@ -16,6 +16,8 @@ __all__ = ["ComponentTrace", "Observer"]
 
 _VISITS_MAX: Final = 1_000
 _DOWN: Final = frozenset({"crash", "stop"})
+#: Why an instance stops that migrates.
+_MOVED: Final = "handed over"
 _LAST_OF_WAY_IN: Final = int(EventType.CAST)
 
 
@@ -25,6 +27,7 @@ class ComponentTrace:
     __slots__ = (
         "handled",
         "instances",
+        "moving",
         "name",
         "slow",
         "started_ns",
@@ -40,6 +43,8 @@ class ComponentTrace:
         self.instances: dict[int, str] = {}
         #: Nodes in the order in which it ran on them.
         self.visited: list[str] = []
+        #: The instance that was handed over and has no successor yet; -1 = none.
+        self.moving = -1
         self.started_ns = 0
         self.handled = 0
         #: Events that took longer than so many ns, by that time.
@@ -138,7 +143,7 @@ class Observer:
                 sent_ns[record[2]] = -record[0] if is_answer else record[0]
             elif kind == "recv":
                 # Answers have arrived when they are received; casts and calls are held then.
-                if sent_ns.pop(record[2], 0) > 0:
+                if sent_ns.pop(record[2], 0) > 0 or record[2] in self._held_by:
                     self._held_by[record[2]] = record[3]
             elif kind == "begin":
                 if record[2]:
@@ -191,7 +196,7 @@ class Observer:
         elif kind == "start":
             self._started(record[0], record[2], record[3], record[4])
         elif kind == "stop":
-            self._gone(record[2])
+            self._ends(record[2], record[3])
             self._forget_portal(record[2])
         elif kind == "fault":
             if record[2] in _DOWN:
@@ -207,6 +212,8 @@ class Observer:
         name = self._nodes.get(node, "")
         self._traces.setdefault(trace.workflow_id, {})[trace.name] = trace
         self._by_instance[number] = trace
+        trace.instances.pop(trace.moving, None)
+        trace.moving = -1
         trace.instances[number] = name
         trace.started_ns = ns
         if len(trace.visited) < _VISITS_MAX and trace.visited[-1:] != [name]:
@@ -223,6 +230,14 @@ class Observer:
         trace = self._by_instance.get(number)
         if trace is not None and trace.name.startswith("portal-") and not trace.instances:
             self._traces[trace.workflow_id].pop(trace.name, None)
+
+    def _ends(self, number: int, reason: Any) -> None:
+        """An instance has stopped; one that was handed over counts until its successor starts."""
+        trace = self._by_instance.get(number)
+        if reason == _MOVED and trace is not None and list(trace.instances) == [number]:
+            trace.moving = number
+        else:
+            self._gone(number)
 
     def _state(self, subject: int, state: Any, reason: Any) -> None:
         if state == "named":

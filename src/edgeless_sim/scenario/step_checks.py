@@ -43,16 +43,25 @@ def step_faults(
             yield from known.balancer((*path, "domain"), step.domain, step.portal)
         case do.Partition() | do.Degrade():
             yield from _side_faults((*path, "between"), step, known)
+        case do.Migrate():
+            yield from known.node((*path, "to"), step.to, step.at)
+            yield from _component_faults((*path, "component"), step.component, step.at, known)
         case do.Send() | do.CallComponent():
-            workflow, slash, component = step.to.partition("/")
-            if not slash:
-                yield (*path, "to"), f"{quoted(step.to)} is not WORKFLOW/COMPONENT"
-                return
-            yield from known.component((*path, "to"), workflow, component, step.at)
+            yield from _component_faults((*path, "to"), step.to, step.at, known)
             if isinstance(step, do.Send) and step.count > 1 and not step.every:
                 yield path, "'count' needs 'every', such as every = \"10ms\""
         case _:
             yield from _world_faults(path, step, scenario, known)
+
+
+def _component_faults(
+    path: TomlPath, name: str, at: int, known: References
+) -> Iterator[ScenarioFault]:
+    workflow, slash, component = name.partition("/")
+    if slash:
+        yield from known.component(path, workflow, component, at)
+    else:
+        yield path, f"{quoted(name)} is not WORKFLOW/COMPONENT"
 
 
 def _world_faults(

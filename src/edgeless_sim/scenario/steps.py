@@ -25,6 +25,7 @@ __all__ = [
     "Heal",
     "HttpReply",
     "HttpRequest",
+    "Migrate",
     "Partition",
     "RestartBalancer",
     "RestartNode",
@@ -167,6 +168,14 @@ class Uncordon(StepTable):
     node: Name
 
 
+class Migrate(StepTable):
+    """Move a component, ``WORKFLOW/COMPONENT``, to another node of its domain."""
+
+    do: Literal["migrate"]
+    component: Name
+    to: Name
+
+
 class Send(StepTable):
     """Send events from outside to a component, ``WORKFLOW/COMPONENT``."""
 
@@ -233,6 +242,7 @@ Step: TypeAlias = Annotated[
     | Heal
     | Cordon
     | Uncordon
+    | Migrate
     | Send
     | CallComponent
     | HttpRequest

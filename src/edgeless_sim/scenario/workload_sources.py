@@ -202,7 +202,9 @@ class EventSource(WorkloadSource):
         client, payload = self._cluster.client, self._table.payload
         if target is None:
             self.settle(number, NO_INSTANCE, has_answer=False)
-        elif not self._table.call:
+            return
+        client.found(self._component, *target)
+        if not self._table.call:
             client.cast(*target, payload)
             self.settle(number, SENT, has_answer=False)
         else:

@@ -140,6 +140,7 @@ OURS: Final = {
     "InstanceReport",
     "NodeInventory",
     "OutputMapping",
+    "Predecessor",
 }
 SCALARS: Final = {
     FieldDescriptor.TYPE_BOOL: "bool",

@@ -8,6 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeless_sim.api.handover import (
+    Answer,
+    Collect,
+    Collected,
+    GiveBack,
+    HandedEvent,
+    HandedState,
+    TakeOver,
+)
 from edgeless_sim.api.messages import (
     ComponentInventory,
     ComponentMapping,
@@ -38,6 +47,7 @@ from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import UNPLACED, Event, EventType, PatchRequest, Target
 from edgeless_sim.model.function import (
     FunctionClassSpecification,
+    Predecessor,
     SpawnFunctionRequest,
     StatePolicy,
     StateSpecification,
@@ -105,6 +115,7 @@ FUNCTION = st.builds(
     annotations=maps(TEXT),
     state_specification=st.builds(StateSpecification, st.uuids(), st.sampled_from(StatePolicy)),
     workflow_id=st.uuids(),
+    takes_over=st.none() | st.builds(Predecessor, INSTANCE, TEXT),
     **OURS,
 )
 RESOURCE = st.builds(
@@ -232,6 +243,19 @@ PEERS = st.one_of(
     st.just(UpdatePeersRequest(UpdatePeersType.CLEAR)),
 )
 CONTROL = st.builds(StopReply, UINT64)
+HANDED = st.builds(
+    HandedEvent,
+    st.sampled_from((0, 1, 3)),
+    st.binary(min_size=32, max_size=32),
+    UINT64,
+    TEXT,
+    UINT64,
+    st.binary(min_size=24, max_size=24),
+    UINT64,
+)
+ANSWER = st.builds(
+    Answer, st.binary(min_size=32, max_size=32), UINT64, st.sampled_from((0, 1, 2)), TEXT
+)
 NOTHING = st.none()
 DECISIONS = tuples(
     st.builds(
@@ -290,6 +314,18 @@ MESSAGES = {
     "edgeless_api.ResourceConfiguration/Patch": (PATCH, CONTROL),
     "edgeless_api.NodeManagement/UpdatePeers": (PEERS, NOTHING),
     "edgeless_api.NodeManagement/Reset": (NOTHING, CONTROL),
+    "edgeless_sim.Handover/TakeOver": (
+        st.builds(TakeOver, INSTANCE, INSTANCE),
+        st.builds(HandedState, st.none() | TEXT, UINT64),
+    ),
+    "edgeless_sim.Handover/Collect": (
+        st.builds(Collect, INSTANCE, INSTANCE, UINT64, st.booleans()),
+        st.builds(Collected, tuples(HANDED), st.booleans()),
+    ),
+    "edgeless_sim.Handover/GiveBack": (
+        st.builds(GiveBack, INSTANCE, INSTANCE, tuples(ANSWER)),
+        NOTHING,
+    ),
     "edgeless_api.NodeRegistration/UpdateNode": (
         NODE,
         st.builds(UpdateNodeResponse, st.none() | FLOAT),

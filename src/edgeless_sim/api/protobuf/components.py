@@ -23,6 +23,7 @@ from edgeless_sim.api.protobuf.identifiers import (
 from edgeless_sim.model.event import UNPLACED, FurtherTarget, PatchRequest, Target
 from edgeless_sim.model.function import (
     FunctionClassSpecification,
+    Predecessor,
     SpawnFunctionRequest,
     StatePolicy,
     StateSpecification,
@@ -82,6 +83,7 @@ def function_message(request: SpawnFunctionRequest) -> pb.SpawnFunctionRequest:
             state_id=str(state.state_id), policy=_POLICIES[state.policy]
         ),
         workflow_id=str(request.workflow_id),
+        takes_over=_predecessor(request.takes_over),
         **_extensions(request),
     )
 
@@ -98,6 +100,9 @@ def read_function(message: pb.SpawnFunctionRequest) -> SpawnFunctionRequest:
             _POLICY_OF.get(state.policy, StatePolicy.TRANSIENT),
         ),
         workflow_id=WorkflowId(read_uuid("workflow_id", message.workflow_id)),
+        takes_over=_read_predecessor(message.takes_over)
+        if message.HasField("takes_over")
+        else None,
         **_read_extensions(message),
     )
 
@@ -186,6 +191,16 @@ def control_reply_message(reply: StopReply) -> pb.ControlReply:
 def read_control_reply(message: pb.ControlReply) -> StopReply:
     """EDGELESS's Empty has revision 0."""
     return StopReply(message.revision)
+
+
+def _predecessor(found: Predecessor | None) -> pb.Predecessor | None:
+    if found is None:
+        return None
+    return pb.Predecessor(instance=instance_message(found.instance), agent_url=found.agent_url)
+
+
+def _read_predecessor(message: pb.Predecessor) -> Predecessor:
+    return Predecessor(read_instance("takes_over", message.instance), message.agent_url)
 
 
 def _extensions(request: SpawnFunctionRequest | ResourceInstanceSpecification) -> dict[str, Any]:

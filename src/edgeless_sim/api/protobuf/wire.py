@@ -186,6 +186,7 @@ _SERVICES: Final[dict[str, dict[str, _WireMethod]]] = {
         ),
         "Reset": _WireMethod(_EMPTY, _CONTROL_REPLY, _status_text("Error when resetting")),
     },
+    "edgeless_sim.Handover": _own("Handover"),
     "edgeless_api.NodeRegistration": {
         "UpdateNode": _registration(
             _Form(pb.UpdateNodeRequest, nodes.node_message, nodes.read_node),

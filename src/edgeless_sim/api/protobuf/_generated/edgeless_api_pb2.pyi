@@ -498,6 +498,30 @@ class OutputMapping(google.protobuf.message.Message):
 Global___OutputMapping: typing_extensions.TypeAlias = OutputMapping
 
 @typing.final
+class Predecessor(google.protobuf.message.Message):
+    """Who had the function before, while it migrates. Ours."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    AGENT_URL_FIELD_NUMBER: builtins.int
+    agent_url: builtins.str
+    @property
+    def instance(self) -> Global___InstanceId: ...
+    def __init__(
+        self,
+        *,
+        instance: Global___InstanceId | None = ...,
+        agent_url: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+    def ClearField(
+        self, field_name: typing.Literal["agent_url", b"agent_url", "instance", b"instance"]
+    ) -> None: ...
+
+Global___Predecessor: typing_extensions.TypeAlias = Predecessor
+
+@typing.final
 class SpawnFunctionRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -527,6 +551,7 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     OUTPUT_MAPPING_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    TAKES_OVER_FIELD_NUMBER: builtins.int
     workflow_id: builtins.str
     name: builtins.str
     generation: builtins.int
@@ -542,6 +567,8 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
     def instance_id(self) -> Global___InstanceId: ...
     @property
     def output_mapping(self) -> Global___OutputMapping: ...
+    @property
+    def takes_over(self) -> Global___Predecessor: ...
     def __init__(
         self,
         *,
@@ -553,6 +580,7 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
         instance_id: Global___InstanceId | None = ...,
         output_mapping: Global___OutputMapping | None = ...,
         generation: builtins.int = ...,
+        takes_over: Global___Predecessor | None = ...,
     ) -> None: ...
     def HasField(
         self,
@@ -565,6 +593,8 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
             b"output_mapping",
             "state_specification",
             b"state_specification",
+            "takes_over",
+            b"takes_over",
         ],
     ) -> builtins.bool: ...
     def ClearField(
@@ -584,6 +614,8 @@ class SpawnFunctionRequest(google.protobuf.message.Message):
             b"output_mapping",
             "state_specification",
             b"state_specification",
+            "takes_over",
+            b"takes_over",
             "workflow_id",
             b"workflow_id",
         ],

@@ -1,0 +1,243 @@
+"""The new side of a migration: fetches state and events, then everything that still comes.
+
+Before anything runs here, the old node has stopped its guest, told its state, and given the
+instance up for good; if one of that fails, the migration is off and the old one goes on. Afterwards
+a task collects what still comes for the old instance, until that node says that nothing will.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from edgeless_sim.api.clients import HandoverClient
+from edgeless_sim.api.handover import (
+    Answer,
+    Collect,
+    Collected,
+    GiveBack,
+    HandedEvent,
+    HandedState,
+    TakeOver,
+)
+from edgeless_sim.errors import EdgelessError, RejectedError, ResourceError, UnreachableError
+from edgeless_sim.model.event import CallReturn, Event, EventType
+from edgeless_sim.model.function import Predecessor
+from edgeless_sim.node.departure import COMMIT_S, POLL_S, SILENCE_S
+from edgeless_sim.node.function import STOP_TIMEOUT_S
+from edgeless_sim.node.gate import Gate
+from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.movable import FINISH_S, MovableFunction
+
+__all__ = ["ANSWERS_MAX", "COLLECT_TIMEOUT_S", "TAKE_OVER_TIMEOUT_S", "Arrival", "Clients"]
+
+#: The guest there may finish, and stop; with the two collections this ends before an ε-ORC's
+#: deadline for the start, 5 s.
+TAKE_OVER_TIMEOUT_S: Final = FINISH_S + STOP_TIMEOUT_S + 0.5
+#: For the first collection, which is tried twice; the old node waits longer than that.
+COLLECT_TIMEOUT_S: Final = COMMIT_S / 4
+#: Most answers that wait to be given back.
+ANSWERS_MAX: Final = 1024
+
+_PAUSE_S: Final = 0.2
+_TRIES_MAX: Final = 3
+_OFF: Final = "the migration is off"
+_CALL: Final = int(EventType.CALL)
+
+#: From the URL of an agent, and a deadline in seconds, to a client of it.
+Clients = Callable[[str, float], HandoverClient]
+
+
+class Arrival:
+    """*hosted* takes over from *predecessor*."""
+
+    def __init__(
+        self,
+        hosted: MovableFunction,
+        predecessor: Predecessor,
+        context: HostingContext,
+        clients: Clients,
+        on_over: Callable[["Arrival"], None],
+    ) -> None:
+        self.hosted = hosted
+        #: Whether it is not wanted any more.
+        self.cancelled = False
+        self.gate: Gate | None = None
+        self._old = predecessor.instance
+        self._url = predecessor.agent_url
+        self._clients = clients
+        self._context = context
+        self._on_over = on_over
+        self._begun_ns = context.actor.scheduler.now_ns()
+        self._worked_ns = 0
+        self._received = 0
+        self._state_bytes = 0
+        self._first: tuple[HandedEvent, ...] = ()
+        self._answers: list[Answer] = []
+        self._answering = False
+        self._over = False
+
+    @property
+    def number(self) -> int:
+        """The new instance's number in the journal."""
+        return self.hosted.handle.number
+
+    async def prepare(self) -> None:
+        """Fetch the state and the first events; raise `RejectedError` if the old one goes on."""
+        specification = self.hosted.request.state_specification
+        states = self._context.states
+        try:
+            handed = await self._take_over()
+            try:
+                self._check_wanted()
+                if handed.state is None:
+                    # What is here is older than what the old instance began with.
+                    states.discard(specification)
+                else:
+                    states.store(specification, handed.state)
+            except ResourceError as error:
+                raise RejectedError(_OFF, str(error)) from None
+            try:
+                self._first = (await self._first_collection()).events
+            except BaseException:
+                self._forget_state()
+                raise
+        except UnreachableError as error:
+            raise RejectedError(_OFF, f"the old node does not answer: {error}") from None
+        self._worked_ns = handed.worked_ns
+        self._state_bytes = 0 if handed.state is None else len(handed.state.encode())
+
+    def begin(self) -> None:
+        """The instance runs: give it the first events, and see to the others."""
+        plane = self._context.plane
+        self.gate = Gate(plane, self.hosted.pid.key, self.hosted)
+        plane.relays[self._old.key] = self._answered
+        self.hosted.chronicle.when_initialised(self._tell)
+        self._take(self._first)
+        self._context.actor.spawn(self._collect(), f"{self._context.actor.name} collects")
+
+    def crash(self, cause: str) -> None:
+        """The node is gone."""
+        self._over = True
+        if self.gate is not None:
+            self.gate.crash(cause)
+
+    # -- before it runs -------------------------------------------------------------------------
+
+    async def _take_over(self) -> HandedState:
+        client = self._clients(self._url, TAKE_OVER_TIMEOUT_S)
+        return await client.take_over(TakeOver(self._old, self.hosted.pid))
+
+    async def _first_collection(self) -> Collected:
+        client = self._clients(self._url, COLLECT_TIMEOUT_S)
+        request = Collect(self._old, self.hosted.pid)
+        try:
+            return await client.collect(request)
+        except UnreachableError:
+            self._check_wanted()
+            return await client.collect(request)
+
+    def _check_wanted(self) -> None:
+        if self.cancelled:
+            raise RejectedError(_OFF, "the instance was stopped")
+
+    def _forget_state(self) -> None:
+        """The old instance goes on: its state is the one that counts."""
+        try:
+            self._context.states.discard(self.hosted.request.state_specification)
+        except ResourceError as error:
+            self.hosted.chronicle.note("state not removed", str(error))
+
+    # -- while it runs --------------------------------------------------------------------------
+
+    async def _collect(self) -> None:
+        client = self._clients(self._url, POLL_S + SILENCE_S / 3)
+        clock = self._context.actor.clock
+        silent_ns = 0
+        while not self._over:
+            asked_ns = clock.now_ns()
+            request = Collect(self._old, self.hosted.pid, self._received, begun=True)
+            try:
+                collected = await client.collect(request)
+            except UnreachableError:
+                silent_ns += clock.now_ns() - asked_ns
+                if silent_ns > SILENCE_S * 1e9:
+                    break
+                await clock.sleep(_PAUSE_S)
+                silent_ns += round(_PAUSE_S * 1e9)
+                continue
+            except RejectedError:
+                break
+            if self._over:
+                return
+            silent_ns = 0
+            self._take(collected.events)
+            if collected.over:
+                break
+        self._end()
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            assert self.gate is not None
+            self.gate.open()
+            self._context.plane.relays.pop(self._old.key, None)
+            self._on_over(self)
+
+    def _take(self, events: tuple[HandedEvent, ...]) -> None:
+        assert self.gate is not None
+        now_ns = self._context.actor.scheduler.now_ns()
+        self._received += len(events)
+        old, new = self._old.key, self.hosted.pid.key
+        for event in events:
+            # Whoever called waits for an answer of the old instance.
+            target = old if event.kind == _CALL else new
+            created_ns = max(0, now_ns - event.age_ns)
+            self.gate.forwarded(
+                Event(
+                    event.kind,
+                    target,
+                    event.source,
+                    event.stream,
+                    event.payload,
+                    created_ns,
+                    event.metadata,
+                    event.serial,
+                )
+            )
+
+    def _answered(self, call: Event, result: CallReturn) -> None:
+        """Give an answer back to the old node, whose instance was called."""
+        if len(self._answers) >= ANSWERS_MAX:
+            self._context.plane.counters["answers not given back"] += 1
+            return
+        self._answers.append(Answer(call.source, call.stream, int(result.kind), result.payload))
+        if not self._answering:
+            self._answering = True
+            self._context.actor.spawn(self._give_back(), f"{self._context.actor.name} answers")
+
+    async def _give_back(self) -> None:
+        client = self._clients(self._url, SILENCE_S / 3)
+        failures = 0
+        while self._answers:
+            answers = tuple(self._answers)
+            try:
+                await client.give_back(GiveBack(self._old, self.hosted.pid, answers))
+                failures = 0
+            except UnreachableError:
+                failures += 1
+                if failures < _TRIES_MAX:
+                    continue
+                self._context.plane.counters["answers not given back"] += len(answers)
+            except EdgelessError:
+                # The old instance is gone, and with it whoever waited there.
+                self._context.plane.counters["answers not given back"] += len(answers)
+            del self._answers[: len(answers)]
+        self._answering = False
+
+    def _tell(self) -> None:
+        """``init`` has ended: from here on events are handled again."""
+        elapsed_ns = self._context.actor.scheduler.now_ns() - self._begun_ns
+        self.hosted.chronicle.note(
+            "took over",
+            f"{len(self._first)} events, {self._state_bytes} bytes of state, "
+            f"gap {elapsed_ns - self._worked_ns} ns",
+        )
