@@ -36,7 +36,7 @@ POLL_S: Final = 1.0
 #: Without a collection for so long, the other node is taken for dead.
 SILENCE_S: Final = 3.0
 #: How long events are handed on if the ε-ORC never stops the instance …
-FORWARD_S: Final = 10.0
+FORWARD_S: Final = 600.0
 #: … and after it did: its patches for those who send are on their way.
 RETIRED_S: Final = 2.0
 
