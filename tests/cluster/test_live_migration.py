@@ -50,8 +50,8 @@ def log(name: str) -> WorkflowResource:
 #: Two that cast and two that call, from different nodes; one that counts what they send.
 CROWD: Final = SpawnWorkflowRequest(
     (
-        traveller("fast", "Ticker", "2", out="counter"),
-        traveller("slower", "Ticker", "3", out="counter"),
+        traveller("fast", "Ticker", "2 100000", out="counter"),
+        traveller("slower", "Ticker", "3 100000", out="counter"),
         traveller("asker", "Asker", out="counter", log="answers"),
         traveller("other", "Asker", out="counter", log="answers"),
         traveller("counter", "Counter", out="counts"),
@@ -241,7 +241,7 @@ async def test_modelled_and_compiled_functions_move_too(
     watch = Watch(cluster)
     workflow = SpawnWorkflowRequest(
         (
-            traveller("fast", "Ticker", "2", out="relay"),
+            traveller("fast", "Ticker", "2 100000", out="relay"),
             compiled("relay", "relay", {"out": "model"}),
             modelled("model", {"out": "counts"}),
         ),

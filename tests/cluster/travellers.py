@@ -1,8 +1,6 @@
 """PYTHON functions for the tests of migration; loaded by the run-time, not by pytest."""
 
-from edgeless_sim.model.event import CallReturn
 from edgeless_sim.runtimes.python import PythonFunction
-from edgeless_sim.runtimes.python_function import Handling, Replying
 
 
 class Counter(PythonFunction):
@@ -32,52 +30,51 @@ class Counter(PythonFunction):
 
 
 class Ticker(PythonFunction):
-    """Sends a number to "out" every so many ms, from its beginning on; at most 100,000."""
+    """Sends a number to "out" every so many ms, so often; payload "2 500" means 2 ms, 500 times."""
 
     service = "c(0.01)"
 
     def handle_init(self, payload: str | None, state: str | None) -> None:
-        self.pause_ms = int(payload or 2)
+        self.pause_ms, self.left = (int(word) for word in (payload or "2 100000").split())
         self.number = 0
         self.edgeless.delayed_cast(self.pause_ms, "self", "tick")
 
     def handle_cast(self, source: bytes, message: str) -> None:
         if message == "stop":
-            self.number = 100_000
-        if self.number < 100_000:
+            self.left = 0
+        if self.left:
+            self.left -= 1
             self.number += 1
             self.edgeless.cast("out", str(self.number))
             self.edgeless.delayed_cast(self.pause_ms, "self", "tick")
 
 
 class Asker(PythonFunction):
-    """Calls "out" again and again, and tells "log" each answer."""
+    """As `Ticker`, with calls one after the other; tells "log" each answer."""
 
     service = "c(0.01)"
 
     def handle_init(self, payload: str | None, state: str | None) -> None:
-        self.asking = True
+        self.pause_ms, self.left = (int(word) for word in (payload or "1 100000").split())
         self.number = 0
-        self.edgeless.delayed_cast(1, "self", "ask")
+        self.edgeless.delayed_cast(self.pause_ms, "self", "ask")
 
     async def handle_cast(self, source: bytes, message: str) -> None:
         if message == "stop":
-            self.asking = False
-        if not self.asking:
+            self.left = 0
+        if not self.left:
             return
+        self.left -= 1
         self.number += 1
         answer = await self.edgeless.call("out", str(self.number))
         self.edgeless.cast("log", f"{self.number} {answer.kind.name} {answer.payload}")
-        self.edgeless.delayed_cast(1, "self", "ask")
+        self.edgeless.delayed_cast(self.pause_ms, "self", "ask")
 
 
 class Slow(PythonFunction):
-    """Takes as many seconds as its payload says."""
+    """Takes longer than a migration waits."""
 
     service = "c(1500)"
 
-    def handle_call(self, source: bytes, message: str) -> Replying:
+    def handle_call(self, source: bytes, message: str) -> str:
         return message
-
-
-__all__ = ["Asker", "CallReturn", "Counter", "Handling", "Slow", "Ticker"]
