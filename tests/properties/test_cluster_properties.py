@@ -48,7 +48,10 @@ OPERATIONS = st.lists(
     st.builds(
         Operation,
         st.sampled_from(
-            ["start", "stop", "cast", "crash", "restart", "partition", "one_way", "loss", "heal"]
+            [
+                *("start", "stop", "cast", "migrate", "crash", "restart"),
+                *("partition", "one_way", "loss", "heal"),
+            ]
         ),
         st.sampled_from(NODES),
         st.sampled_from([0.0, 0.01, 0.5, 3.0, 12.0]),
@@ -81,6 +84,10 @@ async def perform(cluster: Cluster, operation: Operation, number: int) -> None:
             await node.restart()
         case "start" | "stop" | "cast":
             await perform_on_workflows(cluster, operation.what, f"w{number}")
+        case "migrate":
+            for status in await cluster.controller.list_workflows():
+                await cluster.cast(f"{status.name}/a", "before it moves")
+                await cluster.migrate(f"{status.name}/{'ab'[number % 2]}", operation.where)
         case _:
             disturb(cluster, operation)
 
@@ -166,7 +173,7 @@ def test_a_cluster_recovers_from_whatever_happened(operations: list[Operation], 
     operations=st.lists(
         st.builds(
             Operation,
-            st.sampled_from(["start", "stop", "crash", "restart"]),
+            st.sampled_from(["start", "stop", "migrate", "crash", "restart"]),
             st.sampled_from(NODES),
             st.sampled_from([0.0, 0.01, 0.5, 3.0]),
         ),
