@@ -35,6 +35,8 @@ class Direction:
     def __init__(self, dice: Random) -> None:
         self.conditions = Conditions()
         self.bytes_passed = 0
+        #: Pieces that met a bandwidth.
+        self.pieces_narrowed = 0
         self._dice = dice
         #: Loop time at which what came until now has passed the bottleneck.
         self._free_at_s = 0.0
@@ -60,6 +62,7 @@ class Direction:
         conditions = self.conditions
         through_s = now_s
         if conditions.bandwidth_bytes_per_s:
+            self.pieces_narrowed += 1
             start_s = max(now_s, self._free_at_s)
             through_s = self._free_at_s = start_s + size / conditions.bandwidth_bytes_per_s
         latency_ns = conditions.latency_ns

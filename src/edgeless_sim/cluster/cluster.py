@@ -8,15 +8,12 @@ import gc
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from difflib import get_close_matches
 from inspect import isawaitable
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
 from edgeless_sim.api.clients import ControllerClient
 from edgeless_sim.api.messages import (
-    ComponentMapping,
-    ComponentState,
     StartWorkflow,
     WorkflowInfo,
     WorkflowStatus,
@@ -27,7 +24,13 @@ from edgeless_sim.cluster.bereavement import Bereavement
 from edgeless_sim.cluster.capture import Capture
 from edgeless_sim.cluster.client import EventClient
 from edgeless_sim.cluster.deployment_plan import balancer_node_ids, node_ids, nodes_of
-from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.directory import Directory, named
+from edgeless_sim.cluster.handles import (
+    BalancerHandle,
+    ControllerHandle,
+    DomainHandle,
+    NodeHandle,
+)
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.cluster.settling import Settling
@@ -38,23 +41,18 @@ from edgeless_sim.cluster.worlds import Foundation, lay_foundation
 from edgeless_sim.errors import (
     RejectedError,
     SimulationError,
-    UnknownComponentError,
     UnreachableError,
 )
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import CallReturn
-from edgeless_sim.model.ids import DomainId, InstanceId, WorkflowId
+from edgeless_sim.model.ids import DomainId, InstanceId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
 from edgeless_sim.model.worlds import SIM
 
 __all__ = ["Cluster", "open_topology"]
 
-T = TypeVar("T")
-
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
-#: Long enough for two refreshes of a domain.
-_PLACED_POLLS: Final = 100
 _FREEZE_NODES: Final = 100
 #: What is in flight lives longer than the default thresholds take for granted.
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
@@ -79,6 +77,8 @@ class Cluster:
         self.balancers: dict[str, BalancerHandle] = {}
         self._entropy = foundation.entropy
         self._host: ComponentHost = foundation.host
+        #: The ε-CON as a machine, which can crash.
+        self.con: ControllerHandle = self._host.controller()
         self._settling: Settling = foundation.settling
         self._bereavement: Bereavement | None = None
         self._gc_thresholds: tuple[int, int, int] | None = None
@@ -98,16 +98,17 @@ class Cluster:
 
     def node(self, name: str) -> NodeHandle:
         """The node called ``domain/index``; raise `UnknownComponentError` if there is none."""
-        return _named(name, self.nodes, "node")
+        self._directory = Directory(self.controller, self.nodes, self.clock)
+        return named(name, self.nodes, "node")
 
     def domain(self, name: str) -> DomainHandle:
         """The domain called *name*; raise `UnknownComponentError` if there is none."""
-        return _named(name, self.domains, "domain")
+        return named(name, self.domains, "domain")
 
     def balancer(self, name: str) -> BalancerHandle:
         """The balancer called ``bal/domain/portal``; raise `UnknownComponentError` if there is
         none."""
-        return _named(name, self.balancers, "balancer")
+        return named(name, self.balancers, "balancer")
 
     # -- workflows ------------------------------------------------------------------------------
 
@@ -128,18 +129,18 @@ class Cluster:
 
     async def stop_workflow(self, name: str) -> None:
         """Stop the workflow with that name or id."""
-        await self.controller.stop(await self._workflow_id(name))
+        await self.controller.stop(await self._directory.workflow_id(name))
 
     async def inspect(self, name: str) -> WorkflowInfo:
         """The workflow with that name or id, and where its components are."""
-        return await self.controller.inspect(await self._workflow_id(name))
+        return await self.controller.inspect(await self._directory.workflow_id(name))
 
     async def host_of(self, component: str) -> str:
         """The name of the node that hosts ``component``, or ``workflow/component``, now.
 
         Raises `UnknownComponentError` if there is no such component, or no instance of it.
         """
-        return (await self._placed(component)).node
+        return (await self._directory.placed(component)).node
 
     async def migrate(self, component: str, node: str) -> None:
         """Ask the ε-ORC to move ``component``, or ``workflow/component``, to *node*.
@@ -148,7 +149,7 @@ class Cluster:
         has, and `RejectedError` for a node of another domain.
         """
         handle = self.node(node)
-        found = await self._component(component)
+        found = await self._directory.component(component)
         if found.domain_id != handle.domain.name:
             raise RejectedError(
                 "a node of another domain", f"{component} is in {found.domain_id}, not {node}"
@@ -210,7 +211,7 @@ class Cluster:
 
     def counters(self) -> Counter[str]:
         """Losses and oddities by cause: the living nodes' and the network's."""
-        total = self.network.lost_by_cause()
+        total = self.network.lost_by_cause() + self.network.effects()
         for node in self.nodes.values():
             if node.alive:
                 total.update(node.counters())
@@ -223,7 +224,7 @@ class Cluster:
         for here, locations in ways_of(self.topology):
             await self.network.introduce(here, *locations)
         await self.client.listen()
-        await self._host.start_controller()
+        await self.con.start()
         for domain in self.topology.domains:
             handle = self._host.domain(domain)
             self.domains[domain.name] = handle
@@ -297,6 +298,7 @@ class Cluster:
             node.close()
         for domain in reversed(self.domains.values()):
             domain.close()
+        self.con.close()
         if self._bereavement is not None:
             self._bereavement.close()
         self.client.close()
@@ -306,54 +308,12 @@ class Cluster:
             gc.set_threshold(*self._gc_thresholds)
             gc.unfreeze()
 
-    # -- looking up -----------------------------------------------------------------------------
-
-    async def _workflow_id(self, name: str) -> WorkflowId:
-        workflows = await self.controller.list_workflows()
-        for status in workflows:
-            if name in (status.name, str(status.workflow_id)):
-                return status.workflow_id
-        raise UnknownComponentError("unknown workflow", _hint(name, [w.name for w in workflows]))
-
-    async def _component(self, component: str) -> ComponentMapping:
-        workflow, _, name = component.rpartition("/")
-        candidates = [
-            (f"{status.name or status.workflow_id}/{mapping.name}", mapping)
-            for status in await self.controller.list_workflows()
-            if workflow in ("", status.name, str(status.workflow_id))
-            for mapping in status.mapping
-        ]
-        matching = [(full, mapping) for full, mapping in candidates if mapping.name == name]
-        if len(matching) > 1:
-            names = ", ".join(full for full, _ in matching[:5])
-            raise UnknownComponentError("ambiguous component", f"{component} may be {names}")
-        if not matching:
-            hint = _hint(component, [full for full, _ in candidates])
-            raise UnknownComponentError("unknown component", hint)
-        return matching[0][1]
-
     async def _instance(self, component: str) -> tuple[InstanceId, str]:
-        found = await self._placed(component)
+        found = await self._directory.placed(component)
         assert found.instance is not None, "a placed component has an instance"
         url = self.nodes[found.node].url
         self.client.found(found.logical_id, found.instance, url)
         return found.instance, url
-
-    async def _placed(self, component: str) -> ComponentMapping:
-        """A component that has an instance on a node of ours.
-
-        What the ε-CON knows of instances is as old as the last refresh of the domain: a component
-        that runs and has no instance yet is waited for.
-        """
-        for _ in range(_PLACED_POLLS):
-            found = await self._component(component)
-            if found.instance is not None and found.node in self.nodes:
-                return found
-            if found.state is not ComponentState.RUNNING:
-                break
-            await self.clock.sleep(_POLL_S)
-        detail = f"{component} is {found.state}: {found.reason}" if found.reason else component
-        raise UnknownComponentError("the component has no instance", detail)
 
 
 @asynccontextmanager
@@ -394,16 +354,3 @@ async def open_topology(
         supervisor.on_stop("cluster", cluster.close)
         await cluster.start()
         yield cluster
-
-
-def _named(name: str, known: dict[str, T], what: str) -> T:
-    found = known.get(name)
-    if found is None:
-        raise UnknownComponentError(f"unknown {what}", _hint(name, list(known)))
-    return found
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    nearest = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{name!r}{nearest} (there are: {', '.join(known[:10]) or 'none'})"

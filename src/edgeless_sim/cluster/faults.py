@@ -1,7 +1,8 @@
 """Faults of a cluster's network, in whichever world: partitions, loss, delay, and their end.
 
 What a fault is called and whom it concerns is here; how frames or bytes are hindered is the
-network's (`network`, `wire_network`).
+network's (`network`, `wire_network`). What a stream of bytes cannot do to frames, such as doubling
+them, is refused in the worlds of sockets.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from itertools import count
 from typing import TypeAlias
 
 from edgeless_sim.cluster.addresses import CLIENT, member_of
+from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.journal import Journal
 
 __all__ = ["Fault", "Faults", "Match", "Member", "link_between"]
@@ -69,6 +71,54 @@ class Faults(ABC):
         undo = self._slow(max(extra_ns, jitter_ns), jitter_ns, link_between(a, b))
         return self._install(undo, f"delay {extra_ns / 1e6:g} ms", a, b)
 
+    def duplicate(self, probability: float, a: Sequence[str] = (), b: Sequence[str] = ()) -> Fault:
+        """Frames between *a* and *b* arrive twice with *probability*.
+
+        Raises `RejectedError` in worlds of sockets, as do the next three but `bandwidth`.
+        """
+        undo = self._double(probability, link_between(a, b))
+        return self._install(undo, f"duplicate {probability:g}", a, b)
+
+    def reorder(
+        self, window_ns: int, probability: float, a: Sequence[str] = (), b: Sequence[str] = ()
+    ) -> Fault:
+        """Frames between *a* and *b* are up to *window_ns* late with *probability*, and those
+        sent after them overtake them."""
+        undo = self._shuffle(window_ns, probability, link_between(a, b))
+        return self._install(undo, f"reorder {probability:g}, {window_ns / 1e6:g} ms", a, b)
+
+    def bandwidth(self, bytes_per_s: int, a: Sequence[str] = (), b: Sequence[str] = ()) -> Fault:
+        """Each link between *a* and *b* carries *bytes_per_s* in each direction."""
+        undo = self._narrow(bytes_per_s, link_between(a, b))
+        return self._install(undo, f"bandwidth {bytes_per_s} B/s", a, b)
+
+    def lose_answers(
+        self, method: str, a: Sequence[str], b: Sequence[str], *, first: int = 1, count: int = 1
+    ) -> Fault:
+        """Calls of *method* between *a* and *b* are carried out, and their answers are lost.
+
+        From number *first* on, *count* of them. *method* is a path as in `api.methods`.
+        """
+        undo = self._swallow(method, link_between(a, b), first, count)
+        return self._install(undo, f"answers lost, {method}", a, b)
+
+    def late_requests(
+        self,
+        method: str,
+        delay_ns: int,
+        a: Sequence[str],
+        b: Sequence[str],
+        *,
+        again: bool = False,
+        first: int = 1,
+        count: int = 1,
+    ) -> Fault:
+        """Requests of *method* between *a* and *b* arrive *delay_ns* later; or, with *again*, in
+        time and once more then. From number *first* on, *count* of them."""
+        undo = self._retard(method, delay_ns, link_between(a, b), again, first, count)
+        what = f"requests {'again ' if again else ''}{delay_ns / 1e9:g} s late, {method}"
+        return self._install(undo, what, a, b)
+
     def heal_all(self) -> None:
         """Undo all faults."""
         for fault in list(self._faults):
@@ -85,6 +135,34 @@ class Faults(ABC):
     @abstractmethod
     def _slow(self, latency_ns: int, jitter_ns: int, match: Match) -> _Undo:
         """Delay what *match* says."""
+
+    @abstractmethod
+    def _narrow(self, bytes_per_s: int, match: Match) -> _Undo:
+        """Let what *match* says pass one after the other."""
+
+    def _double(self, probability: float, match: Match) -> _Undo:  # noqa: ARG002 - see `duplicate`
+        """Deliver twice what *match* says."""
+        raise _impossible("doubled")
+
+    def _shuffle(self, window_ns: int, probability: float, match: Match) -> _Undo:  # noqa: ARG002 - see `reorder`
+        """Let frames overtake what *match* says."""
+        raise _impossible("reordered")
+
+    def _swallow(self, method: str, match: Match, first: int, count: int) -> _Undo:  # noqa: ARG002 - see `lose_answers`
+        """Lose the answers to *method*."""
+        raise _impossible("lost one by one")
+
+    def _retard(
+        self,
+        method: str,  # noqa: ARG002 - see `late_requests`
+        delay_ns: int,  # noqa: ARG002
+        match: Match,  # noqa: ARG002
+        again: bool,  # noqa: ARG002
+        first: int,  # noqa: ARG002
+        count: int,  # noqa: ARG002
+    ) -> _Undo:
+        """Deliver requests of *method* late."""
+        raise _impossible("delayed one by one")
 
     def _install(self, undo: _Undo, what: str, a: Sequence[str], b: Sequence[str]) -> Fault:
         number = next(self._numbers)
@@ -104,6 +182,11 @@ class Faults(ABC):
 def _others(here: Member) -> Member:
     """Everybody else, but never the experimenter: a fault of the network is none of its own."""
     return lambda location: location != CLIENT and not here(location)
+
+
+def _impossible(what: str) -> RejectedError:
+    detail = f"frames of a stream of bytes cannot be {what}; only the world sim can do that"
+    return RejectedError("no such fault in this world", detail)
 
 
 def link_between(a: Sequence[str], b: Sequence[str]) -> Match:

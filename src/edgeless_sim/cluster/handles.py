@@ -1,4 +1,4 @@
-"""A node, a domain, a balancer as tests and scenarios see them: crash, restart, cordon.
+"""The ε-CON, a domain, a node, a balancer as tests and scenarios see them: crash, restart, cordon.
 
 Where they live, in this process or in ones of their own, is their host's (`local_host`,
 `process_host`).
@@ -8,12 +8,44 @@ from abc import ABC, abstractmethod
 from collections import Counter
 
 from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology
+from edgeless_sim.controller.controller import Controller
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.node.node import Node
 from edgeless_sim.orchestrator.orchestrator import Orchestrator
 
-__all__ = ["BalancerHandle", "DomainHandle", "NodeHandle"]
+__all__ = ["BalancerHandle", "ControllerHandle", "DomainHandle", "NodeHandle"]
+
+
+class ControllerHandle(ABC):
+    """The ε-CON, which can crash and come back with the workflows that it has stored."""
+
+    @property
+    def controller(self) -> Controller:
+        """The ε-CON itself, for checkers; raise `RejectedError` if it is down, or not in this
+        process."""
+        raise RejectedError("the controller is in another process")
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it runs."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start the ε-CON."""
+
+    @abstractmethod
+    async def crash(self) -> None:
+        """The ε-CON vanishes, its store stays. Raise `RejectedError` if it is down already."""
+
+    @abstractmethod
+    async def restart(self) -> None:
+        """Start the ε-CON anew, with its store; raise `RejectedError` if it is up."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it with the cluster; nothing of this is observable."""
 
 
 class DomainHandle(ABC):
@@ -27,6 +59,11 @@ class DomainHandle(ABC):
     def orchestrator(self) -> Orchestrator:
         """The ε-ORC that is alive; raise `RejectedError` if none is, or not in this process."""
         raise RejectedError("the orchestrator is in another process", self.name)
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether the ε-ORC runs."""
 
     @abstractmethod
     async def start(self) -> None:

@@ -2,7 +2,12 @@
 
 from abc import ABC, abstractmethod
 
-from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import (
+    BalancerHandle,
+    ControllerHandle,
+    DomainHandle,
+    NodeHandle,
+)
 from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup
 from edgeless_sim.model.ids import NodeId
 
@@ -13,8 +18,8 @@ class ComponentHost(ABC):
     """Makes the components of one cluster, in this process or in others."""
 
     @abstractmethod
-    async def start_controller(self) -> None:
-        """Start the ε-CON."""
+    def controller(self) -> ControllerHandle:
+        """The ε-CON, not started yet."""
 
     @abstractmethod
     def domain(self, topology: DomainTopology) -> DomainHandle:

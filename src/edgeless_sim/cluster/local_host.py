@@ -6,7 +6,12 @@ from pathlib import Path
 
 from edgeless_sim.api.wires import Role
 from edgeless_sim.cluster.addresses import CONTROLLER, node_location, orchestrator_location
-from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import (
+    BalancerHandle,
+    ControllerHandle,
+    DomainHandle,
+    NodeHandle,
+)
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.local_balancer import LocalBalancer
 from edgeless_sim.cluster.local_surroundings import LocalSurroundings, MakeContext
@@ -18,6 +23,7 @@ from edgeless_sim.cluster.topology import (
     Topology,
 )
 from edgeless_sim.controller.controller import Controller, ControllerSettings
+from edgeless_sim.controller.workflow_store import MemoryWorkflowStore
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.journal import Journal
 from edgeless_sim.model.ids import DomainId, LogicalId, NodeId
@@ -55,20 +61,10 @@ class LocalHost(ComponentHost):
         self._around = LocalSurroundings(
             topology, network, make_context, RuntimeCatalog(settings), backends, folder
         )
-        self._controller: Controller | None = None
-        self._crash: Crash | None = None
 
-    async def start_controller(self) -> None:
-        """See `ComponentHost.start_controller`."""
-        network = self._around.network
-        self._controller = Controller(
-            self._around.make_context(CONTROLLER),
-            ControllerSettings(url=network.url(CONTROLLER)),
-            lambda url: network.connection(CONTROLLER, url),
-            wires=network.wires(Role.CONTROLLER),
-        )
-        self._crash = await network.attach(CONTROLLER, self._controller.handler)
-        await self._controller.start()
+    def controller(self) -> ControllerHandle:
+        """See `ComponentHost.controller`."""
+        return _LocalController(self._around)
 
     def domain(self, topology: DomainTopology) -> DomainHandle:
         """See `ComponentHost.domain`."""
@@ -97,11 +93,72 @@ class LocalHost(ComponentHost):
 
     async def close(self) -> None:
         """See `ComponentHost.close`."""
-        if self._controller is not None:
-            self._controller.crash()
-        if self._crash is not None:
-            self._crash()
         self._around.runtimes.close()
+
+
+class _LocalController(ControllerHandle):
+    """See `ControllerHandle`: the machine, of which each life is a `Controller`."""
+
+    def __init__(self, around: LocalSurroundings) -> None:
+        self._around = around
+        # It outlives a crash.
+        self._store = MemoryWorkflowStore()
+        self._controller: Controller | None = None
+        self._crash: Crash | None = None
+
+    @property
+    def alive(self) -> bool:
+        """See `ControllerHandle.alive`."""
+        return self._controller is not None
+
+    @property
+    def controller(self) -> Controller:
+        """See `ControllerHandle.controller`."""
+        if self._controller is None:
+            raise RejectedError("the controller is down")
+        return self._controller
+
+    async def start(self) -> None:
+        """See `ControllerHandle.start`."""
+        assert self._controller is None, "started twice"
+        network = self._around.network
+        controller = Controller(
+            self._around.make_context(CONTROLLER),
+            ControllerSettings(url=network.url(CONTROLLER)),
+            lambda url: network.connection(CONTROLLER, url),
+            wires=network.wires(Role.CONTROLLER),
+            store=self._store,
+        )
+        self._crash = await network.attach(CONTROLLER, controller.handler)
+        self._controller = controller
+        await controller.start()
+
+    async def crash(self) -> None:
+        """See `ControllerHandle.crash`."""
+        self._vanish(self.controller)
+        self._journal.record("fault", "crash", CONTROLLER)
+
+    async def restart(self) -> None:
+        """See `ControllerHandle.restart`."""
+        if self._controller is not None:
+            raise RejectedError("the controller is up")
+        self._journal.record("fault", "restart", CONTROLLER)
+        await self.start()
+
+    def close(self) -> None:
+        """See `ControllerHandle.close`."""
+        if self._controller is not None:
+            self._vanish(self._controller)
+
+    def _vanish(self, controller: Controller) -> None:
+        assert self._crash is not None
+        self._crash()
+        controller.crash()
+        self._controller = None
+
+    @property
+    def _journal(self) -> Journal:
+        return self._around.make_context(CONTROLLER).journal
 
 
 class _LocalDomain(DomainHandle):
@@ -113,6 +170,11 @@ class _LocalDomain(DomainHandle):
         self._location = orchestrator_location(topology.name)
         self._orchestrator: Orchestrator | None = None
         self._crash: Crash | None = None
+
+    @property
+    def alive(self) -> bool:
+        """See `DomainHandle.alive`."""
+        return self._orchestrator is not None
 
     @property
     def orchestrator(self) -> Orchestrator:

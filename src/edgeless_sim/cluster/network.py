@@ -7,6 +7,7 @@ that the journal explains it.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Final
 
 from edgeless_sim.api.codec import decode_event
 from edgeless_sim.api.services import HANDLE
@@ -28,20 +29,29 @@ from edgeless_transports import (
     MemoryTransport,
     Rule,
 )
+from edgeless_transports.frame import FrameKind
 from edgeless_transports.network import QUEUE_FULL
 from edgeless_transports.rules import (
     bandwidth,
     between,
     chain,
+    duplicate,
     fifo,
     latency,
     loss,
     one_way_partition,
     partition,
     per_link,
+    reorder,
 )
+from edgeless_transports.selection import ANSWERS, again, numbered, observed, only, overtaking
 
 __all__ = ["NetworkHandle"]
+
+_DUPLICATED: Final = "frames duplicated"
+_OVERTAKING: Final = "frames that overtook others"
+_NARROWED: Final = "frames slowed by bandwidth"
+_LATE: Final = "late requests"
 
 
 class NetworkHandle(Network):
@@ -57,6 +67,7 @@ class NetworkHandle(Network):
         super().__init__(journal)
         self._scheduler = scheduler
         self._ordered = False
+        self._effects: Counter[str] = Counter()
         self.memory = MemoryNetwork(scheduler, dice, on_lost=self._lost)
         self._build(links)
 
@@ -84,6 +95,10 @@ class NetworkHandle(Network):
         """See `Network.lost_by_cause`."""
         return Counter(self.memory.counters.lost_by_cause)
 
+    def effects(self) -> Counter[str]:
+        """See `Network.effects`."""
+        return Counter(self._effects)
+
     def _connection(self, here: str, url: str) -> MemoryConnection:
         """See `Network.connection`."""
         return MemoryConnection(self.memory, here, self.memory.place(self.location(url)))
@@ -98,11 +113,51 @@ class NetworkHandle(Network):
         return self._installed(between(loss(probability, cause="loss"), match))
 
     def _slow(self, latency_ns: int, jitter_ns: int, match: Match) -> Callable[[], None]:
+        self._keep_order()
+        return self._installed(between(latency(latency_ns, jitter_ns), match))
+
+    def _narrow(self, bytes_per_s: int, match: Match) -> Callable[[], None]:
+        self._keep_order()
+        rule = observed(bandwidth(bytes_per_s), self._counter(_NARROWED))
+        return self._installed(between(rule, match))
+
+    def _double(self, probability: float, match: Match) -> Callable[[], None]:
+        rule = observed(duplicate(probability), self._counter(_DUPLICATED))
+        return self._installed(between(rule, match))
+
+    def _shuffle(self, window_ns: int, probability: float, match: Match) -> Callable[[], None]:
+        rule = chain(reorder(window_ns, probability), overtaking(self._counter(_OVERTAKING)))
+        return self._installed_last(between(rule, match))
+
+    def _swallow(self, method: str, match: Match, first: int, count: int) -> Callable[[], None]:
+        lost = loss(1.0, cause=f"answer lost: {_short(method)}")
+        rule = only(numbered(lost, first, count), method=method, kinds=ANSWERS)
+        return self._installed(between(rule, match))
+
+    def _retard(
+        self, method: str, delay_ns: int, match: Match, twice: bool, first: int, count: int
+    ) -> Callable[[], None]:
+        rule = again(delay_ns) if twice else latency(delay_ns)
+        counted = observed(rule, self._counter(f"{_LATE}: {_short(method)}"))
+        late = only(numbered(counted, first, count), method=method, kinds=(FrameKind.REQUEST,))
+        return self._installed_last(between(late, match))
+
+    def _counter(self, effect: str) -> Callable[[Frame, int], None]:
+        def note(_frame: Frame, count: int) -> None:
+            self._effects[effect] += count
+
+        return note
+
+    def _keep_order(self) -> None:
+        """Frames of one link never overtake one another, not even when a delay is healed."""
         if not self._ordered:
-            # Frames of one link never overtake one another, not even when the delay is healed.
             self.memory.install(fifo())
             self._ordered = True
-        return self._installed(between(latency(latency_ns, jitter_ns), match))
+
+    def _installed_last(self, rule: Rule) -> Callable[[], None]:
+        """Behind all that keeps order, now or later."""
+        self._keep_order()
+        return self.memory.install(rule).remove
 
     def _installed(self, rule: Rule) -> Callable[[], None]:
         # First, so that a fifo rule of the topology sees the final delivery times.
@@ -133,6 +188,11 @@ class NetworkHandle(Network):
             event = decode_event(frame.payload)
             number = self._journal.intern("instance", event.target.hex())
             self._journal.record("drop", event.serial, number, cause)
+
+
+def _short(method: str) -> str:
+    """``FunctionInstance/Start`` of ``/edgeless_api.FunctionInstance/Start``."""
+    return method.rpartition(".")[2]
 
 
 def _rules_of(link: LinkTopology) -> list[Rule]:

@@ -56,6 +56,10 @@ class Network(Faults):
         """How many frames were lost, as far as the network knows."""
 
     @abstractmethod
+    def effects(self) -> Counter[str]:
+        """What faults have done to what was not lost."""
+
+    @abstractmethod
     def _connection(self, here: str, url: str) -> Any:
         """See `connection`."""
 

@@ -6,6 +6,7 @@ with the others'. A crash is a SIGKILL, a stop a SIGTERM.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,12 @@ from edgeless_sim.cluster.deployment_plan import (
     orchestrator_component,
 )
 from edgeless_sim.cluster.disk import files_below
-from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.handles import (
+    BalancerHandle,
+    ControllerHandle,
+    DomainHandle,
+    NodeHandle,
+)
 from edgeless_sim.cluster.hosts import ComponentHost
 from edgeless_sim.cluster.process_balancer import ProcessBalancer
 from edgeless_sim.cluster.process_lives import Lives
@@ -82,10 +88,9 @@ class ProcessHost(ComponentHost):
         self._folder = folder.resolve()
         self._processes: list[ComponentProcess] = []
 
-    async def start_controller(self) -> None:
-        """See `ComponentHost.start_controller`."""
-        settings = controller_component(self.network.url, self.seed)
-        await self.launch(CONTROLLER, settings)
+    def controller(self) -> ControllerHandle:
+        """See `ComponentHost.controller`."""
+        return _ControllerProcess(self)
 
     def domain(self, topology: DomainTopology) -> DomainHandle:
         """See `ComponentHost.domain`."""
@@ -170,6 +175,36 @@ class ProcessHost(ComponentHost):
             self._temporary.cleanup()
 
 
+class _ControllerProcess(ControllerHandle):
+    """See `ControllerHandle`."""
+
+    def __init__(self, host: ProcessHost) -> None:
+        settings = controller_component(host.network.url, host.seed)
+        store = host.folder(CONTROLLER) / "workflows"
+        self._settings = replace(settings, persistence_filename=str(store))
+        self._lives = Lives((CONTROLLER,), CONTROLLER, host)
+
+    @property
+    def alive(self) -> bool:
+        """See `ControllerHandle.alive`."""
+        return self._lives.alive
+
+    async def start(self) -> None:
+        """See `ControllerHandle.start`."""
+        await self._lives.begin(self._settings)
+
+    async def crash(self) -> None:
+        """See `ControllerHandle.crash`."""
+        await self._lives.crash()
+
+    async def restart(self) -> None:
+        """See `ControllerHandle.restart`."""
+        await self._lives.restart(self._settings)
+
+    def close(self) -> None:
+        """See `ControllerHandle.close`: the host ends all processes together."""
+
+
 class _DomainProcess(DomainHandle):
     """See `DomainHandle`."""
 
@@ -178,6 +213,11 @@ class _DomainProcess(DomainHandle):
         location = orchestrator_location(topology.name)
         self._settings = orchestrator_component(topology, host.network.url, host.seed)
         self._lives = Lives([location], location, host)
+
+    @property
+    def alive(self) -> bool:
+        """See `DomainHandle.alive`."""
+        return self._lives.alive
 
     async def start(self) -> None:
         """See `DomainHandle.start`."""

@@ -141,6 +141,15 @@ class WireNetwork(Network):
         """See `Network.lost_by_cause`. What dies with a connection is not known here."""
         return Counter(self._lost)
 
+    def effects(self) -> Counter[str]:
+        """See `Network.effects`: what met a bandwidth, the topology's included."""
+        narrowed = sum(
+            direction.pieces_narrowed
+            for relay, _ in self._relays.values()
+            for direction in (relay.forward, relay.backward)
+        )
+        return Counter({"pieces slowed by bandwidth": narrowed} if narrowed else {})
+
     async def close(self) -> None:
         """See `Network.close`."""
         for endpoint in self._endpoints.values():
@@ -196,6 +205,10 @@ class WireNetwork(Network):
         conditions = Conditions(latency_ns=latency_ns, jitter_ns=jitter_ns)
         return self._hinder(_Hindrance(match, conditions))
 
+    def _narrow(self, bytes_per_s: int, match: Match) -> Callable[[], None]:
+        conditions = Conditions(bandwidth_bytes_per_s=bytes_per_s)
+        return self._hinder(_Hindrance(match, conditions))
+
     def _hinder(self, hindrance: _Hindrance) -> Callable[[], None]:
         def undo() -> None:
             self._hindrances.pop(hindrance, None)
@@ -222,6 +235,7 @@ class WireNetwork(Network):
                 link = each
         blocked, passing = False, 1.0 - link.loss
         latency_ns, jitter_ns = link.latency_ns, link.jitter_ns
+        bandwidths = [link.bandwidth_bytes_per_s]
         for hindrance in self._hindrances:
             if hindrance.match(source, destination):
                 conditions = hindrance.conditions
@@ -229,4 +243,6 @@ class WireNetwork(Network):
                 passing *= 1.0 - conditions.loss
                 latency_ns += conditions.latency_ns
                 jitter_ns += conditions.jitter_ns
-        return Conditions(blocked, latency_ns, jitter_ns, 1.0 - passing, link.bandwidth_bytes_per_s)
+                bandwidths.append(conditions.bandwidth_bytes_per_s)
+        narrowest = min((each for each in bandwidths if each is not None), default=None)
+        return Conditions(blocked, latency_ns, jitter_ns, 1.0 - passing, narrowest)
