@@ -11,7 +11,7 @@ import typer
 from edgeless_sim.cli.authoring import authoring
 from edgeless_sim.cli.problems import reported
 
-__all__ = ["app", "check", "component", "export", "main", "run", "up", "wire"]
+__all__ = ["app", "check", "component", "explore", "export", "main", "run", "up", "wire"]
 
 app = typer.Typer(
     name="edgeless-sim",
@@ -205,6 +205,39 @@ def check(
         from edgeless_sim.cli.check import check_command
 
         check_command(files, quiet=quiet)
+
+
+@app.command()
+def explore(
+    seeds: Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)] = 100,
+    seed: Annotated[int, typer.Option(help="The first one.", min=0, max=(1 << 62))] = 0,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Take cluster and workflows of this scenario.", show_default=False),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Beside this one; else one per core.", min=1, max=1024),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep findings, and journals of seeds that break something.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json or plain.", callback=_form)
+    ] = "table",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show seeds that break something only.")
+    ] = False,
+) -> None:
+    """Simulate random operations and faults, and check what must hold whatever happens.
+
+    Each seed is a run of its own, and always the same one. Exit code 6: one of them broke
+    something.
+    """
+    with reported(out):
+        from edgeless_sim.cli.explore import ExploreOptions, explore_command
+
+        explore_command(ExploreOptions(seeds, seed, scenario, processes, out, form, quiet))
 
 
 def _scheme(value: str) -> str:

@@ -48,6 +48,7 @@ from edgeless_transports.selection import ANSWERS, again, numbered, observed, on
 
 __all__ = ["NetworkHandle"]
 
+_DELAYED: Final = "frames delayed"
 _DUPLICATED: Final = "frames duplicated"
 _OVERTAKING: Final = "frames that overtook others"
 _NARROWED: Final = "frames slowed by bandwidth"
@@ -114,7 +115,8 @@ class NetworkHandle(Network):
 
     def _slow(self, latency_ns: int, jitter_ns: int, match: Match) -> Callable[[], None]:
         self._keep_order()
-        return self._installed(between(latency(latency_ns, jitter_ns), match))
+        rule = observed(latency(latency_ns, jitter_ns), self._counter(_DELAYED))
+        return self._installed(between(rule, match))
 
     def _narrow(self, bytes_per_s: int, match: Match) -> Callable[[], None]:
         self._keep_order()

@@ -6,7 +6,6 @@ so that the ε-ORC can tell an inventory taken before it from one taken after.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -24,10 +23,11 @@ from edgeless_sim.model.event import PatchRequest
 from edgeless_sim.model.function import Predecessor, SpawnFunctionRequest
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.names import clipped
+from edgeless_sim.model.recent import Recent
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.node.arrival import Clients
 from edgeless_sim.node.function import HostedFunction
-from edgeless_sim.node.handover import REMEMBERED_MAX, Handovers
+from edgeless_sim.node.handover import Handovers
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.movable import MovableFunction
 from edgeless_sim.node.phase import Phase
@@ -35,9 +35,11 @@ from edgeless_sim.node.resource import HostedResource
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
-__all__ = ["INSTANCES_MAX", "Agent"]
+__all__ = ["INSTANCES_MAX", "STOPPED_MAX", "Agent"]
 
 INSTANCES_MAX: Final = 10_000
+#: Instances that were stopped, and are remembered.
+STOPPED_MAX: Final = 10_000
 _NOT_CREATED: Final = "Error when creating a function instance"
 _NO_RESOURCE: Final = "Error when creating a resource"
 _STATES: Final = {Phase.BACKOFF: InstanceState.BACKOFF, Phase.FAILED: InstanceState.FAILED}
@@ -70,7 +72,8 @@ class Agent:
         #: Serves `HandoverApi`.
         self.handovers = Handovers(self.functions, context, clients)
         self._arriving: dict[InstanceId, asyncio.Future[None]] = {}
-        self._unwanted: OrderedDict[InstanceId, None] = OrderedDict()
+        # A start that arrives after the stop of the same instance must not bring it back (F44).
+        self._stopped: Recent[InstanceId] = Recent(STOPPED_MAX)
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
         #: Control operations carried out so far.
@@ -100,7 +103,7 @@ class Agent:
         function_type = request.code.function_type
         if function_type not in self._function_types:
             raise RejectedError(_NOT_CREATED, clipped(f"Could not find runner for {function_type}"))
-        self._check_room(_NOT_CREATED)
+        self._check_fresh(_NOT_CREATED, pid)
         runtime = self._runtimes.get(function_type)
         dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
         try:
@@ -125,9 +128,6 @@ class Agent:
 
     async def _take_over(self, hosted: MovableFunction, predecessor: Predecessor) -> None:
         pid = hosted.pid
-        if pid in self._unwanted:
-            # A late request: the old instance is not to leave for it (reliability F44).
-            raise RejectedError(_NOT_CREATED, f"{pid} was stopped before it began")
         arriving = self._arriving[pid] = asyncio.get_running_loop().create_future()
         try:
             arrival = await self.handovers.arrive(hosted, predecessor)
@@ -146,14 +146,13 @@ class Agent:
 
     async def stop_function(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_function`. Returns when the stop has begun."""
+        self._stopped.add(instance_id)
         hosted = self.functions.get(instance_id)
         if hosted is not None:
             hosted.stop()
             self._changed()
-        elif not self.handovers.cancel(instance_id):
-            self._unwanted[instance_id] = None
-            if len(self._unwanted) > REMEMBERED_MAX:
-                self._unwanted.popitem(last=False)
+        else:
+            self.handovers.cancel(instance_id)
         return self._done()
 
     async def patch_function(self, request: PatchRequest) -> StopReply:
@@ -180,7 +179,7 @@ class Agent:
         """See `ComponentApi.start_resource`; raise `RejectedError` if the provider refuses."""
         pid = self._instance_id(request.instance_id)
         if pid not in self.resources:
-            self._check_room(_NO_RESOURCE)
+            self._check_fresh(_NO_RESOURCE, pid)
             hosted = HostedResource(pid, request, self._provider_for(request), self._context)
             self.resources[pid] = hosted
             try:
@@ -197,6 +196,7 @@ class Agent:
     async def stop_resource(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_resource`; unlike in EDGELESS an unknown id is no error, since
         a stop whose answer was lost is repeated."""
+        self._stopped.add(instance_id)
         hosted = self.resources.pop(instance_id, None)
         if hosted is not None:
             await hosted.stop()
@@ -244,8 +244,8 @@ class Agent:
     async def reset(self) -> StopReply:
         """See `NodeManagementApi.reset`: functions first, then resources; peers stay (D25)."""
         self.handovers.cancel_all()
-        for hosted in list(self.functions.values()):
-            hosted.stop()
+        for function_pid in list(self.functions):
+            await self.stop_function(function_pid)
         for pid in list(self.resources):
             await self.stop_resource(pid)
         return self._done()
@@ -298,9 +298,12 @@ class Agent:
             raise RejectedError("wrong node", f"{wanted} is not of node {self._node_id}")
         return wanted
 
-    def _check_room(self, summary: str) -> None:
+    def _check_fresh(self, summary: str, pid: InstanceId) -> None:
+        """Raise `RejectedError` if there cannot be a new instance called *pid*."""
         if self._closing:
             raise RejectedError(summary, "the node is stopping")
+        if pid in self._stopped:
+            raise RejectedError(summary, f"{pid} was stopped before")
         hosted = len(self.functions) + len(self._arriving) + len(self.resources)
         if hosted >= INSTANCES_MAX:
             raise RejectedError(summary, f"the node hosts {INSTANCES_MAX} instances already")

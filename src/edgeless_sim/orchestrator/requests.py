@@ -22,6 +22,7 @@ from edgeless_sim.model.event import PatchRequest, Target
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.names import clipped
+from edgeless_sim.model.recent import Recent
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.orchestrator.chronicle import Chronicle
 from edgeless_sim.orchestrator.decisions import DecisionLog
@@ -33,6 +34,7 @@ from edgeless_sim.orchestrator.view import ComponentKind
 __all__ = [
     "COMPONENTS_MAX",
     "INSTANCES_PER_FUNCTION_MAX",
+    "STOPPED_MAX",
     "ComponentRequests",
     "infeasible",
     "is_final",
@@ -41,6 +43,8 @@ __all__ = [
 COMPONENTS_MAX: Final = 200_000
 #: Most instances of one function, whatever ``max_instances`` allows: each sender knows them all.
 INSTANCES_PER_FUNCTION_MAX: Final = 64
+#: Components that were stopped, and are remembered.
+STOPPED_MAX: Final = 10_000
 _LOGICAL: Final = NodeId(UUID(int=0))
 #: Other nodes would refuse the same code for the same reason (spec 5.4).
 _BAD_CODE: Final = "Error when creating a function instance"
@@ -65,6 +69,8 @@ class ComponentRequests:
         self._decisions = decisions
         self._changed = changed
         self._waiters: dict[LogicalId, list[asyncio.Future[None]]] = {}
+        # A start that arrives after the stop of the same component starts nothing (F44).
+        self._stopped: Recent[LogicalId] = Recent(STOPPED_MAX)
 
     # --- ComponentApi
 
@@ -110,6 +116,7 @@ class ComponentRequests:
     def stop_all(self) -> None:
         """Nothing is wanted any more."""
         for component in list(self._state.components.values()):
+            self._stopped.add(component.logical_id)
             self._remove(component, RejectedError("the domain was reset"))
 
     def abandon(self, error: EdgelessError) -> None:
@@ -137,6 +144,8 @@ class ComponentRequests:
     def _add(self, logical_id: LogicalId, request: Request, needs: Needs) -> Component:
         if len(self._state.components) >= COMPONENTS_MAX:
             raise RejectedError("too many components", f"the domain has {COMPONENTS_MAX}")
+        if logical_id in self._stopped:
+            raise RejectedError("stale start", f"{logical_id} was stopped before")
         component = Component(
             logical_id,
             needs.kind,
@@ -160,9 +169,12 @@ class ComponentRequests:
                 waiters.remove(waiter)
 
     def _stop(self, instance_id: InstanceId, kind: ComponentKind) -> StopReply:
-        component = self._state.components.get(LogicalId(instance_id.function_id))
+        logical_id = LogicalId(instance_id.function_id)
+        component = self._state.components.get(logical_id)
         if component is not None:
             self._check_kind(component, kind)
+        self._stopped.add(logical_id)
+        if component is not None:
             self._remove(component, RejectedError("stopped before it had started"))
             self._changed()
         return StopReply()

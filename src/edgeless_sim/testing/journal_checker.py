@@ -14,6 +14,9 @@ from edgeless_sim.model.event import EventType
 __all__ = ["JournalChecker"]
 
 _VIOLATIONS_MAX: Final = 100
+#: How the faults are called that make copies of frames.
+_COPYING: Final = ("duplicate", "requests again")
+_DROPPED_MAX: Final = 1_000_000
 
 
 class JournalChecker:
@@ -25,6 +28,10 @@ class JournalChecker:
         self.handled = 0
         self.dropped = 0
         self._now_ns = 0
+        #: Whether the network makes copies: then the end of one is not that of the event.
+        self._copies = False
+        #: Dropped, and perhaps not the only copy.
+        self._dropped: dict[int, tuple[int, int]] = {}
         #: Sent and neither handled nor dropped yet: source and target.
         self._open: dict[int, tuple[int, int]] = {}
         self._returns: set[int] = set()
@@ -53,8 +60,8 @@ class JournalChecker:
                 self._drop(record)
             elif kind == "recv":
                 self._receive(record)
-            elif kind == "stop":
-                self._stopped.add(record[2])
+            else:
+                self._note_circumstance(record)
 
     def unexplained(self) -> list[int]:
         """Serials of events that were sent and neither handled nor dropped (I24).
@@ -67,12 +74,20 @@ class JournalChecker:
         """Raise AssertionError that lists the violations, if there are any."""
         assert not self.violations, "\n".join(self.violations)
 
+    def _note_circumstance(self, record: Record) -> None:
+        if record[1] == "stop":
+            self._stopped.add(record[2])
+        elif record[1] == "fault" and record[2].startswith(_COPYING):
+            self._copies = True
+
     def _receive(self, record: Record) -> None:
         """A return is handled when it is received; an event when its handler begins."""
-        if record[2] not in self._open:
+        serial = record[2]
+        if serial not in self._open and serial not in self._dropped:
             self._note("I22", record, "received, but never sent, or already handled or dropped")
-        elif record[2] in self._returns:
-            self._close(record[2])
+        elif serial in self._returns:
+            self._returns.discard(serial)
+            self._take(serial)
             self.handled += 1
 
     def _begin(self, record: Record) -> None:
@@ -93,7 +108,7 @@ class JournalChecker:
             self._inside[instance] = handler
         if instance in self._stopped:
             self._note("I21", record, "a handler began after the stop")
-        pair = self._open.pop(serial, None)
+        pair = self._take(serial)
         if pair is None:
             self._note("I22", record, "handled twice, never sent, or dropped before")
             return
@@ -106,11 +121,18 @@ class JournalChecker:
     def _drop(self, record: Record) -> None:
         if record[2]:
             self.dropped += 1
-            self._close(record[2])
+            pair = self._open.pop(record[2], None)
+            if self._copies and pair is not None:
+                if len(self._dropped) >= _DROPPED_MAX:
+                    del self._dropped[next(iter(self._dropped))]
+                self._dropped[record[2]] = pair
+            elif not self._copies:
+                self._returns.discard(record[2])
 
-    def _close(self, serial: int) -> None:
-        self._open.pop(serial, None)
-        self._returns.discard(serial)
+    def _take(self, serial: int) -> tuple[int, int] | None:
+        """The event has its end. None if it had one before, or never was sent."""
+        pair = self._open.pop(serial, None)
+        return self._dropped.pop(serial, None) if pair is None else pair
 
     def _note(self, invariant: str, record: Record, what: str) -> None:
         if len(self.violations) < _VIOLATIONS_MAX:
