@@ -50,10 +50,9 @@ PROTOCOLS: dict[type, tuple[str, ...]] = {
 }
 
 CLIENTS: dict[type, tuple[type, ...]] = {
-    clients.ControllerClient: (services.WorkflowInstanceApi,),
+    clients.ControllerClient: (services.WorkflowInstanceApi, services.WorkflowExplanationApi),
     clients.DomainRegistrationClient: (services.DomainRegistrationApi,),
     clients.DomainPollClient: (services.DomainPollApi,),
-    clients.WorkflowExplanationClient: (services.WorkflowExplanationApi,),
     clients.DomainMirrorClient: (services.DomainMirrorApi,),
     clients.ComponentClient: (services.ComponentApi,),
     clients.AgentClient: (services.ComponentApi, services.NodeManagementApi),

@@ -40,7 +40,6 @@ __all__ = [
     "DomainRegistrationClient",
     "HandoverClient",
     "NodeRegistrationClient",
-    "WorkflowExplanationClient",
 ]
 
 #: Default deadline of one control request, in seconds (reliability 3, c).
@@ -70,7 +69,7 @@ class _Client:
 
 
 class ControllerClient(_Client):
-    """`WorkflowInstanceApi` of an ε-CON."""
+    """`WorkflowInstanceApi` of an ε-CON, and `WorkflowExplanationApi` of ours."""
 
     async def start(self, request: StartWorkflow) -> WorkflowStatus:
         """See `WorkflowInstanceApi.start`."""
@@ -105,16 +104,12 @@ class ControllerClient(_Client):
         reply: WorkflowStatus = await self._call("WorkflowInstance", "migrate", request)
         return reply
 
-
-class WorkflowExplanationClient(_Client):
-    """`WorkflowExplanationApi` of an ε-CON."""
-
     async def explain(self, workflow_id: WorkflowId) -> tuple[Decision, ...]:
-        """See `WorkflowExplanationApi.explain`."""
-        reply: tuple[Decision, ...] = await self._call(
+        """See `WorkflowExplanationApi.explain`; EDGELESS's own ε-CON refuses."""
+        found: tuple[Decision, ...] = await self._call(
             "WorkflowExplanation", "explain", workflow_id
         )
-        return reply
+        return found
 
 
 class DomainRegistrationClient(_Client):

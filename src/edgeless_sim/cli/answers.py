@@ -5,12 +5,14 @@ Not here: who is asked (`asking`).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 import typer
 
 from edgeless_sim.api.messages import WorkflowInfo, WorkflowStatus
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.report.tables import aligned
 
@@ -18,6 +20,7 @@ __all__ = [
     "FORMS",
     "Answer",
     "capabilities_text",
+    "decisions_answer",
     "domain_answer",
     "domains_answer",
     "info_answer",
@@ -113,6 +116,46 @@ def info_answer(info: WorkflowInfo, title: str = "") -> Answer:
     head = ("COMPONENT", "DOMAIN", "NODE", "STATE", "LOGICAL ID", "REASON")
     plain = [*([f"** workflow {title}"] if title else []), *info_lines(info)]
     return Answer(plain, entry, [str(status.workflow_id)], head, rows)
+
+
+def decisions_answer(title: str, decisions: Sequence[Decision]) -> Answer:
+    """Why a workflow is where it is: decision by decision, the oldest of each component first."""
+    plain = [f"** workflow {title}"]
+    for each in decisions:
+        plain += _decision_lines(each)
+    rows = [
+        (
+            _clock_time(each.time_s),
+            each.component or "-",
+            each.outcome,
+            each.chosen or "-",
+            f"{each.feasible_total} of {each.candidates_total}",
+            each.reason[:_REASON_CHARS_SHOWN],
+        )
+        for each in decisions
+    ]
+    head = ("TIME", "COMPONENT", "OUTCOME", "CHOSEN", "FEASIBLE", "REASON")
+    entry = {"workflow_id": title, "decisions": msgspec.to_builtins(tuple(decisions))}
+    return Answer(plain, entry, [each.chosen for each in decisions if each.chosen], head, rows)
+
+
+def _decision_lines(decision: Decision) -> Iterator[str]:
+    where = f" on {decision.chosen}" if decision.chosen else ""
+    name = decision.component or "its components"
+    yield f"{_clock_time(decision.time_s)} {name}: {decision.outcome}{where}"
+    yield f"  by {decision.decided_by}" + (f": {decision.reason}" if decision.reason else "")
+    for candidate in decision.candidates:
+        mark = "*" if candidate.name == decision.chosen else "-"
+        score = "" if candidate.score is None else f" (score {candidate.score:g})"
+        against = f": {candidate.against}" if candidate.against else score
+        yield f"  {mark} {candidate.name}{against}"
+    more = decision.candidates_total - len(decision.candidates)
+    if more > 0:
+        yield f"  and {more} more"
+
+
+def _clock_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def domains_answer(offers: dict[str, DomainCapabilities]) -> Answer:

@@ -4,7 +4,7 @@ Not here: how it is shown (`answers`).
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from edgeless_sim.api.clients import ControllerClient
 from edgeless_sim.api.messages import MigrateWorkflow, StartWorkflow, WorkflowStatus
 from edgeless_sim.cli.answers import (
     Answer,
+    decisions_answer,
     domain_answer,
     domains_answer,
     info_answer,
@@ -33,6 +34,7 @@ from edgeless_sim.errors import (
     UnreachableError,
 )
 from edgeless_sim.kernel.loop import run
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, NodeId, WorkflowId, parse_uuid
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.workflow_file import load_workflow
@@ -97,6 +99,18 @@ class Asking:
             for text, workflow_id in await self._chosen(controller, which):
                 info = await controller.inspect(workflow_id)
                 self._show(info_answer(info, text if everything else ""))
+
+        self._ask(ask)
+
+    def explain(self, which: str, component: str) -> None:
+        """Print why a workflow, or each, is where it is; with *component*, one component."""
+
+        async def ask(controller: ControllerClient) -> None:
+            for _, workflow_id in await self._chosen(controller, which):
+                decisions = await controller.explain(workflow_id)
+                if component:
+                    decisions = _about(decisions, component)
+                self._show(decisions_answer(str(workflow_id), decisions))
 
         self._ask(ask)
 
@@ -215,6 +229,14 @@ class Asking:
 
     def _show(self, answer: Answer) -> None:
         show(answer, self.form, quiet=self.quiet)
+
+
+def _about(decisions: Sequence[Decision], component: str) -> tuple[Decision, ...]:
+    names = [each.component.rpartition("/")[2] for each in decisions if "/" in each.component]
+    if component not in names:
+        detail = f"{quoted(component)}{suggestion(component, names)}"
+        raise UnknownComponentError("nothing is known about the component", detail)
+    return tuple(each for each in decisions if each.component.endswith(f"/{component}"))
 
 
 def _there(file: Path) -> Path:

@@ -180,6 +180,27 @@ def inspect(
 
 
 @workflow.command()
+def explain(
+    context: typer.Context,
+    workflow_id: _IdOrAll,
+    component: Annotated[
+        str,
+        typer.Argument(
+            metavar="[COMPONENT]",
+            help="Of one component only.",
+            autocompletion=complete_component,
+        ),
+    ] = "",
+    form: _Format = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Why the components of a workflow are where they are: the last decisions about each, what
+    else was looked at, and what spoke against it."""
+    with reported():
+        context.obj.asking(form, quiet=quiet).explain(workflow_id, component)
+
+
+@workflow.command()
 def migrate(context: typer.Context, workflow_id: _Id, domain_id: _Domain) -> None:
     """Move a workflow to another domain."""
     with reported():

@@ -93,12 +93,12 @@ class Cluster:
             self.network.wires(Role.CLIENT).calling(url),
             timeout_s=60,
         )
+        self._directory = Directory(self.controller, self.nodes, self.clock)
 
     # -- who is there ---------------------------------------------------------------------------
 
     def node(self, name: str) -> NodeHandle:
         """The node called ``domain/index``; raise `UnknownComponentError` if there is none."""
-        self._directory = Directory(self.controller, self.nodes, self.clock)
         return named(name, self.nodes, "node")
 
     def domain(self, name: str) -> DomainHandle:

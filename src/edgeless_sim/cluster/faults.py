@@ -155,11 +155,11 @@ class Faults(ABC):
     def _retard(
         self,
         method: str,  # noqa: ARG002 - see `late_requests`
-        delay_ns: int,  # noqa: ARG002
-        match: Match,  # noqa: ARG002
-        again: bool,  # noqa: ARG002
-        first: int,  # noqa: ARG002
-        count: int,  # noqa: ARG002
+        delay_ns: int,  # noqa: ARG002 - see `late_requests`
+        match: Match,  # noqa: ARG002 - see `late_requests`
+        again: bool,  # noqa: ARG002 - see `late_requests`
+        first: int,  # noqa: ARG002 - see `late_requests`
+        count: int,  # noqa: ARG002 - see `late_requests`
     ) -> _Undo:
         """Deliver requests of *method* late."""
         raise _impossible("delayed one by one")

@@ -21,6 +21,7 @@ from edgeless_sim.api.messages import UpdateDomainRequest, UpdateDomainResponse
 from edgeless_sim.api.methods import METHODS
 from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import OUR_WIRES, Wires
+from edgeless_sim.controller.explanations import Explanations
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import Connect, DomainLink
 from edgeless_sim.controller.poller import POLL_TIMEOUT_S, DomainPoller, StaticDomain
@@ -91,12 +92,16 @@ class Controller:
         now_ns = context.clock.now_ns()
         stream = context.entropy.stream
         self._register = DomainRegister(stream(f"{context.name}/epochs/{now_ns}"))
+        self._explanations = Explanations(
+            self._table, self._links, lambda: context.clock.utc().timestamp()
+        )
         self._launcher = Launcher(
             self._links,
             self._register.views,
             dice=stream(f"{context.name}/choice"),
             ids=stream(f"{context.name}/components/{now_ns}"),
             journal=context.journal,
+            explanations=self._explanations,
         )
         #: The service for clients; for callers in the same process.
         self.workflows: Final = WorkflowService(
@@ -105,6 +110,7 @@ class Controller:
             register=self._register,
             links=self._links,
             launcher=self._launcher,
+            explanations=self._explanations,
             tasks=self._tasks,
             store=MemoryWorkflowStore() if store is None else store,
         )
@@ -137,7 +143,11 @@ class Controller:
     def handler_for(self, url: str) -> Callable[[Request], bytes | Awaitable[bytes]]:
         """What a transport listens with at *url*, one of its own."""
         wire = self._wires.serving(url)
-        services = {"WorkflowInstance": self.workflows, "DomainRegistration": self}
+        services = {
+            "WorkflowInstance": self.workflows,
+            "WorkflowExplanation": self._explanations,
+            "DomainRegistration": self,
+        }
         return partial(self._serve, wire, Dispatcher(services, wire))
 
     def _serve(

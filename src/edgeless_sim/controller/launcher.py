@@ -20,6 +20,7 @@ from edgeless_sim.controller.deployment import (
     plan_patches,
     plan_starts,
 )
+from edgeless_sim.controller.explanations import Explanations
 from edgeless_sim.controller.link import DomainLink, Outcome
 from edgeless_sim.controller.portal import Division, divide
 from edgeless_sim.controller.workflows import Phase, Workflow
@@ -59,12 +60,14 @@ class Launcher:
         dice: Random,
         ids: Random,
         journal: Journal,
+        explanations: Explanations,
     ) -> None:
         self._links = links
         self._views = views
         self._dice = dice
         self._ids = ids
         self._journal = journal
+        self._explanations = explanations
 
     async def launch(
         self, workflow: Workflow, wait: Callable[[], Awaitable[bool]] | None = None
@@ -82,13 +85,18 @@ class Launcher:
             choice, division = self._assign(workflow, tried, whole=wait is None or not waited)
             if division.assignment is None:
                 if not division.pending or wait is None or waited:
-                    raise _refusal(choice, division, tried)
+                    refusal = _refusal(choice, division, tried)
+                    self._explanations.note(workflow, "pending", choice, reason=str(refusal))
+                    raise refusal
                 waited = not await wait()
                 continue
             attempt = await self.deploy(workflow, division.assignment)
             if attempt.deployment is not None:
+                where, why = attempt.deployment.where, division.assignment.reason
+                self._explanations.note(workflow, "placed", choice, chosen=where, reason=why)
                 return attempt.deployment
             tried |= attempt.failures
+            self._explanations.note(workflow, "refused", choice, reason=attempt.why)
             if workflow.phase is Phase.STOPPED:
                 raise _refusal(choice, division, tried)
 

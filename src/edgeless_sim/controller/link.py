@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edgeless_sim.api.clients import ComponentClient
+from edgeless_sim.api.clients import ComponentClient, DomainMirrorClient
 from edgeless_sim.api.wires import OUR_WIRES, Wires
 from edgeless_sim.controller.deployment import ComponentKind, Patch, Start, Step, Stop, logical
 from edgeless_sim.controller.ledger import DomainLedger, retry_delay_ns
@@ -18,6 +18,7 @@ from edgeless_sim.controller.register import DomainEntry
 from edgeless_sim.controller.tasks import OwnedTasks
 from edgeless_sim.errors import EdgelessError, RejectedError, UnreachableError
 from edgeless_sim.kernel.scheduler import Scheduler, Timer
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import LogicalId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
@@ -172,6 +173,13 @@ class DomainLink:
         while len(outcomes) < len(steps) and not self._resting():
             outcomes += await self.perform_all(steps[len(outcomes) :])
         return outcomes
+
+    async def explain(self, lids: tuple[LogicalId, ...]) -> tuple[Decision, ...]:
+        """The domain's decisions about its components; raise `EdgelessError` if it tells none."""
+        url = self.entry.url
+        wire = self._wires.calling(url)
+        client = DomainMirrorClient(self._connect(url), wire, timeout_s=self._rpc_timeout_s)
+        return await client.explain(lids)
 
     async def _send(self, step: Step) -> LogicalId:
         client = self._connected()

@@ -17,6 +17,7 @@ from edgeless_sim.api.messages import (
 )
 from edgeless_sim.controller.choice import needs_of
 from edgeless_sim.controller.deployment import Assignment, Component, Deployment
+from edgeless_sim.controller.explanations import Explanations
 from edgeless_sim.controller.launcher import Launcher
 from edgeless_sim.controller.link import DomainLink
 from edgeless_sim.controller.portal import reassign
@@ -63,6 +64,7 @@ class WorkflowService:
         register: DomainRegister,
         links: dict[DomainId, DomainLink],
         launcher: Launcher,
+        explanations: Explanations,
         tasks: OwnedTasks,
         store: WorkflowStore,
     ) -> None:
@@ -75,6 +77,7 @@ class WorkflowService:
         self._register = register
         self._links = links
         self._launcher = launcher
+        self._explanations = explanations
         self._tasks = tasks
         self._store = store
         self._clients: dict[asyncio.Future[WorkflowStatus], None] = {}
@@ -281,6 +284,7 @@ class WorkflowService:
             if workflow.phase is Phase.ORPHAN:
                 # It lost its domain meanwhile, and nobody looked at it because it was busy.
                 self._table.orphan(workflow, workflow.reason, self._clock.now_ns())
+            self._explanations.note(workflow, "declined", None, reason=attempt.why)
             why = clipped(f"{workflow.workflow_id}: {attempt.why}")
             _fail(answer, RejectedError(_FAILED, why))
             return
@@ -289,6 +293,8 @@ class WorkflowService:
         if old is not None:
             self._launcher.undeploy(old)
         self.note(workflow, "migrated", f"{workflow.title} to {deployment.where}")
+        where, reason = deployment.where, assignment.reason
+        self._explanations.note(workflow, "migrated", None, chosen=where, reason=reason)
         if not answer.done():
             answer.set_result(self._status(workflow))
 

@@ -13,6 +13,7 @@ from edgeless_sim.controller.choice import WorkflowNeeds
 from edgeless_sim.controller.deployment import Deployment
 from edgeless_sim.controller.ledger import retry_delay_ns
 from edgeless_sim.errors import RejectedError
+from edgeless_sim.model.decision import Decision
 from edgeless_sim.model.ids import DomainId, WorkflowId
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
@@ -52,6 +53,8 @@ class Workflow:
     """Somebody is deploying it; nobody else may."""
     reason: str = ""
     """Why it is an orphan."""
+    decisions: tuple[Decision, ...] = ()
+    """The last ones about where it runs."""
     attempts: int = 0
     retry_ns: int = 0
     """When an orphan is to be looked at again."""
