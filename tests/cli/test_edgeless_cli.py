@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgeless_sim.api.messages import WorkflowStatus
-from edgeless_sim.cli.asking import _named
+from edgeless_sim.cli.asking import workflow_named
 from edgeless_sim.cli.edgeless_cli import app
 from edgeless_sim.cluster.ports import LOOPBACK, free_ports
 from edgeless_sim.errors import UnknownComponentError
@@ -111,10 +111,10 @@ def test_the_beginning_of_two_ids_is_ambiguous() -> None:
     listed = tuple(
         WorkflowStatus(each, (), name) for each, name in ((first, "a"), (second, "6f4c"))
     )
-    assert _named(listed, "6f4c4ee2") is listed[1]
-    assert _named(listed, "6f4c") is listed[1], "a name comes before the beginning of an id"
+    assert workflow_named(listed, "6f4c4ee2") is listed[1]
+    assert workflow_named(listed, "6f4c") is listed[1], "a name comes before the beginning of an id"
     with pytest.raises(UnknownComponentError, match="ambiguous") as refusal:
-        _named(listed, "6f4c4")
+        workflow_named(listed, "6f4c4")
     assert str(first) in str(refusal.value)
     assert str(second) in str(refusal.value)
 

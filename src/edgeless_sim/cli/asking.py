@@ -39,7 +39,7 @@ from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, NodeId, Wor
 from edgeless_sim.model.names import quoted, suggestion
 from edgeless_sim.model.workflow_file import load_workflow
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "workflow_named"]
 
 _ALL: Final = "all"
 _POLL_S: Final = 0.2
@@ -225,7 +225,7 @@ class Asking:
         listed = await controller.list_workflows()
         if all_means and which.lower() == _ALL:
             return [(str(status.workflow_id), status.workflow_id) for status in listed]
-        return [(which, _named(listed, which).workflow_id)]
+        return [(which, workflow_named(listed, which).workflow_id)]
 
     def _show(self, answer: Answer) -> None:
         show(answer, self.form, quiet=self.quiet)
@@ -257,7 +257,7 @@ def _id_of(what: str, text: str) -> UUID:
         ) from None
 
 
-def _named(listed: tuple[WorkflowStatus, ...], name: str) -> WorkflowStatus:
+def workflow_named(listed: tuple[WorkflowStatus, ...], name: str) -> WorkflowStatus:
     """The workflow of that name, or whose id begins so."""
     for status in listed:
         if status.name == name:

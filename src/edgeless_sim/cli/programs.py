@@ -19,6 +19,7 @@ __all__ = [
     "main",
     "node_main",
     "orchestrator_main",
+    "proxy_main",
 ]
 
 _INTERRUPTED: Final = 130
@@ -68,6 +69,17 @@ def cli_main() -> None:
 
     def load() -> Callable[[], None]:
         from edgeless_sim.cli.edgeless_cli import main as run
+
+        return run
+
+    _begin(load)
+
+
+def proxy_main() -> None:
+    """``proxy_cli``."""
+
+    def load() -> Callable[[], None]:
+        from edgeless_sim.cli.proxy_cli import main as run
 
         return run
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from edgeless_sim.api.clients import ControllerClient
 from edgeless_sim.api.services import HANDLE
+from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.settings.tls import ComponentTls
@@ -14,9 +15,9 @@ from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.supervisor import Supervisor
 from edgeless_sim.model.event import Event, EventType
 from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
-from edgeless_transports import AddressError, RemoteError, TransportError
+from edgeless_transports import AddressError, Connection, RemoteError, TransportError
 
-__all__ = ["open_controller", "send_cast"]
+__all__ = ["open_connection", "open_controller", "send_cast"]
 
 #: Starting a workflow includes starting all of its components.
 _TIMEOUT_S: Final = 60.0
@@ -35,6 +36,15 @@ async def open_controller(
     Raises `SettingsError` for a text that is no URL; requests raise `UnreachableError` if nobody
     answers within *timeout_s*.
     """
+    async with open_connection(url, tls=tls) as (connection, wire):
+        yield ControllerClient(connection, wire, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def open_connection(
+    url: str, *, tls: ComponentTls | None = None
+) -> AsyncGenerator[tuple[Connection, Wire]]:
+    """Whoever serves at *url*, and the wire to speak there; as `open_controller`."""
     async with Supervisor.open() as supervisor:
         clock = LoopClock.running()
         endpoint = Endpoint(clock.scheduler, supervisor.spawn, tls=tls)
@@ -44,7 +54,7 @@ async def open_controller(
         except AddressError as error:
             raise SettingsError(f"{url}: {error}") from None
         try:
-            yield ControllerClient(connection, wires.calling(url), timeout_s=timeout_s)
+            yield connection, wires.calling(url)
         finally:
             endpoint.crash()
             await endpoint.ended()

@@ -26,6 +26,7 @@ __all__ = [
     "NodeHealthStatus",
     "NodePerformanceSamples",
     "Sample",
+    "plain_decimal",
 ]
 
 #: Most CPUs, and most cores: their product stays below 2^32, where EDGELESS's weight overflows.
@@ -198,7 +199,7 @@ def _csv_cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return _plain_decimal(value)
+        return plain_decimal(value)
     text = f"[{';'.join(value)}]" if isinstance(value, tuple) else str(value)
     # A model name may have a comma, which must not become a column.
     if any(mark in text for mark in ',"\r\n'):
@@ -206,7 +207,7 @@ def _csv_cell(value: object) -> str:
     return text
 
 
-def _plain_decimal(value: float) -> str:
+def plain_decimal(value: float) -> str:
     """The shortest decimal that reads back as *value*: no exponent, no ``.0`` (spec 0)."""
     if not isfinite(value):
         return "NaN" if value != value else str(value)
