@@ -28,6 +28,8 @@ PERMITTED: Final = {
     "src/edgeless_sim/resources/http_connection.py": "import aiohttp\n",
     "src/edgeless_sim/resources/base.py": "import edgeless_sim.resources.simulated.backends\n",
     "src/edgeless_sim/resources/kafka_producer.py": "import aiokafka\n",
+    "src/edgeless_sim/orchestrator/redis_batches.py": "import redis\n",
+    "src/edgeless_sim/orchestrator/redis_mirror.py": "import redis\n",
     "src/edgeless_sim/resources/redis.py": "import redis\n",
     "src/edgeless_sim/resources/redis_connection.py": "import redis\n",
     "src/edgeless_sim/scenario/socket_client.py": "import aiohttp\n",

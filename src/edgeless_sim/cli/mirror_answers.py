@@ -15,6 +15,7 @@ from edgeless_sim.cli.mirror_words import (
     capabilities_words,
     health_words,
     instances_of,
+    time_words,
 )
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.mirror import DomainMirror, MirroredComponent, MirroredNode
@@ -146,6 +147,21 @@ def health_answer(mirror: DomainMirror, names: NodeNames) -> Answer:
             for node, last in found
         ],
         _ids(node for node, _ in found),
+        ("NODE", "MEMORY USED", "AVAILABLE", "CPU", "LOAD 1", "5", "15", "DISK FREE", "AT"),
+        [
+            (
+                names.of(node.node_id),
+                f"{last.health.mem_used} KiB",
+                f"{last.health.mem_available} KiB",
+                f"{last.health.proc_cpu_usage}%",
+                f"{last.health.load_avg_1}%",
+                f"{last.health.load_avg_5}%",
+                f"{last.health.load_avg_15}%",
+                f"{last.health.disk_free_space} B",
+                time_words(int(last.time_s)),
+            )
+            for node, last in found
+        ],
     )
 
 

@@ -4,7 +4,7 @@ Not here: how it is shown (`mirror_answers`, `mirror_dumps`, `top_tables`).
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ from edgeless_sim.cli.top_tables import nodes_answer, workflow_answer
 from edgeless_sim.cluster.deployment_client import open_controller
 from edgeless_sim.cluster.mirror_client import MirrorReader, merged_mirrors, open_wire_mirror
 from edgeless_sim.cluster.settings import load_tls
-from edgeless_sim.errors import UnknownComponentError
+from edgeless_sim.errors import UnknownComponentError, UnreachableError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.loop import run
 from edgeless_sim.model.ids import LogicalId, NodeId, WorkflowId, parse_uuid
@@ -129,7 +129,8 @@ class ProxyAsking:
         async def main() -> None:
             mirror = await self._look((MirrorPart.COMPONENTS, MirrorPart.SERIES), last_s)
             async with self._controller() as controller:
-                names = await _component_names(controller)
+                with self._told():
+                    names = await _component_names(controller)
             rows = measurements(mirror, names)
             if self.quiet:
                 for logical_id in dict.fromkeys(row.lid for row in rows):
@@ -162,10 +163,12 @@ class ProxyAsking:
 
         async def main() -> None:
             async with self._readers() as readers, self._controller() as controller:
-                workflow_id = await _workflow_id(controller, which)
+                with self._told():
+                    workflow_id = await _workflow_id(controller, which)
 
                 async def look() -> Answer:
-                    status = (await controller.inspect(workflow_id)).status
+                    with self._told():
+                        status = (await controller.inspect(workflow_id)).status
                     mirror = await _merged(readers, tuple(MirrorPart), _since(_WINDOW_S))
                     return workflow_answer(status.mapping, mirror, self._names(mirror))
 
@@ -243,6 +246,16 @@ class ProxyAsking:
             url, tls=load_tls(Path()), timeout_s=self.timeout_s
         ) as controller:
             yield controller
+
+    @contextlib.contextmanager
+    def _told(self) -> Generator[None]:
+        """Say which ε-CON does not answer."""
+        try:
+            yield
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"no ε-CON answers at {self.controller_url} (--controller-url): {error}"
+            ) from None
 
     def _submit(self, make: Callable[[DomainMirror], Intent], parts: Sequence[MirrorPart]) -> None:
         async def main() -> None:

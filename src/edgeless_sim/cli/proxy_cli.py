@@ -116,18 +116,35 @@ _Node = Annotated[
 ]
 
 
+_ProxyType = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy-type",
+        "-p",
+        help="Redis, or None: ask the orchestrators themselves.  [default: Redis]",
+        callback=_one_of("redis", "none", wrong="unknown proxy type"),
+    ),
+]
+_OrchestratorUrl = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An orchestrator to ask instead of a Redis; several may be given."
+        f"  [default with -p None: {ORCHESTRATOR_URL}]"
+    ),
+]
+_NodePrintFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="How nodes are printed: hostname, uuid or labels.  [default: hostname]",
+        callback=_one_of("hostname", "uuid", "labels", wrong="invalid node-print-format value"),
+    ),
+]
+
+
 @app.callback()
 def _options(
     context: typer.Context,
-    proxy_type: Annotated[
-        str | None,
-        typer.Option(
-            "--proxy-type",
-            "-p",
-            help="Redis, or None: ask the orchestrators themselves.  [default: Redis]",
-            callback=_one_of("redis", "none", wrong="unknown proxy type"),
-        ),
-    ] = None,
+    proxy_type: _ProxyType = None,
     redis_url: Annotated[
         str, typer.Option("--redis-url", "-r", help="The Redis of the orchestrator.")
     ] = "redis://localhost:6379",
@@ -137,20 +154,8 @@ def _options(
             "--controller-url", "-c", help="The controller; some verbs need names that it knows."
         ),
     ] = "http://127.0.0.1:7001",
-    orchestrator_url: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An orchestrator to ask instead of a Redis; several may be given."
-            f"  [default with -p None: {ORCHESTRATOR_URL}]"
-        ),
-    ] = None,
-    node_print_format: Annotated[
-        str | None,
-        typer.Option(
-            help="How nodes are printed: hostname, uuid or labels.  [default: hostname]",
-            callback=_one_of("hostname", "uuid", "labels", wrong="invalid node-print-format value"),
-        ),
-    ] = None,
+    orchestrator_url: _OrchestratorUrl = None,
+    node_print_format: _NodePrintFormat = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for an answer.", min=0.1, max=3600)
     ] = 10.0,

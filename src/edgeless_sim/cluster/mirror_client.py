@@ -3,8 +3,8 @@
 Not here: the same from a Redis (`orchestrator.redis_mirror`).
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 from edgeless_sim.api.clients import DomainMirrorClient
@@ -21,6 +21,8 @@ __all__ = ["PAGES_MAX", "MirrorReader", "WireMirrorReader", "merged_mirrors", "o
 #: Pages of one part of a mirror.
 PAGES_MAX: Final = 10_000
 _TIMEOUT_S: Final = 5.0
+#: How each wire says that nobody serves a method.
+_UNKNOWN: Final = "unimplemented"
 
 
 class MirrorReader(Protocol):
@@ -56,10 +58,8 @@ class WireMirrorReader:
         for part in parts:
             after = ""
             for _ in range(PAGES_MAX):
-                try:
+                with self._told():
                     page = await self._client.mirror(MirrorQuery(part, after, since_s))
-                except UnreachableError as error:
-                    raise self._silent(error) from None
                 pages.append(page.mirror)
                 if not page.next:
                     break
@@ -74,13 +74,23 @@ class WireMirrorReader:
 
     async def submit(self, intent: Intent) -> None:
         """See `MirrorReader.submit`."""
-        try:
+        with self._told():
             await self._client.submit(intent)
-        except UnreachableError as error:
-            raise self._silent(error) from None
 
-    def _silent(self, error: UnreachableError) -> UnreachableError:
-        return UnreachableError(f"no ε-ORC answers at {self._place}: {error}")
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Say who does not answer, or does not know the question."""
+        try:
+            yield
+        except UnreachableError as error:
+            raise UnreachableError(f"no ε-ORC answers at {self._place}: {error}") from None
+        except RejectedError as error:
+            if _UNKNOWN not in (error.detail or "").lower():
+                raise
+            raise RejectedError(
+                f"{self._place} shows no domain",
+                "it is no ε-ORC of ours; EDGELESS's own are looked at through their Redis",
+            ) from None
 
 
 @asynccontextmanager

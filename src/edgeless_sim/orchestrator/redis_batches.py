@@ -105,7 +105,7 @@ class RedisBatches:
         sizes = [(key, size) for key, size in counted if self._is_answer(key, size) and size]
         total = sum(size for _, size in sizes)
         if total > POINTS_MAX:
-            detail = f"{total} since then, at most {POINTS_MAX}: ask for a shorter time"
+            detail = f"{total} since then, at most {POINTS_MAX}: ask for a shorter time (--last)"
             raise RejectedError("too many measurements", detail)
 
         def ask(pipe: Any, key: str) -> None:

@@ -179,7 +179,8 @@ class RedisMirrorReader:
 
 async def _components(look: RedisBatches) -> tuple[MirroredComponent, ...]:
     found = await look.strings(await look.keys("instance:", _logical_id), read_component)
-    graph = {f"dependency:{logical_id}": logical_id for logical_id in sorted(found)}
+    # Looked for, too: most of them may have none.
+    graph = await look.keys("dependency:", _logical_id)
     outputs = await look.strings(graph, lambda _, value: read_outputs(value))
     return tuple(
         msgspec.structs.replace(found[logical_id], outputs=outputs.get(logical_id, {}))
@@ -218,8 +219,8 @@ def _told(what: str) -> Generator[None]:
 
 def _without_password(url: str) -> str:
     """*url* as it may be shown, however it is written."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else quoted(url)
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" or quoted("")
 
 
 def _text(_: int, value: bytes) -> str:
