@@ -102,6 +102,8 @@ def test_health() -> None:
         (0.000001, "1970-01-01 00:00:00.000000999 UTC"),
         (-5.0, "1970-01-01 00:00:00 UTC"),
         (1e300, "9999-12-31 23:59:59 UTC"),
+        (float("inf"), "9999-12-31 23:59:59 UTC"),
+        (float("nan"), "1970-01-01 00:00:00 UTC"),
     ],
 )
 def test_a_time_has_the_digits_that_it_needs(time_s: float, words: str) -> None:

@@ -478,6 +478,15 @@ def test_keys_of_another_type_are_skipped(ask: Ask, redis_server: Any, tmp_path:
     assert "(and 4 more)" in dumped.stderr
 
 
+def test_health_that_is_damaged_does_not_hide_what_came_before(ask: Ask, redis_server: Any) -> None:
+    key = f"node:health:{NODE_9}"
+    large = HEALTH.replace("FREE", "9" * 30)
+    redis_server.client.zadd(key, {large: 1895827968.0, HEALTH.replace("FREE", "7"): "inf"})
+    answer = ask("show", "node", "health")
+    assert answer.stdout == SHOWN["node health"]
+    assert "a number beyond 64 bits" in answer.stderr
+
+
 def test_what_a_node_left_behind_is_no_node(ask: Ask, redis_server: Any) -> None:
     redis_server.client.delete(f"node:capabilities:{NODE_1}")
     answer = ask("show", "node", "health")
@@ -529,6 +538,19 @@ def test_a_closed_pipe_ends_it_without_a_word(ask: Ask, redis_server: Any) -> No
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_ctrl_c_ends_it_while_it_waits() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        url = f"redis://{LOOPBACK}:{server.getsockname()[1]}"
+        command = [PROGRAM, "-r", url, "--timeout", "60", "show", "functions"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert process.stderr is not None
+            assert process.stderr.read() == b"interrupted\n"
+            connection.close()
 
 
 def test_a_tab_offers_nodes_as_they_are_printed(redis_server: Any) -> None:

@@ -6,6 +6,7 @@ JSON have them. Not here: the words (`mirror_words`), measurements (`mirror_dump
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -30,6 +31,9 @@ __all__ = [
     "resources_answer",
     "workflows_answer",
 ]
+
+#: Length of a time without its fractions.
+_SECONDS: Final = 19
 
 
 def functions_answer(mirror: DomainMirror, names: NodeNames) -> Answer:
@@ -147,7 +151,7 @@ def health_answer(mirror: DomainMirror, names: NodeNames) -> Answer:
             for node, last in found
         ],
         _ids(node for node, _ in found),
-        ("NODE", "MEMORY USED", "AVAILABLE", "CPU", "LOAD 1", "5", "15", "DISK FREE", "AT"),
+        ("NODE", "MEMORY USED", "AVAILABLE", "CPU", "LOAD 1", "5", "15", "DISK FREE", "AT (UTC)"),
         [
             (
                 names.of(node.node_id),
@@ -158,7 +162,7 @@ def health_answer(mirror: DomainMirror, names: NodeNames) -> Answer:
                 f"{last.health.load_avg_5}%",
                 f"{last.health.load_avg_15}%",
                 f"{last.health.disk_free_space} B",
-                time_words(int(last.time_s)),
+                time_words(last.time_s)[:_SECONDS],
             )
             for node, last in found
         ],

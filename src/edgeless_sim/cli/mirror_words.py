@@ -110,7 +110,8 @@ def time_words(time_s: float) -> str:
     All digits that the number has, as in EDGELESS: beyond the tenth of a microsecond they are
     noise.
     """
-    exact = Decimal(min(max(time_s, 0.0), float(_TIME_MAX)))
+    # Also what is no number: a peer may send anything.
+    exact = Decimal(min(time_s, float(_TIME_MAX)) if time_s > 0 else 0)
     seconds = int(exact)
     ns = int(((exact - seconds) * 10**9).to_integral_value(ROUND_DOWN))
     shown = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -53,6 +53,8 @@ __all__ = ["ProxyAsking"]
 
 #: Health from before that is no longer shown by ``top``.
 _HEALTH_S: Final = 600.0
+#: Of these samples of a node the last one is shown that is not damaged.
+_HEALTH_MAX: Final = 3
 #: What ``top workflow`` looks at.
 _WINDOW_S: Final = 60.0
 _NODES: Final = (MirrorPart.NODES,)
@@ -230,7 +232,7 @@ class ProxyAsking:
                 from edgeless_sim.orchestrator.redis_mirror import open_redis_mirror
 
                 only = open_redis_mirror(
-                    self.redis_url, warn=self.warn, timeout_s=self.timeout_s, health_max=1
+                    self.redis_url, warn=self.warn, timeout_s=self.timeout_s, health_max=_HEALTH_MAX
                 )
                 readers.append(await stack.enter_async_context(only))
             yield readers

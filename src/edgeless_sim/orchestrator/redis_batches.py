@@ -29,6 +29,8 @@ _VALUE_BYTES_MAX: Final = 1 << 22
 _SCAN_COUNT: Final = 2_000
 _BATCH_KEYS: Final = 500
 _BATCH_POINTS: Final = 50_000
+#: Of times: any but infinity.
+_END: Final = "(+inf"
 #: Stands where elsewhere an id stands, in keys of another kind.
 _LAST_UPDATE: Final = "last_update"
 
@@ -92,7 +94,7 @@ class RedisBatches:
         """The last members of sorted sets, *most* of each, in their order."""
 
         def ask(pipe: Any, key: str) -> None:
-            pipe.zrevrangebyscore(key, "+inf", since_s, start=0, num=most, withscores=True)
+            pipe.zrevrangebyscore(key, _END, since_s, start=0, num=most, withscores=True)
 
         for key, answer in await self._each(list(keys), ask):
             yield keys[key], self._members(key, answer)[::-1]
@@ -101,7 +103,7 @@ class RedisBatches:
         self, keys: Mapping[str, K], since_s: float
     ) -> AsyncGenerator[tuple[K, Members]]:
         """All members of sorted sets since then; raise `RejectedError` beyond `POINTS_MAX`."""
-        counted = await self._each(list(keys), lambda pipe, key: pipe.zcount(key, since_s, "+inf"))
+        counted = await self._each(list(keys), lambda pipe, key: pipe.zcount(key, since_s, _END))
         sizes = [(key, size) for key, size in counted if self._is_answer(key, size) and size]
         total = sum(size for _, size in sizes)
         if total > POINTS_MAX:
@@ -110,7 +112,7 @@ class RedisBatches:
 
         def ask(pipe: Any, key: str) -> None:
             # It may grow meanwhile.
-            pipe.zrangebyscore(key, since_s, "+inf", start=0, num=POINTS_MAX, withscores=True)
+            pipe.zrangebyscore(key, since_s, _END, start=0, num=POINTS_MAX, withscores=True)
 
         for batch in _batches_of(sizes):
             for key, answer in await self._each(batch, ask):

@@ -52,6 +52,7 @@ __all__ = [
 T = TypeVar("T")
 _PID: Final = re.compile(r"InstanceId\(node_id: (.{36}), function_id: (.{36})\)")
 _NOT_RUNNING: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
+_NUMBER_MAX: Final = 1 << 64
 _METRICS: Final = frozenset(SeriesMetric)
 
 
@@ -119,7 +120,10 @@ def read_capabilities(value: bytes) -> NodeCapabilities:
 
 def read_health(value: bytes) -> NodeHealthStatus:
     """A member of ``node:health:…``."""
-    return _read(value, NodeHealthStatus)
+    health = _read(value, NodeHealthStatus)
+    if any(abs(number) > _NUMBER_MAX for number in msgspec.structs.astuple(health)):
+        raise ValueError("it has a number beyond 64 bits")
+    return health
 
 
 def read_provider(provider_id: str, value: bytes) -> tuple[NodeId, ResourceProviderSpecification]:
