@@ -79,6 +79,8 @@ def test_deep_nesting_is_refused(value: bytes) -> None:
 def test_a_log_may_have_colons_wherever_it_likes() -> None:
     key = read_series_key(f"{LID}:a::b")
     assert (str(key.function_id), key.name) == (str(LID), "a::b")
+    # As our own ε-ORC writes it.
+    assert read_series_key(f"{LID}:a%3A%3Ab%25") == (key.function_id, "a::b%")
     assert read_point("a::b", b"1.5:x: y", 1.5) == Point(1.5, "x: y")
     assert read_point("function_init_time", b"1.5:0.25", 1.5) == Point(1.5, 0.25)
 

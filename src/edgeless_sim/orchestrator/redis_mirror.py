@@ -42,6 +42,7 @@ from edgeless_sim.orchestrator.redis_values import (
     read_capabilities,
     read_component,
     read_health,
+    read_name,
     read_outputs,
     read_point,
     read_provider,
@@ -160,7 +161,7 @@ class RedisMirrorReader:
                 with look.skipping(f"node:health:{node_id}"):
                     samples.append(MirroredHealth(time_s, read_health(member)))
         providers: dict[NodeId, list[ResourceProviderSpecification]] = {}
-        offered = await look.strings(await look.keys("provider:", str), read_provider)
+        offered = await look.strings(await look.keys("provider:", read_name), read_provider)
         for node_id, provider in offered.values():
             providers.setdefault(node_id, []).append(provider)
         # A node that goes may leave something behind.

@@ -7,6 +7,7 @@ value; the message says why, and is short. Not here: the Redis (`redis_mirror`).
 import re
 from math import isfinite
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -40,6 +41,7 @@ __all__ = [
     "read_capabilities",
     "read_component",
     "read_health",
+    "read_name",
     "read_outputs",
     "read_point",
     "read_provider",
@@ -108,6 +110,11 @@ def read_text(value: bytes) -> str:
         raise ValueError("it is not UTF-8") from None
 
 
+def read_name(part: str) -> str:
+    """The name in a part of a key; our own ε-ORC writes what would end the part as in a URL."""
+    return unquote(part)
+
+
 def read_time(value: bytes) -> float:
     """Seconds since 1970."""
     return _finite(read_text(value))
@@ -162,7 +169,7 @@ def read_series_key(rest: str) -> SeriesKey:
     pid, separator, name = rest.partition(":")
     if not separator or not name:
         raise ValueError("it does not name an instance and a metric")
-    return SeriesKey(FunctionId(parse_uuid(pid)), name)
+    return SeriesKey(FunctionId(parse_uuid(pid)), read_name(name))
 
 
 def read_point(name: str, member: bytes, score: float) -> Point:
