@@ -14,9 +14,12 @@ import pytest
 import redis as redis_library
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from tests.cli.edgeless_redis import fill
+from typer.testing import CliRunner, Result
 
 from edgeless_sim.api.dispatch import Dispatcher
 from edgeless_sim.api.wires import Role, Wires
+from edgeless_sim.cli.proxy_cli import app
 from edgeless_sim.cluster.endpoint import Endpoint
 from edgeless_sim.cluster.ports import LOOPBACK, free_ports
 from edgeless_sim.kernel.clock import LoopClock
@@ -25,6 +28,7 @@ from edgeless_sim.kernel.supervisor import Supervisor
 
 PATIENCE_S: Final = 20
 Serve: TypeAlias = Callable[..., str]
+Ask: TypeAlias = Callable[..., Result]
 
 
 class Redis:
@@ -106,3 +110,10 @@ def _served(scheme: str, services: dict[str, object]) -> Iterator[str]:
         found["end"]()
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def ask_redis(redis_server: Any) -> Ask:
+    """``ask_redis("show", "functions")`` of a filled Redis."""
+    fill(redis_server.client)
+    return lambda *words: CliRunner().invoke(app, ["-r", redis_server.url, *words])

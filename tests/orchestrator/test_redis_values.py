@@ -87,7 +87,7 @@ def test_a_log_may_have_colons_wherever_it_likes() -> None:
 
 @pytest.mark.parametrize("member", [b"1.5", b"1.5:", b"1.5:nan", b"1.5:x", b"1.5:1e999"])
 def test_a_measurement_is_a_finite_number(member: bytes) -> None:
-    with pytest.raises(ValueError, match=r"TIME:VALUE|finite|convert"):
+    with pytest.raises(ValueError, match=r"TIME:VALUE|number"):
         read_point("function_init_time", member, 1.5)
 
 

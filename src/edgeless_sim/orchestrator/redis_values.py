@@ -221,7 +221,10 @@ def _read(value: bytes, kind: type[T]) -> T:
 
 
 def _finite(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it is not a number") from None
     if not isfinite(number):
         raise ValueError("it is not a finite number")
     return number
