@@ -26,6 +26,7 @@ from edgeless_sim.cluster.settings.templates import orchestrator_template
 from edgeless_sim.errors import SettingsError
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.orchestrator.settings import DatasetSettings
 from edgeless_sim.resources.base import OllamaSettings, ServerlessSettings
 from edgeless_sim.resources.catalog import known_classes
 
@@ -50,6 +51,9 @@ OWN, SECOND, ABOVE = urls(1, 9_999), urls(10_000, 19_999), urls(20_000, 29_999)
 CONTROLLERS = st.builds(
     ControllerComponent, url=OWN, domain_url=st.just("") | SECOND, name=NAMES, seed=SEEDS
 )
+DATASETS = st.builds(
+    DatasetSettings, path=TEXTS, append=st.booleans(), header=TEXTS, fields=st.just("") | TEXTS
+)
 ORCHESTRATORS = st.builds(
     OrchestratorComponent,
     domain_id=TEXTS,
@@ -60,6 +64,9 @@ ORCHESTRATORS = st.builds(
     strategy=st.sampled_from(["Random", "RoundRobin"]),
     keep_alive_s=st.floats(0.1, 86_400),
     subscription_interval_s=st.integers(0, 86_400),
+    redis_url=st.sampled_from(["", "redis://u:p@h:1/2", "rediss://[::1]", "unix:///x?db=1"]),
+    mirror_gc_period_s=st.integers(0, 1_000),
+    datasets=st.none() | DATASETS,
     name=NAMES,
     seed=SEEDS,
 )
@@ -292,6 +299,33 @@ def test_an_interval_in_the_file_is_that_of_registrations(tmp_path: Path) -> Non
     silent = loaded("orc", ORCHESTRATOR, tmp_path)
     assert isinstance(silent, OrchestratorComponent)
     assert silent.subscription_interval_s == 0
+
+
+def test_the_mirror_of_an_orchestrator_is_read_and_its_password_not_shown(tmp_path: Path) -> None:
+    proxy = """
+[proxy]
+proxy_type = "redis"
+proxy_gc_period_seconds = 360
+redis_url = "redis://u:secret@127.0.0.1:6379/1"
+
+[proxy.dataset_settings]
+dataset_path = "out/"
+append = false
+additional_fields = "1,2"
+additional_header = "seed,run"
+
+[edgeless_sim]
+flush_mirror = true
+"""
+    found = loaded("orc", ORCHESTRATOR + proxy, tmp_path)
+    assert isinstance(found, OrchestratorComponent)
+    assert found.redis_url == "redis://u:secret@127.0.0.1:6379/1"
+    assert (found.mirror_gc_period_s, found.flush_mirror) == (360, True)
+    assert found.datasets == DatasetSettings(
+        path="out/", append=False, header="seed,run", fields="1,2"
+    )
+    assert "secret" not in repr(found)
+    assert load_component("orc", write_component(found, tmp_path)) == found
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from edgeless_sim.errors import EdgelessError, RejectedError
 from edgeless_sim.kernel import Entropy, Journal, LoopClock, Supervisor, current_scheduler
 from edgeless_sim.kernel import run as run_on_loop
 from edgeless_sim.kernel.context import ActorContext
+from edgeless_sim.kernel.loop import VirtualTimeLoop
 from edgeless_sim.model.event import UNPLACED, PatchRequest, Target
 from edgeless_sim.model.function import (
     FunctionClassSpecification,
@@ -250,9 +251,9 @@ class FakeController:
 
 
 class World:
-    """One domain. Times are virtual."""
+    """One domain. Times are virtual unless its loop is real."""
 
-    def __init__(self, supervisor: Supervisor, **settings: Any) -> None:
+    def __init__(self, supervisor: Supervisor, make_proxies: Any = None, **settings: Any) -> None:
         self.scheduler = current_scheduler()
         self.clock = LoopClock.running()
         self.codec = MsgpackCodec()
@@ -261,6 +262,7 @@ class World:
         self.records: list[tuple[Any, ...]] = []
         self.journal.subscribe(self.records.extend)
         self.supervisor = supervisor
+        self.make_proxies = make_proxies or (lambda context: ())
         self.settings = OrchestratorSettings(
             domain_id=DomainId("edge"),
             url="memory://orc/edge",
@@ -277,18 +279,13 @@ class World:
         self.client = ComponentClient(self.connection("con", "orc/edge"), timeout_s=60)
 
     def make_orchestrator(self) -> Orchestrator:
-        context = ActorContext(
-            "orc/edge",
-            self.clock,
-            self.scheduler,
-            Entropy(42),
-            self.journal,
-            self.supervisor.spawn,
-        )
+        around = (self.clock, self.scheduler, Entropy(42), self.journal, self.supervisor.spawn)
+        context = ActorContext("orc/edge", *around)
         orchestrator = Orchestrator(
             context,
             self.settings,
             lambda url: self.connection("orc/edge", url.split("://")[1]),
+            proxies=self.make_proxies(context),
         )
         transport = MemoryTransport(self.scheduler, self.network, "orc/edge")
         self.listener = transport.attach(Address("memory", "orc/edge"), orchestrator.handler)
@@ -314,7 +311,8 @@ class World:
         """Wait until nothing but refreshes is pending."""
         # A frame that a background timer sent is background work; let it arrive.
         await self.clock.sleep(0.001)
-        await asyncio.get_running_loop().settled()  # type: ignore[attr-defined]  # the virtual loop
+        loop = asyncio.get_running_loop()
+        await (loop.settled() if isinstance(loop, VirtualTimeLoop) else self.clock.sleep(0.05))
         self.orchestrator.check_invariants()
 
     async def function(
@@ -383,9 +381,11 @@ class World:
 
 @pytest.fixture
 def play() -> Callable[..., None]:
-    """Play a story in a fresh `World`, on a virtual loop: ``play(story, strategy=...)``."""
+    """Play a story in a fresh `World`: ``play(story, strategy=...)``; time is virtual."""
 
-    def play_story(story: Callable[[World], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    def play_story(
+        story: Callable[[World], Coroutine[Any, Any, None]], loop: str = "sim", **settings: Any
+    ) -> None:
         async def main() -> None:
             async with Supervisor.open() as supervisor:
                 world = World(supervisor, **settings)
@@ -395,6 +395,6 @@ def play() -> Callable[..., None]:
                 await world.settled()
                 world.orchestrator.crash()
 
-        run_on_loop(main)
+        run_on_loop(main, world=loop)
 
     return play_story

@@ -197,7 +197,7 @@ def test_what_has_gone_since_an_intent_was_taken_is_declined_with_the_reason(pla
         await world.stop(1)
         await world.clock.sleep(1.1)
         declined = [record for record in world.said("state") if record[1] == "declined"]
-        assert declined[-1][2] == f"migrate: unknown component [detail: {LID}]"
+        assert declined[-1][2] == f"migrate {LID}: unknown component"
 
     play(story)
 

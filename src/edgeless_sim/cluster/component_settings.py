@@ -4,7 +4,7 @@ Bound URLs are those that it listens at, announced ones those that others are to
 is announced, the two are the same. Times are in seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -13,6 +13,7 @@ from edgeless_sim.dataplane.correlation import CALL_TIMEOUT_S
 from edgeless_sim.model.ids import NodeId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S
+from edgeless_sim.orchestrator.settings import DatasetSettings
 from edgeless_sim.resources.base import (
     KAFKA_ALLOW,
     REDIS_ALLOW,
@@ -82,6 +83,14 @@ class OrchestratorComponent:
     agent_announced_url: str = ""
     invocation_url: str = ""
     invocation_announced_url: str = ""
+    redis_url: str = field(default="", repr=False)
+    """Where it mirrors its domain to; empty = nowhere. May have a password."""
+    mirror_gc_period_s: float = 0.0
+    """How long a mirror keeps health and measurements; 0 = in a Redis for ever."""
+    flush_mirror: bool = False
+    """Whether the database of the Redis is emptied at start."""
+    datasets: DatasetSettings | None = None
+    """The CSV files that it writes."""
     metrics_url: str = ""
     """Where it shows measurements and health; empty = nowhere."""
     said_level: str = "info"

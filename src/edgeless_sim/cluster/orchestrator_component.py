@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from edgeless_sim.cluster.collector_host import CollectorHost
 from edgeless_sim.cluster.component_settings import OrchestratorComponent
+from edgeless_sim.cluster.mirrors import make_mirrors
 from edgeless_sim.cluster.status.opening import open_status
 from edgeless_sim.cluster.supervision import Move, Order
 from edgeless_sim.cluster.surroundings import Surroundings
@@ -33,8 +34,10 @@ class OrchestratorProcess:
                 strategy=settings.strategy,
                 keep_alive_s=settings.keep_alive_s,
                 subscription_interval_s=settings.subscription_interval_s,
+                gc_period_s=settings.mirror_gc_period_s,
             ),
             around.connect,
+            proxies=make_mirrors(settings, around.context),
             wires=around.wires,
         )
         self._collector = CollectorHost(settings, around)

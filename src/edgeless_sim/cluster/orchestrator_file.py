@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgeless_sim.cluster.component_settings import OrchestratorComponent
+from edgeless_sim.cluster.mirrors import add_mirrors, mirror_fields
 from edgeless_sim.cluster.settings import (
     OrchestratorSettingsFile,
     load_orchestrator_settings,
@@ -36,6 +37,7 @@ def read_orchestrator(path: Path) -> OrchestratorComponent:
         strategy=file.baseline.orchestration_strategy,
         keep_alive_s=keep_alive_s,
         subscription_interval_s=float(general.subscription_refresh_interval_sec) if told else 0.0,
+        **mirror_fields(file),
         metrics_url=ours.metrics_url or "",
         name=file.name,
         seed=ours.seed,
@@ -62,11 +64,12 @@ def orchestrator_text(settings: OrchestratorComponent, ours: dict[str, Any]) -> 
     }
     if settings.subscription_interval_s:
         general["subscription_refresh_interval_sec"] = int(settings.subscription_interval_s)
-    table = {
+    table: dict[str, Any] = {
         "general": general,
         "baseline": {"orchestration_strategy": settings.strategy},
         "edgeless_sim": {**ours, "keep_alive_secs": settings.keep_alive_s},
     }
+    add_mirrors(table, settings)
     if settings.collector_redis_url:
         general |= {key: getattr(settings, field) for field, key in AGENT_URLS.items()}
         table["collector"] = {

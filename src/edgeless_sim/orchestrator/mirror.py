@@ -29,7 +29,6 @@ from edgeless_sim.model.mirror import (
 )
 from edgeless_sim.model.node import FunctionLogEntry, NodePerformanceSamples, Sample
 from edgeless_sim.orchestrator.domain_state import DomainState
-from edgeless_sim.orchestrator.intents import node_called
 from edgeless_sim.orchestrator.proxy import Proxy
 from edgeless_sim.orchestrator.records import Changes, Component
 from edgeless_sim.orchestrator.register import NodeRegister
@@ -156,9 +155,9 @@ class Mirror:
         """See `DomainSource.series`: those behind *after*, without what is from before."""
         return self._series.after(after, since_s)
 
-    def find_node(self, name: str) -> NodeId | None:
-        """See `DomainSource.find_node`."""
-        return node_called(self._state, name)
+    def names(self) -> dict[str, NodeId]:
+        """See `DomainSource.names`."""
+        return {view.name: view.node_id for view in reversed(self._state.views())}
 
     def mirrored_node(self, view: NodeView, since_s: float) -> MirroredNode:
         """A node that is here, with its health since then."""

@@ -11,6 +11,7 @@ from edgeless_sim.model.ids import DomainId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.mirror import MirroredComponent, MirroredHealth, MirroredNode, Point, Series
 from edgeless_sim.orchestrator.records import Changes
+from edgeless_sim.orchestrator.series import SeriesKey
 
 __all__ = ["INTENTS_MAX", "INTENTS_PER_TICK_MAX", "DomainSource", "Proxy"]
 
@@ -21,7 +22,7 @@ INTENTS_PER_TICK_MAX: Final = 100
 
 
 class DomainSource(Protocol):
-    """A domain as it is at the moment it is asked; asking costs nothing that grows with it."""
+    """A domain as it is at the moment it is asked."""
 
     domain_id: DomainId
 
@@ -41,12 +42,12 @@ class DomainSource(Protocol):
         """Those that are here, as a list of its own."""
         ...
 
-    def series(self) -> Iterator[Series]:
-        """What was measured lately; to be read before anything else happens."""
+    def series(self, after: SeriesKey | None = None) -> Iterator[Series]:
+        """What was measured lately, behind *after*; to be read before anything else happens."""
         ...
 
-    def find_node(self, name: str) -> NodeId | None:
-        """The node with this name or id, None if it is not here."""
+    def names(self) -> dict[str, NodeId]:
+        """What the nodes that are here are called."""
         ...
 
     def now_s(self) -> float:

@@ -8,9 +8,39 @@ from edgeless_sim.api.clients import RPC_TIMEOUT_S
 from edgeless_sim.model.compat import Profile
 from edgeless_sim.model.ids import DomainId
 
-__all__ = ["OrchestratorSettings"]
+__all__ = ["DatasetSettings", "OrchestratorSettings", "RedisMirrorSettings"]
 
 _INTERVAL_S: Final = 2.0
+
+
+class RedisMirrorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The Redis that an ε-ORC mirrors its domain to."""
+
+    url: str
+    """May have a password: never shown, see `shown_url`."""
+    gc_period_s: float = 0.0
+    """How long health and measurements are kept there; 0 = for ever."""
+    flush: bool = False
+    """Empty its database at start, as EDGELESS does; else only the mirror's own keys go."""
+
+    @property
+    def shown_url(self) -> str:
+        """`url` without user and password."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+class DatasetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The CSV files of an ε-ORC (spec 7.3)."""
+
+    path: str
+    """What the names of the files begin with; to be in a folder, it ends with a slash."""
+    append: bool = True
+    """Go on with files that are there; else they begin anew."""
+    header: str = ""
+    """What the header of each file begins with: names of columns, with commas between them."""
+    fields: str = ""
+    """What each row begins with: the values of these columns."""
 
 
 class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):

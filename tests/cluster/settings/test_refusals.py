@@ -17,6 +17,7 @@ from edgeless_sim.errors import SettingsError
 WriteFile = Callable[[str], Path]
 
 CONTROLLER = 'controller_url = "http://127.0.0.1:7001"\n'
+REDIS = '[proxy]\nproxy_type = "Redis"\n'
 ORCHESTRATOR = '[general]\ndomain_id = "d"\norchestrator_url = "http://127.0.0.1:7011"\n'
 COLLECTOR = '[collector]\ncollector_type = "Redis"\n'
 NODE = """\
@@ -116,11 +117,25 @@ def test_a_wrong_controller_file_is_refused(
             '[baseline]\nstrategy = "Random"',
             "'strategy'; known: orchestration_strategy",
         ),
-        ('[proxy]\nproxy_type = "REDIS"', "the Redis mirror is not available in this version"),
+        (
+            '[proxy]\nproxy_type = "REDIS"',
+            "proxy.redis_url: it is empty: write the URL",
+        ),
+        (REDIS + 'redis_url = "http://x:1"', "x.toml:6: proxy.redis_url: write redis://HOST:PORT"),
+        (REDIS + 'redis_url = "redis://u:secret@"', "proxy.redis_url: the host is missing"),
+        (REDIS + 'redis_url = "redis://h:99999"', "proxy.redis_url: Port out of range"),
+        (REDIS + 'redis_url = "redis://h:1/x"', "the number of a database, nothing else"),
+        (REDIS + 'redis_url = "redis://h:1?socket_timeout=0"', "the only parameter is db"),
+        (REDIS + 'redis_url = "unix://"', "the path of the socket is missing"),
+        (
+            REDIS + 'redis_url = "redis://h:1"\nproxy_gc_period_seconds = -1',
+            "greater than or equal",
+        ),
+        ("[edgeless_sim]\nflush_mirror = true", 'there is no mirror: proxy_type is "None"'),
+        ('[proxy.dataset_settings]\nadditional_fields = "a\\nb"', "it has more than one line"),
         ('[edgeless_sim]\nfencing = "lease"', "edgeless_sim.fencing: fencing by leases is not"),
         ('[edgeless_sim]\nfencing = "lock"', "'lock': it should be 'none' or 'lease'"),
         ('[proxy]\nproxy_type = "Redsi"', "'Redsi': it should be 'None' or 'Redis'"),
-        ('[proxy.dataset_settings]\ndataset_path = "out/"', "proxy.dataset_settings.dataset_path"),
         ("[proxy.dataset_settings]\nappnd = true", "did you mean 'append'?"),
         (f"{COLLECTOR}redis_url = 7", "x.toml:6: collector.redis_url: expected a text"),
         (COLLECTOR, "x.toml:4: collector.redis_url: it is needed, too: write redis://HOST:PORT"),

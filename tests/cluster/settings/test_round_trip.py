@@ -60,6 +60,7 @@ characters = st.one_of(
     st.sampled_from("\"'\\[]{}#=.,\n\r\t\x7f é"), st.characters(exclude_categories=["Cs"])
 )
 texts = st.text(characters.filter(lambda c: c != "\0"), max_size=12)
+lines = texts.filter(lambda text: not {"\n", "\r"} & set(text))
 names = texts.filter(lambda text: text and name_fault(text) is None)
 labels = names.filter(lambda text: "," not in text)
 counts = st.integers(0, 65_535)
@@ -138,7 +139,11 @@ orchestrators = made(
         proxy_gc_period_seconds=st.integers(0, 1_000),
         redis_url=texts,
         dataset_settings=made(
-            DatasetTable, append=st.booleans(), additional_fields=texts, additional_header=texts
+            DatasetTable,
+            dataset_path=texts,
+            append=st.booleans(),
+            additional_fields=lines,
+            additional_header=lines,
         ),
     ),
     collector=made(CollectorTable, collector_type=st.just("None"), redis_url=texts),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from edgeless_sim.cluster.settings.balancer import BalancerSettingsFile
 from edgeless_sim.cluster.settings.controller import ControllerSettingsFile
+from edgeless_sim.cluster.settings.mirrors import mirror_faults
 from edgeless_sim.cluster.settings.node import NodeGeneral, NodeSettingsFile
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.cluster.settings.resources import ResourcesTable
@@ -90,6 +91,7 @@ def _of_orchestrator(
     fault = strategy_fault(settings.baseline.orchestration_strategy)
     if fault is not None:
         yield ("baseline", "orchestration_strategy"), fault
+    yield from mirror_faults(settings)
     yield from _collector_faults(settings)
 
 

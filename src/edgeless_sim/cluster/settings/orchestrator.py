@@ -83,20 +83,27 @@ class BaselineTable(Table):
 
 
 class DatasetTable(Table):
-    """``[proxy.dataset_settings]``: not available, *dataset_path* is empty."""
+    """``[proxy.dataset_settings]``: CSV files of what happens in the domain (spec 7.3)."""
 
     dataset_path: Text = ""
+    """What their names begin with, such as ``out/``; empty = none are written."""
     append: bool = True
+    """Go on with files that are there; else they begin anew."""
     additional_fields: Text = ""
+    """What each row begins with."""
     additional_header: Text = ""
+    """What each header begins with."""
 
 
 class ProxyTable(Table):
-    """``[proxy]``: the mirror of the ε-ORC's state; not available, *proxy_type* is ``None``."""
+    """``[proxy]``: the mirror of the ε-ORC's state, from which it also takes intents (spec 7)."""
 
     proxy_type: Annotated[Literal["None", "Redis"], BeforeValidator(_proxy_type)] = "None"
+    """``None`` = the ε-ORC alone shows its domain."""
     proxy_gc_period_seconds: Annotated[int, Field(ge=0, le=_GC_PERIOD_S_MAX)] = 0
+    """How long health and measurements are kept; 0 = in a Redis for ever."""
     redis_url: Text = ""
+    """Where the Redis is; may have a user and a password."""
     dataset_settings: DatasetTable = DatasetTable()
 
 
@@ -114,6 +121,8 @@ class OrchestratorEdgelessSimTable(ControlEdgelessSimTable):
 
     keep_alive_secs: Annotated[float, Field(ge=0.1, le=86_400)] | None = None
     """As ``baseline.keep_alive_interval_secs``, which it overrides; need not be whole."""
+    flush_mirror: bool = False
+    """Empty the Redis's database at start, as EDGELESS does; else only the mirror's keys go."""
     fencing: Literal["none", "lease"] = "none"
     """What an isolated node does with its instances: it keeps them; ``lease`` is not available."""
 

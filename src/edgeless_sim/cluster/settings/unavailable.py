@@ -59,13 +59,6 @@ def _of_orchestrator(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
     ):
         if getattr(general, key):
             yield ("general", key), f"CoAP {_MISSING}; remove the key"
-    if settings.proxy.proxy_type != "None":
-        yield ("proxy", "proxy_type"), f'the Redis mirror {_MISSING}; write "None"'
-    if settings.proxy.dataset_settings.dataset_path:
-        yield (
-            ("proxy", "dataset_settings", "dataset_path"),
-            f'writing datasets, as the Redis mirror does, {_MISSING}; write ""',
-        )
     if settings.edgeless_sim.fencing != "none":
         yield ("edgeless_sim", "fencing"), f'fencing by leases {_MISSING}; write "none"'
 
