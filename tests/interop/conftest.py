@@ -124,7 +124,7 @@ class Deployment:
         # At once, so that they differ.
         self._ports = list(free_ports(_PORTS))
         self.redis_url = ""
-        """Where ε-ORCs of theirs mirror what they know; empty = nowhere."""
+        """Where ε-ORCs mirror what they know; empty = nowhere."""
 
     def url(self, name: str) -> str:
         """The URL of that name; the same one each time."""
@@ -157,6 +157,9 @@ class Deployment:
         }
         if side == "theirs":
             table["general"]["subscription_refresh_interval_sec"] = REFRESH_S
+        else:
+            table["edgeless_sim"] = {"keep_alive_secs": REFRESH_S}
+        if self.redis_url or side == "theirs":
             table["proxy"] = {
                 "proxy_type": "Redis" if self.redis_url else "None",
                 "proxy_gc_period_seconds": 360,
@@ -168,8 +171,6 @@ class Deployment:
                     "additional_header": "",
                 },
             }
-        else:
-            table["edgeless_sim"] = {"keep_alive_secs": REFRESH_S}
         return await self._run(side, "orc", f"orc-{domain}", table, url)
 
     async def node(

@@ -1,4 +1,4 @@
-"""What the reference's ε-ORC mirrors to Redis of our node, and moves at Redis's intents."""
+"""What the reference's ε-ORC and ours mirror to Redis of nodes of both, and move at its intents."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 METRICS = ("function_instantiate_time", "function_init_time", "function_execution_time")
 HEALTH = 21
+ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 CAPABILITIES = 13
 
 
@@ -49,6 +50,22 @@ class Mirror:
         """Tell the ε-ORC what is wanted (spec 7.2)."""
         await self.ask("SET", key, value)
         await self.ask("RPUSH", "intents", key)
+
+    async def content(self, names: dict[str, str]) -> dict[str, Any]:
+        """All strings but times, with *names* and other ids replaced, in a form to compare."""
+        found: dict[str, Any] = {}
+        for key in await self.ask("KEYS", "*"):
+            if key.startswith(("node:health:", "performance:")):
+                continue
+            (value,) = await self.ask("GET", key)
+            value = "TIME" if key.endswith(":last_update") else value
+            for text, name in names.items():
+                key, value = key.replace(text, name), value.replace(text, name)
+            value = re.sub(ID, "ID", value)
+            # EDGELESS writes maps in any order.
+            shown = json.loads(value) if value.startswith("{") else value
+            found[f"{re.sub(ID, 'ID', key)} {sorted(shown)}"] = shown
+        return found
 
     async def samples(self, function: str, series: str) -> list[tuple[float, str]]:
         """Time and value of what was sampled of an instance."""
@@ -100,10 +117,10 @@ def function(side: str, kind: str, **outputs: str) -> dict[str, Any]:
     }
 
 
-async def started(deployment: Deployment) -> list[Program]:
+async def started(deployment: Deployment, orchestrator: Any) -> list[Program]:
     """Ours to theirs to ours to a log, with samples of all."""
     await deployment.controller("ours")
-    await deployment.orchestrator("theirs")
+    await deployment.orchestrator(orchestrator)
     nodes = [await deployment.node(side, samples=True) for side in ("ours", "theirs")]
     await deployment.registered("domain", 2)
     await deployment.start_workflow(
@@ -117,8 +134,14 @@ async def started(deployment: Deployment) -> list[Program]:
     return nodes
 
 
-async def test_our_node_is_mirrored_as_theirs_is(deployment: Deployment, mirror: Mirror) -> None:
-    nodes = await started(deployment)
+BOTH = pytest.mark.parametrize("orchestrator", ["ours", "theirs"])
+
+
+@BOTH
+async def test_our_node_is_mirrored_as_theirs_is(
+    deployment: Deployment, mirror: Mirror, orchestrator: Any
+) -> None:
+    nodes = await started(deployment, orchestrator)
     for node in nodes:
         name = node.details["id"]
         told = partial(mirror.ask, "ZRANGE", f"node:health:{name}", "0", "-1")
@@ -132,10 +155,11 @@ async def test_our_node_is_mirrored_as_theirs_is(deployment: Deployment, mirror:
     assert json.loads(provider)["node_id"] == nodes[0].details["id"]
 
 
+@BOTH
 async def test_samples_of_both_nodes_have_times_of_the_same_clock(
-    deployment: Deployment, mirror: Mirror
+    deployment: Deployment, mirror: Mirror, orchestrator: Any
 ) -> None:
-    nodes = await started(deployment)
+    nodes = await started(deployment, orchestrator)
     began = time.time()
     hosts = await deployment.until(lambda: three(mirror))
     sides = {node.details["id"]: node.side for node in nodes}
@@ -156,10 +180,11 @@ async def test_samples_of_both_nodes_have_times_of_the_same_clock(
                 assert 0 <= float(value) < 10
 
 
+@BOTH
 async def test_log_entries_of_our_node_reach_the_mirror(
-    deployment: Deployment, mirror: Mirror
+    deployment: Deployment, mirror: Mirror, orchestrator: Any
 ) -> None:
-    await started(deployment)
+    await started(deployment, orchestrator)
     hosts = await deployment.until(lambda: three(mirror))
 
     async def logged() -> list[str]:
@@ -173,17 +198,36 @@ async def test_log_entries_of_our_node_reach_the_mirror(
     assert found[0] == "messaging_test: started"
 
 
+async def test_both_mirror_the_same_workflow_with_the_same_keys_and_values(
+    deployment: Deployment, mirror: Mirror
+) -> None:
+    seen: dict[str, dict[str, Any]] = {}
+    await deployment.controller("ours")
+    for side in ("theirs", "ours"):
+        orchestrator, node = await deployment.domain(side, "ours", domain=f"of-{side}")
+        log = {"class_type": "file-log", "configurations": {"filename": "a.log"}}
+        workflow = {"generator": function("ours", "message_generator", output="log")}
+        await deployment.start_workflow(workflow, {"log": log})
+        await deployment.until(lambda: mirror.ask("KEYS", "dependency:????????-*"))
+        seen[side] = await mirror.content({node.details["id"]: "NODE", f"of-{side}": "DOMAIN"})
+        orchestrator.kill()
+        node.kill()
+        await mirror.ask("FLUSHDB")
+    assert seen["ours"] == seen["theirs"]
+
+
 async def three(mirror: Mirror) -> dict[str, tuple[str, str]] | None:
     hosts = await mirror.hosts()
     return hosts if len(hosts) == 3 else None
 
 
+@BOTH
 @pytest.mark.parametrize(("origin", "target"), [("ours", "theirs"), ("theirs", "ours")])
 async def test_an_intent_moves_an_instance_to_the_other_side(
-    deployment: Deployment, mirror: Mirror, origin: Any, target: Any
+    deployment: Deployment, mirror: Mirror, origin: Any, target: Any, orchestrator: Any
 ) -> None:
     await deployment.controller("ours")
-    _, first = await deployment.domain("theirs", origin)
+    _, first = await deployment.domain(orchestrator, origin)
     generator = function(origin, "message_generator", output="log")
     del generator["annotations"]["label_match_all"]
     log = {"class_type": "file-log", "configurations": {"filename": "a.log"}}
