@@ -99,6 +99,9 @@ class _File:
         descriptor = os.open(self._path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         # Once it has begun anew, it goes on.
         self._append = True
+        if self._waiting and self._waiting[0] is self._header:
+            # For the file that could not be written to before.
+            self._bytes -= len(self._waiting.popleft())
         if os.fstat(descriptor).st_size == 0:
             self._waiting.appendleft(self._header)
             self._bytes += len(self._header)
@@ -228,6 +231,7 @@ def _workflow(component: MirroredComponent) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    line = StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    line = StringIO(newline="")
+    # With this end of a line, and no other, it quotes both of its characters.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")
