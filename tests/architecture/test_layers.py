@@ -24,6 +24,7 @@ PERMITTED: Final = {
     "src/edgeless_sim/cli/permitted.py": "import typer\n",
     "src/edgeless_sim/cluster/status/__init__.py": "",
     "src/edgeless_sim/cluster/status/server.py": "import aiohttp\nimport prometheus_client\n",
+    "src/edgeless_sim/orchestrator/redis_writer.py": "import redis\n",
     "src/edgeless_sim/resources/http_client.py": "import aiohttp\n",
     "src/edgeless_sim/resources/http_connection.py": "import aiohttp\n",
     "src/edgeless_sim/resources/base.py": "import edgeless_sim.resources.simulated.backends\n",

@@ -138,6 +138,10 @@ class Mirror:
         node = self._state.nodes.get(node_id)
         return None if node is None else self.mirrored_node(node.view, 0.0)
 
+    def has_node(self, node_id: NodeId) -> bool:
+        """See `DomainSource.has_node`."""
+        return node_id in self._state.nodes
+
     def component(self, logical_id: LogicalId) -> MirroredComponent | None:
         """See `DomainSource.component`."""
         component = self._state.components.get(logical_id)

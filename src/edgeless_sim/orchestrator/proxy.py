@@ -30,6 +30,10 @@ class DomainSource(Protocol):
         """A node, None if it is not here."""
         ...
 
+    def has_node(self, node_id: NodeId) -> bool:
+        """Whether a node is here."""
+        ...
+
     def component(self, logical_id: LogicalId) -> MirroredComponent | None:
         """A component, None if it is not here."""
         ...

@@ -97,7 +97,7 @@ class RedisRows:
 
     def health(self, node_id: NodeId, samples: Iterable[MirroredHealth]) -> Iterator[Command]:
         """How a node has fared since; nothing if it has gone."""
-        if node_id in self._providers:
+        if self._domain.has_node(node_id):
             for sample in samples:
                 yield self._added(
                     schema.health_key(node_id), sample.time_s, schema.health_json(sample.health)
@@ -147,7 +147,7 @@ class RedisRows:
             return schema.decoded(rest) in self._owners
         if kind == "node":
             node_id = _uuid(rest.partition(":")[2])
-            return node_id is not None and self._domain.node(NodeId(node_id)) is not None
+            return node_id is not None and self._domain.has_node(NodeId(node_id))
         component_id = _uuid(rest)
         if component_id is None:
             return False
