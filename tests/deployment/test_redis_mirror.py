@@ -132,6 +132,7 @@ def test_intents_of_redis_cli_move_functions_of_real_daemons(
 
     until(moved)
     assert redis.ask("LLEN", "intents") == ["0"]
+    assert 'edgeless_mirror{state="redis_intents"} 3.0' in deployment.ask("orc/d", "metrics")[1]
     # Where they run now is where the nodes say so.
     until(lambda: sum(deployment.functions()) == 3)
     counted = Counter(node for (node,) in wanted.values())

@@ -123,7 +123,9 @@ class _File:
 
 
 class DatasetProxy:
-    """See `Proxy`. ``counters`` has rows, rows lost for want of room, and failures to write."""
+    """See `Proxy`."""
+
+    kind = "datasets"
 
     def __init__(self, context: ActorContext, settings: DatasetSettings) -> None:
         self._context = context

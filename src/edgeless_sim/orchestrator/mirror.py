@@ -5,7 +5,7 @@ have is kept: health and measurements, bounded. A refresh that says nothing new 
 its time is taken from the register. Not here: who asks (`mirror_service`).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -40,6 +40,8 @@ __all__ = ["GC_PERIOD_S", "HEALTH_MAX", "Mirror", "mirrored_component"]
 #: Of one node, and of all together; each node keeps its last one.
 HEALTH_MAX: Final = 60
 _HEALTH_TOTAL_MAX: Final = 100_000
+#: A proxy costs the loop up to 0.1 ms for each: with 10,000 idle nodes it hears of each every 5 s.
+_REPEATS_PER_TICK_MAX: Final = 2_000
 #: How long measurements are kept where nothing else is said; EDGELESS's default.
 GC_PERIOD_S: Final = 360.0
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,13 +82,17 @@ class Mirror:
         self._epoch_ns = (clock.utc() - _UNIX_EPOCH) // _MICROSECOND * 1000 - clock.now_ns()
         self._health: dict[NodeId, deque[MirroredHealth]] = {}
         self._series = SeriesStore()
+        self._lap: list[NodeId] = []
         self.last_updates: dict[str, float] = {}
         """By `LAST_UPDATES`: seconds since 1970."""
 
-    @property
-    def refused_points_total(self) -> int:
-        """Measurements for which there was no room."""
-        return self._series.refused_total
+    def counters(self) -> Counter[str]:
+        """What the mirrors counted since they began: ``redis_failures``, ``points_refused`` …"""
+        counted = Counter({"points_refused": self._series.refused_total})
+        for proxy in self._proxies:
+            for name, number in proxy.counters.items():
+                counted[f"{proxy.kind}_{name.replace(' ', '_')}"] += number
+        return counted
 
     # --- what happens
 
@@ -210,16 +216,18 @@ class Mirror:
         yield last
 
     def _tell_repeated(self) -> None:
-        """Which nodes have refreshed without a word that is new."""
-        for node_id, kept in self._health.items():
+        """Which nodes have refreshed without a word that is new; in turns where there are many."""
+        if not self._lap:
+            self._lap = list(self._health)
+        nodes, self._lap = self._lap[:_REPEATS_PER_TICK_MAX], self._lap[_REPEATS_PER_TICK_MAX:]
+        for node_id in nodes:
+            kept = self._health.get(node_id)
             heard_ns = self._register.refreshed_ns(node_id)
-            if heard_ns is None:
+            if not kept or heard_ns is None or self._unix_s(heard_ns) <= kept[-1].time_s:
                 continue
-            heard_s = self._unix_s(heard_ns)
-            if heard_s > kept[-1].time_s:
-                kept[-1] = MirroredHealth(heard_s, kept[-1].health)
-                for proxy in self._proxies:
-                    proxy.health(node_id, kept[-1])
+            kept[-1] = MirroredHealth(self._unix_s(heard_ns), kept[-1].health)
+            for proxy in self._proxies:
+                proxy.health(node_id, kept[-1])
 
     def _take_samples(self, node_id: NodeId, samples: NodePerformanceSamples) -> None:
         room = _POINTS_PER_REFRESH_MAX

@@ -6,6 +6,7 @@ wait, so requests need no queue; intents have a mailbox. Not here: talking to no
 and to the ε-CON (`subscriber`).
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -213,6 +214,10 @@ class Orchestrator:
     def snapshot(self) -> DomainView:
         """The domain as it is now."""
         return self._state.view(components=True)
+
+    def mirror_counters(self) -> Counter[str]:
+        """What its mirrors counted since it began; see `Proxy.counters`."""
+        return self._mirror.counters()
 
     def unready_reason(self) -> str:
         """Why the ε-CON does not know of this domain; empty if it does."""

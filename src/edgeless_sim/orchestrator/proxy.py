@@ -4,6 +4,7 @@ A mirror is optional: without it nothing is lost but the view from outside (defe
 the mirror of this process (`mirror`), a Redis (`redis_proxy`) and CSV files (`datasets`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
@@ -61,6 +62,11 @@ class DomainSource(Protocol):
 
 class Proxy(Protocol):
     """A mirror outside. It is told and never waited for: nothing here may wait or raise."""
+
+    kind: str
+    """What it is, for measurements."""
+    counters: Counter[str]
+    """How much was written, failed, was left out or refused, since it began."""
 
     def begin(self, domain: DomainSource, obey: Callable[[Iterable[Intent]], None]) -> None:
         """Mirror *domain* from now on; give *obey* what comes, at most

@@ -17,7 +17,7 @@ import anyio
 
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.context import ActorContext
-from edgeless_sim.model.ids import InstanceId, NodeId
+from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
 from edgeless_sim.model.intent import Intent
 from edgeless_sim.model.mirror import MirroredHealth, Point
 from edgeless_sim.model.names import clipped
@@ -45,6 +45,8 @@ _HEALTHS_PER_NODE_MAX: Final = 8
 #: Rows that are made at once; after them others may go on.
 _ROWS_MAX: Final = 100
 _COMPLAINTS_MAX: Final = 100
+#: Of each kind, in a second.
+_AGAIN_MAX: Final = 20
 
 _RowT = TypeVar("_RowT")
 
@@ -52,7 +54,9 @@ _log = logging.getLogger(__name__)
 
 
 class RedisProxy:
-    """See `Proxy`. ``counters`` has what was written, lost, refused and obeyed."""
+    """See `Proxy`."""
+
+    kind = "redis"
 
     def __init__(self, context: ActorContext, settings: RedisMirrorSettings) -> None:
         self._context = context
@@ -69,6 +73,8 @@ class RedisProxy:
         self._ended = False
         self._forget_waiting()
         self._complained: set[str] = set()
+        self._lap_nodes: list[NodeId] = []
+        self._lap_components: list[LogicalId] = []
 
     # --- what the ε-ORC says, see `Proxy`
 
@@ -92,6 +98,8 @@ class RedisProxy:
         """See `Proxy.health`."""
         if self.up:
             waiting = self._healths.setdefault(node_id, [])
+            if waiting and waiting[-1].health == sample.health:
+                waiting.pop()
             if len(waiting) >= _HEALTHS_PER_NODE_MAX:
                 del waiting[0]
                 self.counters["dropped"] += 1
@@ -172,13 +180,11 @@ class RedisProxy:
         self._forget_waiting()
         # From here on what changes is written in the rounds that follow.
         self.up = True
-        nodes, components = list(domain.nodes()), list(domain.components())
-        all_of_it = Changes(
-            dict.fromkeys(nodes), dict.fromkeys(components), dict.fromkeys(components)
-        )
-        await self._write_changes(writer, all_of_it)
-        for node_id in nodes:
-            await writer.write(list(rows.past_health(node_id)))
+        nodes, components = list(domain.nodes()), dict.fromkeys(domain.components())
+        await self._write_changes(writer, Changes(dict.fromkeys(nodes), components, components))
+        for some in _chunks(nodes):
+            commands = (rows.past_health(each) for each in some)
+            await writer.write(list(chain.from_iterable(commands)))
         await self._write_series(writer)
         await writer.write([("SET", schema.DOMAIN_KEY, domain.domain_id)])
         self.counters["rebuilds"] += 1
@@ -186,6 +192,10 @@ class RedisProxy:
         rows.settle()
 
     async def _write_changes(self, writer: RedisWriter, changes: Changes) -> None:
+        await self._write_rows(writer, changes)
+        await writer.write(self._rows.updates(changes))
+
+    async def _write_rows(self, writer: RedisWriter, changes: Changes) -> None:
         rows = self._rows
         for nodes in _chunks(changes.nodes):
             await writer.write(list(chain.from_iterable(rows.node(each) for each in nodes)))
@@ -193,14 +203,25 @@ class RedisProxy:
             await writer.write([rows.instance(each) for each in some])
         for some in _chunks(changes.dependencies):
             await writer.write([rows.dependency(each) for each in some])
-        await writer.write(rows.updates(changes))
+
+    def _some_again(self) -> Changes:
+        """Rows to be written once more, since Redis may have evicted their keys; all in turn."""
+        if not self._lap_nodes and not self._lap_components:
+            self._lap_nodes = list(self._domain.nodes())
+            self._lap_components = list(self._domain.components())
+        nodes, self._lap_nodes = _split(self._lap_nodes)
+        components, self._lap_components = _split(self._lap_components)
+        return Changes(nodes, components, components)
 
     async def _write_series(self, writer: RedisWriter) -> None:
         after: SeriesKey | None = None
         while series := list(islice(self._domain.series(after), _ROWS_MAX)):
-            for each in series:
-                key = schema.series_key(each.instance.function_id, each.name)
-                await writer.write([self._rows.point(key, point) for point in each.points])
+            for points in _chunks(
+                (schema.series_key(each.instance.function_id, each.name), point)
+                for each in series
+                for point in each.points
+            ):
+                await writer.write([self._rows.point(key, point) for key, point in points])
             last = series[-1]
             after = (last.instance.node_id.int, last.instance.function_id.int, last.name)
 
@@ -229,6 +250,7 @@ class RedisProxy:
         rows = self._rows
         changes, healths, points = self._changes, self._healths, self._points
         self._forget_waiting()
+        await self._write_rows(writer, self._some_again())
         await self._write_changes(writer, changes)
         for some in _chunks(healths):
             commands = (rows.health(node_id, healths[node_id]) for node_id in some)
@@ -272,6 +294,10 @@ class RedisProxy:
         if message not in self._complained and len(self._complained) < _COMPLAINTS_MAX:
             self._complained.add(message)
             _log.warning("%s: %s", self._settings.shown_url, message)
+
+
+def _split(rows: list[_RowT]) -> tuple[dict[_RowT, None], list[_RowT]]:
+    return dict.fromkeys(rows[:_AGAIN_MAX]), rows[_AGAIN_MAX:]
 
 
 def _chunks(rows: Iterable[_RowT]) -> Iterator[list[_RowT]]:

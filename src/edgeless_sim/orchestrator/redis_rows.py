@@ -67,9 +67,11 @@ class RedisRows:
         yield "SET", schema.capabilities_key(node_id), value
         self._providers[node_id] = tuple(each.provider_id for each in new)
         for each in new:
-            self._owners.setdefault(each.provider_id, {})[node_id] = None
-            value = schema.provider_json(node_id, each)
-            yield "SET", schema.provider_key(each.provider_id), value
+            owners = self._owners.setdefault(each.provider_id, {})
+            owners[node_id] = None
+            if next(iter(owners)) == node_id:
+                value = schema.provider_json(node_id, each)
+                yield "SET", schema.provider_key(each.provider_id), value
 
     def instance(self, logical_id: LogicalId) -> Command:
         """Where a component runs, or that it has gone."""

@@ -62,6 +62,22 @@ def test_a_redis_that_was_emptied_gets_the_whole_mirror_again(mirrored: Any, ser
     mirrored(story, server.url)
 
 
+def test_evicted_keys_come_back_in_their_turn(mirrored: Any, server: Any) -> None:
+    async def story(world: Any, mirror: Any) -> None:
+        node = await world.node(0, resources=("rc-1",))
+        for number in range(1, 31):
+            await world.function(number, {"out": number})
+        await mirror.round()
+        before = server.found()
+        evicted = [f"node:capabilities:{node.node_id}", *server.found("provider:node*")]
+        server.client.delete(*evicted, *server.found("instance:0*"), *server.found("dependency:0*"))
+        for _ in range(3):
+            await mirror.round()
+        assert server.found() == before
+
+    mirrored(story, server.url)
+
+
 def test_keys_of_wrong_types_are_replaced_and_a_wrong_list_of_intents_is_told_once(
     mirrored: Any, server: Any, caplog: Any
 ) -> None:

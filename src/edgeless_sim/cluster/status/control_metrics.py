@@ -47,10 +47,11 @@ def controller_registry(controller: Controller) -> CollectorRegistry:
 
 
 def orchestrator_registry(orchestrator: Orchestrator) -> CollectorRegistry:
-    """Nodes by whether they answer, and components by state."""
+    """Nodes by whether they answer, components by state, and what its mirrors counted."""
     texts = {
         "edgeless_nodes": "Nodes of the domain, by what they are good for",
         "edgeless_components": "Functions and resources of the domain, by state",
+        "edgeless_mirror": "What the mirrors of the domain have counted since the start",
     }
 
     def read() -> dict[str, Counter[str]]:
@@ -60,7 +61,11 @@ def orchestrator_registry(orchestrator: Orchestrator) -> CollectorRegistry:
             for node in view.nodes
         )
         components = Counter(component.state.value for component in view.components)
-        return {"edgeless_nodes": nodes, "edgeless_components": components}
+        return {
+            "edgeless_nodes": nodes,
+            "edgeless_components": components,
+            "edgeless_mirror": orchestrator.mirror_counters(),
+        }
 
     return _registry(_Gauges("state", texts, read))
 
