@@ -1,8 +1,9 @@
 """Commands to a Redis, many at once, each batch with a deadline. Not here: which ones."""
 
+import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -29,6 +30,9 @@ _CONNECT_S: Final = 2.0
 #: For one batch and its answers.
 _BATCH_S: Final = 5.0
 _CLOSE_S: Final = 1.0
+_SHOWN: Final = 64
+
+_log = logging.getLogger(__name__)
 
 
 class WrongTypeError(Exception):
@@ -46,7 +50,7 @@ async def connected(url: str, clock: Clock) -> AsyncGenerator[Redis]:
         single_connection_client=True,
     )
     try:
-        with clock.fail_after(_BATCH_S):
+        with _asking(clock):
             await client.ping()
         yield client
     finally:
@@ -64,7 +68,7 @@ class RedisWriter:
 
     async def read(self, key: str) -> bytes | None:
         """The text at *key*; None if there is none, or no text."""
-        with self._clock.fail_after(_BATCH_S):
+        with _asking(self._clock):
             try:
                 return _value(await self._client.get(key))
             except ResponseError as error:
@@ -85,14 +89,14 @@ class RedisWriter:
 
     async def flush_database(self) -> None:
         """Remove all keys of all owners."""
-        with self._clock.fail_after(_BATCH_S):
+        with _asking(self._clock):
             await self._client.flushdb()
 
     async def scan(self, pattern: str) -> AsyncGenerator[list[bytes]]:
         """The keys that match, a few at a time."""
         cursor: int = 0
         while True:
-            with self._clock.fail_after(_BATCH_S):
+            with _asking(self._clock):
                 cursor, keys = await self._client.scan(cursor, match=pattern, count=_SCAN_COUNT)
             yield [key for key in keys if isinstance(key, bytes)]
             if not cursor:
@@ -104,16 +108,16 @@ class RedisWriter:
         The list and the values go together, so that none is obeyed twice. What stands at no
         intent's key is not touched; it has no value here. Raise `WrongTypeError` if it is no list.
         """
-        with self._clock.fail_after(_BATCH_S):
+        with _asking(self._clock):
             try:
                 listed = await self._client.lrange(INTENTS_KEY, 0, most - 1)
             except ResponseError as error:
                 if not _is_wrong_type(error):
                     raise
                 raise WrongTypeError(INTENTS_KEY) from None
-        if not listed:
+            keys = [key for key in dict.fromkeys(listed) if isinstance(key, bytes)]
+        if not keys:
             return []
-        keys = [key for key in dict.fromkeys(listed) if isinstance(key, bytes)]
         ours = [key for key in keys if key.startswith(INTENT_PREFIX.encode())]
         commands: list[Command] = [("LTRIM", INTENTS_KEY, str(len(listed)), "-1")]
         for key in ours:
@@ -122,6 +126,7 @@ class RedisWriter:
             answers = await self._executed(commands, transaction=True)
         except REDIS_ERRORS:
             self._counters["intents perhaps lost"] += len(keys)
+            _log.warning("%d intents are perhaps lost, such as %r", len(keys), keys[0][:_SHOWN])
             raise
         if isinstance(answers[0], Exception):
             raise answers[0]
@@ -143,12 +148,25 @@ class RedisWriter:
         return refused
 
     async def _executed(self, batch: Sequence[Command], *, transaction: bool) -> list[Any]:
-        with self._clock.fail_after(_BATCH_S):
+        with _asking(self._clock):
             async with self._client.pipeline(transaction=transaction) as pipeline:
                 for command in batch:
                     pipeline.execute_command(*command)
                 answers: list[Any] = await pipeline.execute(raise_on_error=False)
+                if len(answers) != len(batch):
+                    raise RedisError(f"{len(answers)} answers to {len(batch)} commands")
                 return answers
+
+
+@contextmanager
+def _asking(clock: Clock) -> Iterator[None]:
+    """For one batch and its answers, which need not be those of a Redis."""
+    with clock.fail_after(_BATCH_S):
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AttributeError, EOFError) as error:
+            # What the library makes of bytes that it did not expect.
+            raise RedisError(f"it does not answer as a Redis does: {error!r}") from error
 
 
 def _is_wrong_type(error: ResponseError) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from edgeless_sim.cluster.ports import free_ports
 from edgeless_sim.model.ids import FunctionId, LogicalId
 from edgeless_sim.model.mirror import LAST_UPDATES
 from edgeless_sim.model.node import (
@@ -125,6 +126,40 @@ def test_without_redis_at_the_start_all_works_and_the_mirror_comes_with_it(
         mirrored(story, server.url)
     assert f"no mirror at {server.url} for now: ConnectionError" in caplog.text
     assert f"the domain is mirrored to {server.url}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b":x\r\n",
+        b"$-5\r\n",
+        b"*1\r\n",
+        b"+PONG\r\n:5\r\n",
+        b"",
+    ],
+)
+def test_a_server_that_is_no_redis_is_told_and_disturbs_nothing(
+    mirrored: Any, answer: bytes, caplog: Any
+) -> None:
+    (port,) = free_ports(1)
+
+    async def story(world: Any, mirror: Any) -> None:
+        async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(65536) and answer:
+                writer.write(answer)
+            writer.close()
+
+        babbler = await asyncio.start_server(babble, "127.0.0.1", port)
+        await world.node(0)
+        if answer != b"*1\r\n":
+            # The other one has to be waited for.
+            await mirror.until(lambda: mirror.proxy.counters["failures"] > 1)
+        await world.function(1)
+        babbler.close()
+
+    mirrored(story, f"redis://127.0.0.1:{port}")
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("trouble", ["blocked", "slow"])
