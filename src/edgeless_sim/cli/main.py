@@ -9,6 +9,12 @@ from typing import Annotated
 import typer
 
 from edgeless_sim.cli.authoring import authoring
+from edgeless_sim.cli.observing import observing
+from edgeless_sim.cli.options import InProcess as _InProcess
+from edgeless_sim.cli.options import Seed as _Seed
+from edgeless_sim.cli.options import World as _World
+from edgeless_sim.cli.options import checked_form as _form
+from edgeless_sim.cli.options import checked_speed as _speed
 from edgeless_sim.cli.problems import reported
 
 __all__ = ["app", "check", "component", "explore", "export", "main", "run", "up", "wire"]
@@ -25,6 +31,7 @@ app = typer.Typer(
 
 
 app.add_typer(authoring)
+app.add_typer(observing)
 
 
 def _show_version(wanted: bool) -> None:
@@ -48,27 +55,6 @@ def _options(
     del version
 
 
-def _form(value: str) -> str:
-    forms = ("table", "json", "plain")
-    if value not in forms:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(forms)}")
-    return value
-
-
-def _speed(value: str | None) -> str | None:
-    if value is not None:
-        number = value.removesuffix("x")
-        if not number.replace(".", "", 1).isdecimal() or not number.isascii() or not float(number):
-            raise typer.BadParameter(f"{value!r} is no speed such as 10x or 0.5")
-    return value
-
-
-_World = Annotated[
-    str, typer.Option(help="sim (virtual time), tcp or grpc (real sockets and processes).")
-]
-_InProcess = Annotated[
-    bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
-]
 _Realtime = Annotated[bool, typer.Option("--realtime", help="As fast as the wall clock.")]
 _RealResources = Annotated[
     bool,
@@ -276,9 +262,6 @@ _Capture = Annotated[Path | None, typer.Option(help="Write frames to this file."
 _Show = Annotated[Path | None, typer.Option(help="Show the frames in this file.")]
 _Captured = Annotated[str | None, typer.Option(help="Capture a run of this scenario.")]
 _CapturedWorld = Annotated[str | None, typer.Option(help="sim (default), tcp or grpc.")]
-_Seed = Annotated[
-    int | None, typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1)
-]
 _Listen = Annotated[str | None, typer.Option(help="Capture what comes to this URL …")]
 _To = Annotated[
     str | None, typer.Option(help="… and pass it on to that one; with --show: to whom.")

@@ -34,7 +34,7 @@ from edgeless_sim.scenario.outcome import Outcome, Verdict
 from edgeless_sim.scenario.runner import run_scenario
 from edgeless_sim.scenario.shipped import find_scenario
 
-__all__ = ["RunOptions", "require_code", "run_command"]
+__all__ = ["RunOptions", "leave", "require_code", "run_command"]
 
 #: Where resources are real.
 _REAL: Final = "tcp"
@@ -101,7 +101,7 @@ def run_command(options: RunOptions, *, capture: Capture | None = None) -> None:
         if folder is not None:
             folder.finish(summary, outcome.files)
     _show(summary, options)
-    _leave(outcome)
+    leave(outcome)
 
 
 def _check_options(options: RunOptions) -> None:
@@ -193,7 +193,8 @@ def _show(summary: Summary, options: RunOptions) -> None:
         typer.echo(render(summary, options.form), nl=False)
 
 
-def _leave(outcome: Outcome) -> None:
+def leave(outcome: Outcome) -> None:
+    """Say what went wrong in a run, if anything, and raise `typer.Exit` with its code."""
     failure = outcome.failure
     if failure is not None:
         complain(f"error: {failure.step} at {failure.at_ns / 1e9:.3f} s: {failure.error}")

@@ -37,6 +37,19 @@ class Histogram:
         self.total += 1
         self.total_ns += value_ns
 
+    def merge(self, other: "Histogram") -> None:
+        """Count all that *other* has counted, too."""
+        if not other.total:
+            return
+        counts = self._counts
+        for bucket, count in other._counts.items():  # noqa: SLF001 - one of its own kind
+            counts[bucket] = counts.get(bucket, 0) + count
+        fewest = other.minimum_ns
+        self.minimum_ns = min(self.minimum_ns, fewest) if self.total else fewest
+        self.maximum_ns = max(self.maximum_ns, other.maximum_ns)
+        self.total += other.total
+        self.total_ns += other.total_ns
+
     @property
     def mean_ns(self) -> int:
         """The exact mean, rounded down; 0 if nothing was counted."""

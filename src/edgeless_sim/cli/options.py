@@ -1,0 +1,37 @@
+"""Options that several commands have, and what is wrong with what was typed.
+
+Nothing heavy is imported here: ``--help`` loads it.
+"""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = ["InProcess", "Seed", "World", "checked_form", "checked_speed"]
+
+World: TypeAlias = Annotated[
+    str, typer.Option(help="sim (virtual time), tcp or grpc (real sockets and processes).")
+]
+InProcess: TypeAlias = Annotated[
+    bool, typer.Option("--in-process", help="Keep one process in the world tcp or grpc.")
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option(help="Instead of the scenario's own.", min=0, max=(1 << 63) - 1)
+]
+
+
+def checked_form(value: str) -> str:
+    """*value* if it is a form of output; raise `typer.BadParameter` if it is none."""
+    forms = ("table", "json", "plain")
+    if value not in forms:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(forms)}")
+    return value
+
+
+def checked_speed(value: str | None) -> str | None:
+    """*value* if it is a speed above 0, or None; raise `typer.BadParameter` if it is none."""
+    if value is not None:
+        number = value.removesuffix("x")
+        if not number.replace(".", "", 1).isdecimal() or not number.isascii() or not float(number):
+            raise typer.BadParameter(f"{value!r} is no speed such as 10x or 0.5")
+    return value
