@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 #: The imports that the contracts let pass by name; without them import-linter complains.
 PERMITTED: Final = {
     "src/edgeless_sim/api/protobuf/permitted.py": "import google.protobuf\n",
-    "src/edgeless_sim/cli/permitted.py": "import typer\n",
+    "src/edgeless_sim/cli/permitted.py": "import rich\nimport typer\n",
     "src/edgeless_sim/cluster/status/__init__.py": "",
     "src/edgeless_sim/cluster/status/server.py": "import aiohttp\nimport prometheus_client\n",
     "src/edgeless_sim/orchestrator/redis_writer.py": "import redis\n",

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeless_sim.report.logs import printable
+from edgeless_sim.report.mirrored import ANSWERS
 from edgeless_sim.report.rows import TROUBLES
 from edgeless_sim.report.snapshot import ComponentRow, NodeRow, Snapshot, WorkflowRow
 from edgeless_sim.report.tables import duration
@@ -85,7 +86,9 @@ _WORKFLOWS: Final[tuple[_Column[_Line], ...]] = (
 
 def frame(snapshot: Snapshot, width: int, height: int | None = None) -> RenderableType:
     """*snapshot* in *width* columns and at most *height* lines; None = as many as it takes."""
-    lines = [(row, each) for row in snapshot.workflows for each in (row, *row.components)]
+    lines: list[_Line] = []
+    for row in snapshot.workflows:
+        lines += (row, *row.components)
     notes = snapshot.notes[-_NOTES_SHOWN:]
     nodes_max, lines_max = len(snapshot.nodes), len(lines)
     above = [*_head(snapshot), *_peers(snapshot)]
@@ -97,7 +100,7 @@ def frame(snapshot: Snapshot, width: int, height: int | None = None) -> Renderab
         room = max(2, room - len(notes))
         nodes_max, lines_max = _shares(room, nodes_max, lines_max)
     nodes = snapshot.nodes[:nodes_max]
-    shown = [each for _, each in lines[:lines_max]]
+    shown = lines[:lines_max]
     parts: list[RenderableType] = [*above]
     if nodes:
         parts += ["", _table(_NODES, nodes, width)]
@@ -144,24 +147,22 @@ def _head(snapshot: Snapshot) -> Iterator[Text]:
         facts.append(f"seed {snapshot.seed}")
     facts.append(f"rates of {snapshot.window_s:g} s")
     yield _line((snapshot.title, "bold"), f"  {'  '.join(facts)}  ", (snapshot.phase, "bold"))
-    nodes = _totals("nodes", snapshot.nodes_total, snapshot.nodes_by_state)
-    workflows = _totals("workflows", snapshot.workflows_total, snapshot.workflows_by_state)
+    nodes = _totals("node", snapshot.nodes_total, snapshot.nodes_by_state)
+    workflows = _totals("workflow", snapshot.workflows_total, snapshot.workflows_by_state)
     yield _line(f"{nodes}; {workflows}")
 
 
 def _totals(what: str, total: int, by_state: dict[str, int]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in by_state.items())
-    return f"{total} {what}: {states}" if states else f"{total} {what}"
+    head = f"{total} {what}{'' if total == 1 else 's'}"
+    return f"{head}: {states}" if states else head
 
 
 def _peers(snapshot: Snapshot) -> Iterator[Text]:
     for peer in snapshot.peers:
-        who = f"the {peer.role} at {peer.url} "
-        if peer.answers:
-            detail = f": {peer.detail}" if peer.detail else ""
-            yield _line(who, ("answers", "green"), detail)
-        else:
-            yield _line(who, ("does not answer", _BAD), f": {peer.detail}" if peer.detail else "")
+        style = "green" if peer.answer == ANSWERS else _BAD
+        detail = f": {peer.detail}" if peer.detail else ""
+        yield _line(f"the {peer.role} at {peer.url} ", (peer.answer, style), detail)
 
 
 def _network(snapshot: Snapshot) -> Iterator[Text]:

@@ -62,7 +62,8 @@ def top(
     On a terminal it is drawn again and again; elsewhere, and with --once, snapshots are printed.
     """
     with reported():
-        from edgeless_sim.cli.top import TopOptions, top_command
+        from edgeless_sim.cli.top import top_command
+        from edgeless_sim.cli.top_options import TopOptions
 
         top_command(
             TopOptions(

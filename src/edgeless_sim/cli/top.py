@@ -5,59 +5,37 @@ can, and snapshots are printed. Not here: what is read from the journal (`report
 looks like (`layout`), and deployments (`watching`).
 """
 
-import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Final
 
-import msgspec
 import typer
 
-from edgeless_sim.cli.layout import NODES_MAX, WORKFLOWS_MAX, frame, text
+from edgeless_sim.cli.layout import NODES_MAX, WORKFLOWS_MAX, frame
 from edgeless_sim.cli.problems import complain
 from edgeless_sim.cli.run import leave, require_code
 from edgeless_sim.cli.screen import Screen, is_screen, open_screen
+from edgeless_sim.cli.top_options import TopOptions, printed
 from edgeless_sim.cluster.deployment_plan import nodes_of
 from edgeless_sim.kernel.clock import WallPacer
 from edgeless_sim.model.worlds import REAL_WORLDS, SIM
 from edgeless_sim.report.live import LiveReader
-from edgeless_sim.report.snapshot import Snapshot, plain_lines
+from edgeless_sim.report.snapshot import Snapshot
 from edgeless_sim.scenario.loader import load_scenario
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.outcome import Outcome
 from edgeless_sim.scenario.runner import run_scenario
 from edgeless_sim.scenario.shipped import find_scenario
 
-__all__ = ["TopOptions", "printed", "top_command"]
+__all__ = ["top_command"]
 
-#: Width of a table for whoever is no terminal and says nothing of columns.
-_COLUMNS: Final = 120
 _WINDOW_S: Final = 5.0
 _WINDOW_PRINTED_S: Final = 10.0
 #: A window is at least so much of the wall clock's time: what is shorter cannot be watched.
 _WINDOW_WALL_S: Final = 2.0
 #: So often a wait is interrupted to draw.
 _SLICE_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class TopOptions:
-    """What was typed."""
-
-    scenario: str | None
-    seed: int | None
-    world: str
-    in_process: bool
-    speed: float | None
-    interval_s: float | None
-    once: bool
-    form: str
-    controller_url: str | None = None
-    orchestrator_urls: tuple[str, ...] = ()
-    config_file: Path = Path("cli.toml")
 
 
 def top_command(options: TopOptions) -> None:
@@ -78,17 +56,6 @@ def top_command(options: TopOptions) -> None:
     outcome = _watched(scenario, options) if live else _printed_run(scenario, options)
     if outcome is not None:
         leave(outcome)
-
-
-def printed(snapshot: Snapshot, form: str) -> None:
-    """Print *snapshot* as table, JSON or plain facts, without colours."""
-    if form == "json":
-        typer.echo(msgspec.json.encode(snapshot).decode())
-    elif form == "plain":
-        typer.echo("\n".join(plain_lines(snapshot)))
-    else:
-        width = shutil.get_terminal_size(fallback=(_COLUMNS, 0)).columns
-        typer.echo(text(snapshot, width))
 
 
 def _check_options(options: TopOptions, *, live: bool) -> None:

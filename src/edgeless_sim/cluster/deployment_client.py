@@ -1,10 +1,11 @@
-"""A client of a real deployment: asks an ε-CON, or casts to a node, ours or EDGELESS's own."""
+"""A client of a real deployment: asks an ε-CON or an ε-ORC, or casts to a node, ours or EDGELESS's
+own."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from edgeless_sim.api.clients import ControllerClient
+from edgeless_sim.api.clients import RPC_TIMEOUT_S, ControllerClient, DomainMirrorClient
 from edgeless_sim.api.services import HANDLE
 from edgeless_sim.api.wire import Wire
 from edgeless_sim.api.wires import Role, Wires
@@ -17,7 +18,7 @@ from edgeless_sim.model.event import Event, EventType
 from edgeless_sim.model.ids import FUNCTION_ID_NONE, NODE_ID_NONE, InstanceId
 from edgeless_transports import AddressError, Connection, RemoteError, TransportError
 
-__all__ = ["open_connection", "open_controller", "send_cast"]
+__all__ = ["open_connection", "open_controller", "open_domain_mirror", "send_cast"]
 
 #: Starting a workflow includes starting all of its components.
 _TIMEOUT_S: Final = 60.0
@@ -38,6 +39,15 @@ async def open_controller(
     """
     async with open_connection(url, tls=tls) as (connection, wire):
         yield ControllerClient(connection, wire, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def open_domain_mirror(
+    url: str, *, tls: ComponentTls | None = None, timeout_s: float = RPC_TIMEOUT_S
+) -> AsyncGenerator[DomainMirrorClient]:
+    """The ε-ORC at *url*, as one that shows its domain; otherwise as `open_controller`."""
+    async with open_connection(url, tls=tls) as (connection, wire):
+        yield DomainMirrorClient(connection, wire, timeout_s=timeout_s)
 
 
 @asynccontextmanager

@@ -5,7 +5,11 @@ the source's own time, over the last ``window_s``. Not here: where it comes from
 `mirrored`), and what it looks like.
 """
 
+from typing import Final
+
 import msgspec
+
+from edgeless_sim.report.logs import printable
 
 __all__ = [
     "ComponentRow",
@@ -17,6 +21,17 @@ __all__ = [
     "WorkflowRow",
     "plain_lines",
 ]
+
+_NODE_NUMBERS: Final = (
+    "cores",
+    "utilisation",
+    "instances",
+    "queue",
+    "events_in",
+    "events_out",
+    "drops",
+)
+_HANDLING: Final = ("state", "reason", "events", "p50_ns", "p95_ns")
 
 
 class NodeRow(msgspec.Struct, frozen=True):
@@ -98,9 +113,10 @@ class PeerRow(msgspec.Struct, frozen=True):
 
     role: str
     url: str
-    answers: bool
+    answer: str
+    """``answers``, ``refuses`` or ``does not answer``."""
     detail: str = ""
-    """Why it does not; or what was left out."""
+    """What it stands for, or why it says nothing."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -129,11 +145,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 def plain_lines(snapshot: Snapshot) -> list[str]:
     """One fact per line: what, name, key, value, separated by tabs; what is not known is left out.
 
-    Names have no tabs: those of nodes and workflows are checked where they come in, others are
-    escaped by whoever writes them.
+    Control characters are escaped, tabs among them.
     """
     at = f"{snapshot.at_s:.3f}"
-    facts = [("top", at, "phase", snapshot.phase)]
+    facts: list[tuple[str, ...]] = [("top", at, "phase", snapshot.phase)]
     for node in snapshot.nodes:
         facts += _facts("node", node.name, node, ("domain", "state", *_NODE_NUMBERS))
     for workflow in snapshot.workflows:
@@ -145,17 +160,13 @@ def plain_lines(snapshot: Snapshot) -> list[str]:
         facts += _facts("network", "", snapshot.network, ("sent", "handled", "in_flight", "lost"))
     facts += [("note", f"{note.at_s:.3f}", note.what, note.text) for note in snapshot.notes]
     for peer in snapshot.peers:
-        facts.append(("peer", peer.url, peer.role, "answers" if peer.answers else peer.detail))
-    return ["\t".join(fact) for fact in facts]
-
-
-_NODE_NUMBERS = ("cores", "utilisation", "instances", "queue", "events_in", "events_out", "drops")
-_HANDLING = ("state", "reason", "events", "p50_ns", "p95_ns")
+        facts.append(("peer", peer.url, peer.role, peer.answer, peer.detail))
+    return ["\t".join(map(printable, fact)) for fact in facts]
 
 
 def _facts(
     what: str, name: str, row: msgspec.Struct, keys: tuple[str, ...]
-) -> list[tuple[str, str, str, str]]:
+) -> list[tuple[str, ...]]:
     found = [(key, getattr(row, key)) for key in keys]
     return [(what, name, key, _text(value)) for key, value in found if value not in (None, "")]
 

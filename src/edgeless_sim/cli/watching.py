@@ -1,0 +1,251 @@
+"""``edgeless-sim top`` without a scenario: a deployment that can be watched.
+
+Asks the ε-CON and the ε-ORCs at the same time, again and again. Who does not answer holds nobody
+up for longer than his time-out, and the screen not at all. Not here: what the answers mean
+(`report.mirrored`) and what it looks like (`layout`).
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+import typer
+
+from edgeless_sim.api.clients import ControllerClient, DomainMirrorClient
+from edgeless_sim.api.messages import MirrorPart, MirrorQuery
+from edgeless_sim.cli.layout import NODES_MAX, frame
+from edgeless_sim.cli.problems import Exit
+from edgeless_sim.cli.screen import Screen, open_screen
+from edgeless_sim.cli.top_options import TopOptions, printed
+from edgeless_sim.cluster.deployment_client import open_controller, open_domain_mirror
+from edgeless_sim.cluster.settings import ComponentTls, load_cli_settings, load_tls
+from edgeless_sim.errors import EdgelessError, RejectedError, SettingsError
+from edgeless_sim.kernel.clock import LoopClock
+from edgeless_sim.kernel.loop import run
+from edgeless_sim.model.domain import DomainCapabilities
+from edgeless_sim.model.ids import DomainId
+from edgeless_sim.model.mirror import DomainMirror
+from edgeless_sim.report.mirrored import (
+    ANSWERS,
+    ControllerAnswer,
+    OrchestratorAnswer,
+    deployment_snapshot,
+)
+from edgeless_sim.report.snapshot import Snapshot
+
+__all__ = ["ORCHESTRATOR_URL", "watch_deployment"]
+
+#: Where an ε-ORC is looked for if none is named.
+ORCHESTRATOR_URL: Final = "http://127.0.0.1:7003"
+_EVERY_S: Final = 2.0
+_WINDOW_S: Final = 10.0
+#: One request may take so long, and all requests to one peer together.
+_REQUEST_S: Final = 2.0
+_PEER_S: Final = 8.0
+_TICK_S: Final = 0.1
+#: Most pages of one part of a mirror that are asked for.
+_PAGES_MAX: Final = 200
+_REASON_CHARS_MAX: Final = 200
+
+
+def watch_deployment(options: TopOptions, *, live: bool) -> None:
+    """Watch it until somebody has seen enough, or print what it is like.
+
+    Raise `SettingsError` if there is no file that says where it is, or for what is no URL;
+    `typer.Exit` if a snapshot was printed and somebody who was named did not answer.
+    """
+    _check_options(options)
+    url = options.controller_url
+    if url is None:
+        url = load_cli_settings(_there(options)).controller_url
+    tls = load_tls(options.config_file.parent)
+    orchestrator_urls = options.orchestrator_urls or (ORCHESTRATOR_URL,)
+
+    async def main() -> Snapshot:
+        async with _opened(url, orchestrator_urls, tls) as deployment:
+            if live:
+                await _draw(deployment, options.interval_s or _EVERY_S)
+            return await _print(deployment, options)
+
+    if live:
+        try:
+            run(main, world="real")
+        except KeyboardInterrupt:
+            # It is how one ends it: there is nothing that could be interrupted.
+            return
+        return
+    snapshot = run(main, world="real")
+    named = snapshot.peers if options.orchestrator_urls else snapshot.peers[:1]
+    if any(peer.answer != ANSWERS for peer in named):
+        raise typer.Exit(Exit.UNREACHABLE)
+
+
+def _check_options(options: TopOptions) -> None:
+    if options.seed is not None or options.speed is not None or options.in_process:
+        raise typer.BadParameter("--seed, --speed and --in-process need a scenario")
+    if options.world != "sim":
+        raise typer.BadParameter("--world needs a scenario")
+    if options.once and options.interval_s is not None:
+        raise typer.BadParameter("--once and --interval do not go together")
+
+
+def _there(options: TopOptions) -> Path:
+    file = options.config_file
+    if not file.exists():
+        raise SettingsError(
+            f"which deployment? There is no {file} that says where its ε-CON is; name a scenario to"
+            " run, or --controller-url, or another --config-file"
+        )
+    return file
+
+
+class _Deployment:
+    """The peers of one deployment."""
+
+    def __init__(
+        self,
+        controller: tuple[str, ControllerClient],
+        orchestrators: list[tuple[str, DomainMirrorClient]],
+    ) -> None:
+        self._controller = controller
+        self._orchestrators = orchestrators
+        self._clock = LoopClock.running()
+
+    async def snapshot(self) -> Snapshot:
+        """Ask all of them at the same time."""
+        now_s = self._clock.utc().timestamp()
+        found: dict[int, OrchestratorAnswer] = {}
+        controller: list[ControllerAnswer] = []
+
+        async def ask_controller() -> None:
+            controller.append(await _controller_answer(*self._controller))
+
+        async def ask(place: int, url: str, client: DomainMirrorClient) -> None:
+            found[place] = await _orchestrator_answer(url, client, now_s - _WINDOW_S)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask_controller)
+            for place, (url, client) in enumerate(self._orchestrators):
+                group.start_soon(ask, place, url, client)
+        return deployment_snapshot(
+            controller[0],
+            [found[place] for place in sorted(found)],
+            now_s=now_s,
+            window_s=_WINDOW_S,
+            rows_max=NODES_MAX,
+        )
+
+
+@asynccontextmanager
+async def _opened(
+    url: str, orchestrator_urls: tuple[str, ...], tls: ComponentTls | None
+) -> AsyncGenerator[_Deployment]:
+    async with AsyncExitStack() as stack:
+        controller = await stack.enter_async_context(
+            open_controller(url, tls=tls, timeout_s=_REQUEST_S)
+        )
+        orchestrators = [
+            (
+                each,
+                await stack.enter_async_context(
+                    open_domain_mirror(each, tls=tls, timeout_s=_REQUEST_S)
+                ),
+            )
+            for each in orchestrator_urls
+        ]
+        yield _Deployment((url, controller), orchestrators)
+
+
+async def _controller_answer(url: str, client: ControllerClient) -> ControllerAnswer:
+    with anyio.move_on_after(_PEER_S):
+        try:
+            workflows = await client.list_workflows()
+            domains: dict[str, DomainCapabilities] = await client.domains(DomainId(""))
+            return ControllerAnswer(url, workflows, domains)
+        except EdgelessError as error:
+            refuses = isinstance(error, RejectedError)
+            return ControllerAnswer(url, fault=_short(error), refuses=refuses)
+    return ControllerAnswer(url, fault=f"nothing came within {_PEER_S:g} s")
+
+
+async def _orchestrator_answer(
+    url: str, client: DomainMirrorClient, since_s: float
+) -> OrchestratorAnswer:
+    with anyio.move_on_after(_PEER_S):
+        try:
+            mirror, left_out = await _mirror(client, since_s)
+            return OrchestratorAnswer(url, mirror, left_out=left_out)
+        except EdgelessError as error:
+            refuses = isinstance(error, RejectedError)
+            return OrchestratorAnswer(url, fault=_short(error), refuses=refuses)
+    return OrchestratorAnswer(url, fault=f"nothing came within {_PEER_S:g} s")
+
+
+async def _mirror(client: DomainMirrorClient, since_s: float) -> tuple[DomainMirror, str]:
+    """All pages of all parts, and what was too much."""
+    left_out = []
+    whole: DomainMirror | None = None
+    for part in MirrorPart:
+        after = ""
+        for _ in range(_PAGES_MAX):
+            page = await client.mirror(MirrorQuery(part, after, since_s))
+            whole = page.mirror if whole is None else _joined(whole, page.mirror)
+            after = page.next
+            if not after:
+                break
+        else:
+            left_out.append(part.value)
+    assert whole is not None, "there is a part"
+    return whole, f"more {', '.join(left_out)} than are shown" if left_out else ""
+
+
+def _joined(mirror: DomainMirror, more: DomainMirror) -> DomainMirror:
+    return msgspec.structs.replace(
+        mirror,
+        nodes=mirror.nodes + more.nodes,
+        components=mirror.components + more.components,
+        series=mirror.series + more.series,
+    )
+
+
+def _short(error: EdgelessError) -> str:
+    words = " ".join(str(error).split())
+    # Which method was asked for is no news to whoever reads it.
+    if words.startswith("/"):
+        words = words.partition(": ")[2]
+    return words[:_REASON_CHARS_MAX]
+
+
+async def _print(deployment: _Deployment, options: TopOptions) -> Snapshot:
+    """Print what it is like, once, or with an interval until somebody ends it."""
+    while True:
+        snapshot = await deployment.snapshot()
+        printed(snapshot, options.form)
+        if options.interval_s is None:
+            return snapshot
+        await anyio.sleep(options.interval_s)
+
+
+async def _draw(deployment: _Deployment, every_s: float) -> None:
+    """Draw what it is like until somebody has seen enough."""
+    latest: list[Snapshot] = []
+
+    async def ask() -> None:
+        while True:
+            latest[:] = [await deployment.snapshot()]
+            await anyio.sleep(every_s)
+
+    def show(screen: Screen) -> None:
+        screen.show(
+            lambda width, height: frame(latest[0], width, height) if latest else "asking ..."
+        )
+
+    with open_screen() as screen:
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            while True:
+                show(screen)
+                await anyio.sleep(_TICK_S)
