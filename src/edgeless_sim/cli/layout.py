@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Final, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -22,9 +23,9 @@ from edgeless_sim.report.tables import duration
 
 __all__ = ["NODES_MAX", "WORKFLOWS_MAX", "frame", "text"]
 
-#: Most rows that a frame has room for, however high the terminal is.
-NODES_MAX: Final = 100
-WORKFLOWS_MAX: Final = 100
+#: Most rows of what is printed and not drawn.
+NODES_MAX: Final = 40
+WORKFLOWS_MAX: Final = 20
 
 R = TypeVar("R")
 _GAP: Final = 2
@@ -221,8 +222,7 @@ def _fitting(
         if column.rank is None or any(text not in ("", _UNKNOWN) for text in cells[column.head])
     ]
     natural = {
-        column.head: max(len(column.head), *(Text(text).cell_len for text in cells[column.head]))
-        for column in kept
+        column.head: max(len(column.head), *map(cell_len, cells[column.head])) for column in kept
     }
     least = {
         column.head: min(natural[column.head], column.at_least or natural[column.head])

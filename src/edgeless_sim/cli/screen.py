@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from edgeless_sim.kernel.clock import wall_seconds
+from edgeless_sim.kernel.clock import cpu_seconds, wall_seconds
 
 __all__ = ["Drawn", "Screen", "is_screen", "open_screen"]
 
@@ -26,8 +26,8 @@ __all__ = ["Drawn", "Screen", "is_screen", "open_screen"]
 Drawn: TypeAlias = Callable[[int, int], RenderableType]
 
 _EVERY_S: Final = 0.25
-#: A frame is followed by so many times what it took in which none is drawn.
-_REST: Final = 20
+#: A frame is followed by so many times what it cost in which none is drawn.
+_REST: Final = 15
 _KEYS_BYTES: Final = 64
 
 
@@ -53,10 +53,11 @@ class Screen:
         if now_s < self._next_s:
             return
         self._look()
+        begun_s = cpu_seconds()
         size = self._console.size
         self._live.update(drawn(size.width, size.height), refresh=True)
-        done_s = wall_seconds()
-        self._next_s = done_s + max(_EVERY_S, _REST * (done_s - now_s))
+        # What it cost, and not how long it took: others may be busy, too.
+        self._next_s = now_s + max(_EVERY_S, _REST * (cpu_seconds() - begun_s))
 
     def _look(self) -> None:
         keys = self._keys

@@ -12,13 +12,13 @@ from typing import Final
 
 import typer
 
-from edgeless_sim.cli.layout import NODES_MAX, WORKFLOWS_MAX, frame
+from edgeless_sim.cli.layout import frame
 from edgeless_sim.cli.problems import complain
 from edgeless_sim.cli.run import leave, require_code
 from edgeless_sim.cli.screen import Screen, is_screen, open_screen
 from edgeless_sim.cli.top_options import TopOptions, printed
 from edgeless_sim.cluster.deployment_plan import nodes_of
-from edgeless_sim.kernel.clock import WallPacer
+from edgeless_sim.kernel.clock import WallPacer, wall_seconds
 from edgeless_sim.model.worlds import REAL_WORLDS, SIM
 from edgeless_sim.report.live import LiveReader
 from edgeless_sim.report.snapshot import Snapshot
@@ -36,6 +36,8 @@ _WINDOW_PRINTED_S: Final = 10.0
 _WINDOW_WALL_S: Final = 2.0
 #: So often a wait is interrupted to draw.
 _SLICE_S: Final = 0.05
+#: Who is later than that behind the wall clock does not catch up.
+_LATE_S: Final = 0.1
 
 
 def top_command(options: TopOptions) -> None:
@@ -98,14 +100,14 @@ class _Run:
             self._begun_ns = self.reader.reached_ns
         self.now_ns = self._begun_ns + scenario_ns
 
-    def snapshot(self, now_ns: int, *, phase: str = "", nodes_max: int = NODES_MAX) -> Snapshot:
-        """The moment *now_ns* of the cluster's time."""
+    def snapshot(self, now_ns: int, *, phase: str = "", rows_max: int | None = None) -> Snapshot:
+        """The moment *now_ns* of the cluster's time; with *rows_max*, so many rows of each kind."""
         seed = self._options.seed
         return self.reader.snapshot(
             now_ns,
             title=self._scenario.label,
-            nodes_max=nodes_max,
-            workflows_max=min(WORKFLOWS_MAX, nodes_max),
+            nodes_max=rows_max or self._options.nodes_max,
+            workflows_max=rows_max or self._options.workflows_max,
             phase=phase or self._next(now_ns),
             seed=self._scenario.seed if seed is None else seed,
             speed=self._speed,
@@ -134,20 +136,34 @@ class _Run:
 
 
 class _Pacer:
-    """Keeps virtual time from running ahead of the wall clock, and tells it while it waits."""
+    """Keeps virtual time from running ahead of the wall clock, and tells it while it waits.
+
+    It does not catch up either: who watches should not miss what happened while the machine was
+    busy with something else.
+    """
 
     def __init__(self, speed: float, tell: Callable[[int], None]) -> None:
-        self._pacer = WallPacer(speed)
+        self._speed = speed
         self._step_ns = max(1, round(_SLICE_S * 1e9 * speed))
         self._tell = tell
         self._reached_ns = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """From here on, virtual time follows the wall clock."""
+        self._pacer = WallPacer(self._speed)
+        self._begun_ns = self._reached_ns
+        self._begun_s = wall_seconds()
 
     def wait_until(self, when_ns: int) -> None:
         """See `Pacer.wait_until`."""
+        due_s = self._begun_s + (self._reached_ns - self._begun_ns) / 1e9 / self._speed
+        if wall_seconds() > due_s + _LATE_S:
+            self._begin()
         for slice_ns in range(self._reached_ns + self._step_ns, when_ns, self._step_ns):
-            self._pacer.wait_until(slice_ns)
+            self._pacer.wait_until(slice_ns - self._begun_ns)
             self._tell(slice_ns)
-        self._pacer.wait_until(when_ns)
+        self._pacer.wait_until(when_ns - self._begun_ns)
         self._reached_ns = when_ns
 
 
@@ -174,7 +190,7 @@ def _watched(scenario: Scenario, options: TopOptions) -> Outcome | None:
 def _draw(screen: Screen, run: _Run) -> None:
     # More rows than the terminal is high are made in vain.
     screen.show(
-        lambda width, height: frame(run.snapshot(run.now_ns, nodes_max=height), width, height)
+        lambda width, height: frame(run.snapshot(run.now_ns, rows_max=height), width, height)
     )
 
 

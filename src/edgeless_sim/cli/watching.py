@@ -16,7 +16,7 @@ import typer
 
 from edgeless_sim.api.clients import ControllerClient, DomainMirrorClient
 from edgeless_sim.api.messages import MirrorPart, MirrorQuery
-from edgeless_sim.cli.layout import NODES_MAX, frame
+from edgeless_sim.cli.layout import frame
 from edgeless_sim.cli.problems import Exit
 from edgeless_sim.cli.screen import Screen, open_screen
 from edgeless_sim.cli.top_options import TopOptions, printed
@@ -65,7 +65,7 @@ def watch_deployment(options: TopOptions, *, live: bool) -> None:
     orchestrator_urls = options.orchestrator_urls or (ORCHESTRATOR_URL,)
 
     async def main() -> Snapshot:
-        async with _opened(url, orchestrator_urls, tls) as deployment:
+        async with _opened(url, orchestrator_urls, tls, options) as deployment:
             if live:
                 await _draw(deployment, options.interval_s or _EVERY_S)
             return await _print(deployment, options)
@@ -109,7 +109,9 @@ class _Deployment:
         self,
         controller: tuple[str, ControllerClient],
         orchestrators: list[tuple[str, DomainMirrorClient]],
+        options: TopOptions,
     ) -> None:
+        self._options = options
         self._controller = controller
         self._orchestrators = orchestrators
         self._clock = LoopClock.running()
@@ -135,13 +137,14 @@ class _Deployment:
             [found[place] for place in sorted(found)],
             now_s=now_s,
             window_s=_WINDOW_S,
-            rows_max=NODES_MAX,
+            nodes_max=self._options.nodes_max,
+            workflows_max=self._options.workflows_max,
         )
 
 
 @asynccontextmanager
 async def _opened(
-    url: str, orchestrator_urls: tuple[str, ...], tls: ComponentTls | None
+    url: str, orchestrator_urls: tuple[str, ...], tls: ComponentTls | None, options: TopOptions
 ) -> AsyncGenerator[_Deployment]:
     async with AsyncExitStack() as stack:
         controller = await stack.enter_async_context(
@@ -156,7 +159,7 @@ async def _opened(
             )
             for each in orchestrator_urls
         ]
-        yield _Deployment((url, controller), orchestrators)
+        yield _Deployment((url, controller), orchestrators, options)
 
 
 async def _controller_answer(url: str, client: ControllerClient) -> ControllerAnswer:

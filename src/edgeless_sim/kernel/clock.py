@@ -14,7 +14,7 @@ import anyio
 from edgeless_sim.kernel.loop import VirtualTimeLoop, current_scheduler
 from edgeless_sim.kernel.scheduler import Scheduler
 
-__all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer", "wall_seconds"]
+__all__ = ["EPOCH", "Clock", "LoopClock", "WallPacer", "cpu_seconds", "wall_seconds"]
 
 #: Calendar time at which every simulation begins.
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,3 +96,8 @@ class WallPacer:
 def wall_seconds() -> float:
     """Seconds of a monotonic wall clock, for progress displays only; never in a journal."""
     return time.monotonic()
+
+
+def cpu_seconds() -> float:
+    """Seconds of computing that this process has used, for what is not to use too many of them."""
+    return time.process_time()

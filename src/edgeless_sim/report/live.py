@@ -65,6 +65,8 @@ class LiveReader:
 
     def read(self, batch: Sequence[Record]) -> None:
         """Take a batch of records."""
+        if not batch:
+            return
         window = self._window
         self.reached_ns = batch[-1][0]
         begin = 0

@@ -99,7 +99,8 @@ def deployment_snapshot(
     *,
     now_s: float,
     window_s: float,
-    rows_max: int,
+    nodes_max: int,
+    workflows_max: int,
 ) -> Snapshot:
     """The moment *now_s* (seconds since 1970); rates are of the *window_s* before it."""
     mirrors = [each.mirror for each in orchestrators if each.mirror is not None]
@@ -114,10 +115,10 @@ def deployment_snapshot(
         at_s=now_s,
         phase=f"{silent} of {1 + len(orchestrators)} say nothing" if silent else "all answer",
         window_s=window_s,
-        nodes=tuple(nodes[:rows_max]),
+        nodes=tuple(nodes[:nodes_max]),
         nodes_total=len(nodes),
         nodes_by_state=counted(each.state for each in nodes),
-        workflows=tuple(workflows[:rows_max]),
+        workflows=tuple(workflows[:workflows_max]),
         workflows_total=len(workflows),
         workflows_by_state=counted(each.state for each in workflows),
         peers=(_controller_row(controller, mirrors), *map(_orchestrator_row, orchestrators)),
