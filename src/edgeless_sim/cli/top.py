@@ -33,7 +33,7 @@ __all__ = ["top_command"]
 _WINDOW_S: Final = 5.0
 _WINDOW_PRINTED_S: Final = 10.0
 #: A window is at least so much of the wall clock's time: what is shorter cannot be watched.
-_WINDOW_WALL_S: Final = 2.0
+_WINDOW_WALL_S: Final = 1.0
 #: So often a wait is interrupted to draw.
 _SLICE_S: Final = 0.05
 #: Who is later than that behind the wall clock does not catch up.
