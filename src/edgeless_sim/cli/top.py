@@ -130,7 +130,7 @@ class _Run:
         if self._begun_ns is None:
             return "coming up"
         for step in sorted(self._scenario.steps, key=lambda each: each.at):
-            if self._begun_ns + step.at > now_ns:
+            if self._begun_ns + step.at >= now_ns:
                 return f"next: {step.do} at {(self._begun_ns + step.at) / 1e9:.4g} s"
         return f"until {(self._begun_ns + self._scenario.duration) / 1e9:.4g} s"
 
