@@ -1,21 +1,14 @@
 """``edgeless-sim top`` with a scenario: on a terminal, elsewhere, and how it ends."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -23,96 +16,14 @@ from typer.testing import CliRunner, Result
 from edgeless_sim.cli.main import app
 
 ROOT: Final = Path(__file__).parents[2]
-ROWS: Final = 40
-COLUMNS: Final = 120
-PATIENCE_S: Final = 60
-ESCAPE: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 #: What a frame begins with.
 HOME: Final = "\x1b[H"
-OTHER_SCREEN: Final = "\x1b[?1049h"
-THIS_SCREEN: Final = "\x1b[?1049l"
 
 
 def top(*arguments: str) -> Result:
     result = CliRunner().invoke(app, ["top", *arguments], env={"COLUMNS": "120"})
     assert "Traceback" not in result.output
     return result
-
-
-class Terminal:
-    """A pseudo-terminal with the program in it, and what it has written so far."""
-
-    def __init__(self, master: int, process: "subprocess.Popen[bytes]") -> None:
-        self.master = master
-        self.process = process
-        self._bytes = b""
-
-    @property
-    def written(self) -> str:
-        return self._bytes.decode(errors="replace")
-
-    def until(self, found: Callable[[str], bool]) -> str:
-        """Read until what was written is as wanted; fails after a minute, or at the end."""
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not found(self.written):
-            assert time.monotonic() < deadline_s, self.written
-            assert self._read(), self.written
-        return self.written
-
-    def end(self) -> int:
-        """Read to the end; the exit code."""
-        deadline_s = time.monotonic() + PATIENCE_S
-        while self._read():
-            assert time.monotonic() < deadline_s, self.written
-        return self.process.wait(PATIENCE_S)
-
-    def frames(self) -> list[str]:
-        """What stood on the other screen, one text after the other."""
-        drawn = self.written.partition(OTHER_SCREEN)[2].partition(THIS_SCREEN)[0]
-        return [ESCAPE.sub("", each) for each in drawn.split(HOME)]
-
-    def left(self) -> str:
-        """What stands on the screen afterwards."""
-        return ESCAPE.sub("", self.written.partition(THIS_SCREEN)[2]).replace("\r", "")
-
-    def _read(self) -> bool:
-        if not select.select([self.master], [], [], 0.2)[0]:
-            return True
-        try:
-            some = os.read(self.master, 65_536)
-        except OSError:
-            # Nobody has the other end any more.
-            return False
-        self._bytes += some
-        return bool(some)
-
-
-@contextmanager
-def terminal(*arguments: str, **environment: str) -> Generator[Terminal]:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    before = termios.tcgetattr(slave)
-    program = Path(sys.executable).with_name("edgeless-sim")
-    hidden = ("NO_COLOR", "COLUMNS", "LINES")
-    inherited = {key: value for key, value in os.environ.items() if key not in hidden}
-    process = subprocess.Popen(
-        [str(program), "top", *arguments],
-        cwd=ROOT,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**inherited, "TERM": "xterm-256color", **environment},
-        start_new_session=True,
-    )
-    try:
-        yield Terminal(master, process)
-        # As it was: what is typed is seen again.
-        assert termios.tcgetattr(slave) == before
-    finally:
-        process.kill()
-        process.wait()
-        os.close(slave)
-        os.close(master)
 
 
 def row(frame: str, name: str) -> list[str]:
@@ -123,10 +34,9 @@ def row(frame: str, name: str) -> list[str]:
     return []
 
 
-def test_a_crash_and_its_repair_are_seen_as_they_happen() -> None:
+def test_a_crash_and_its_repair_are_seen_as_they_happen(terminal: Callable[..., Any]) -> None:
     with terminal("node-crash", "--speed", "20x") as shown:
-        # Closed before the program ends, so that its end is heard of.
-        assert _ended(shown) == 0
+        assert shown.ended() == 0
         frames = shown.frames()
         states = [row(frame, "edge/1")[2:3] for frame in frames if row(frame, "edge/1")]
         assert ["alive"] in states
@@ -135,8 +45,8 @@ def test_a_crash_and_its_repair_are_seen_as_they_happen() -> None:
         homes = [row(frame, "sensor")[1:3] for frame in frames if row(frame, "sensor")]
         assert ["edge/1", "running"] in homes
         assert homes[-1] == ["edge/2", "running"]
-        assert all(len(frame.splitlines()) <= ROWS for frame in frames)
-        assert all(len(line) <= COLUMNS for frame in frames for line in frame.splitlines())
+        assert all(len(frame.splitlines()) <= shown.rows for frame in frames)
+        assert all(len(line) <= shown.columns for frame in frames for line in frame.splitlines())
         left = shown.left()
         assert (
             "    12.000 s  place    sensors/sensor on edge/2 (RoundRobin: 2 of 2 feasible)" in left
@@ -144,42 +54,37 @@ def test_a_crash_and_its_repair_are_seen_as_they_happen() -> None:
         assert left.splitlines()[-1] == "result: passed, 9 of 9 expectations hold"
 
 
-def _ended(shown: Terminal) -> int:
-    """The exit code; the test holds the other end open, so the process says when it is over."""
-    shown.until(lambda _: shown.process.poll() is not None)
-    shown.until(lambda text: text.endswith("\n"))
-    return shown.process.wait()
-
-
-def test_q_ends_it_well_and_leaves_what_was_to_be_seen() -> None:
+def test_q_ends_it_well_and_leaves_what_was_to_be_seen(terminal: Callable[..., Any]) -> None:
     with terminal("node-crash") as shown:
         shown.until(lambda text: text.count(HOME) > 2)
         os.write(shown.master, b"q")
-        assert _ended(shown) == 0
+        assert shown.ended() == 0
         assert "5 nodes: 5 alive" in shown.left()
         assert "result" not in shown.left()
         assert "interrupted" not in shown.left()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_gives_the_terminal_back(number: signal.Signals) -> None:
+def test_a_signal_ends_it_and_gives_the_terminal_back(
+    terminal: Callable[..., Any], number: signal.Signals
+) -> None:
     with terminal("node-crash") as shown:
         shown.until(lambda text: text.count(HOME) > 2)
         shown.process.send_signal(number)
-        assert _ended(shown) == 130
+        assert shown.ended() == 130
         assert shown.left() == "interrupted\n"
 
 
-def test_no_color_is_respected() -> None:
+def test_no_color_is_respected(terminal: Callable[..., Any]) -> None:
     with terminal("noop", "--speed", "100x", NO_COLOR="1") as shown:
-        assert _ended(shown) == 0
+        assert shown.ended() == 0
         colours = re.findall(r"\x1b\[[0-9;]*3[0-7][0-9;]*m", shown.written)
         assert colours == []
 
 
-def test_a_dumb_terminal_gets_plain_text() -> None:
+def test_a_dumb_terminal_gets_plain_text(terminal: Callable[..., Any]) -> None:
     with terminal("noop", "--speed", "100x", TERM="dumb") as shown:
-        assert _ended(shown) == 0
+        assert shown.ended() == 0
         assert "\x1b" not in shown.written
         assert "result: passed" in shown.written
 

@@ -1,11 +1,17 @@
 """``edgeless-sim top`` with a deployment, whose peers are played here over real sockets."""
 
 import json
+import os
+import shlex
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,9 +31,10 @@ from edgeless_sim.api.messages import (
 )
 from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cli import watching
+from edgeless_sim.cli.edgeless_cli import app as client
 from edgeless_sim.cli.main import app
 from edgeless_sim.cluster.endpoint import Endpoint
-from edgeless_sim.cluster.ports import LOOPBACK
+from edgeless_sim.cluster.ports import LOOPBACK, free_ports
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.loop import run
@@ -45,6 +52,7 @@ from edgeless_sim.model.mirror import (
 from edgeless_sim.model.node import INVALID_HEALTH, NodeCapabilities
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 
+ROOT: Final = Path(__file__).parents[2]
 NODES: Final = tuple(NodeId(UUID(int=number)) for number in (1, 2, 3))
 SENSOR: Final = LogicalId(UUID(int=11))
 INSTANCE: Final = InstanceId(NODES[0], FunctionId(UUID(int=21)))
@@ -310,7 +318,85 @@ def test_an_orchestrator_that_nobody_named_may_be_absent(
     assert "the ε-ORC at tcp://127.0.0.1:1 does not answer: " in result.stdout
 
 
-def test_which_deployment_must_be_said(tmp_path: Any) -> None:
+def test_on_a_terminal_it_is_asked_again_and_again_and_a_silent_peer_holds_up_nobody(
+    terminal: Callable[..., Any],
+) -> None:
+    class Changing(Controller):
+        asked = 0
+
+        async def list_workflows(self) -> tuple[WorkflowStatus, ...]:
+            self.asked += 1
+            return (await super().list_workflows())[: self.asked - 1]
+
+    with (
+        served("tcp", "WorkflowInstance", Changing()) as controller,
+        served("tcp", "DomainMirror", Orchestrator()) as orchestrator,
+        strange_peer(nothing) as silent,
+    ):
+        named = ("--orchestrator-url", orchestrator, "--orchestrator-url", f"tcp://{silent}")
+        with terminal("--controller-url", controller, *named, "--interval", "0.1") as shown:
+            shown.until(lambda text: "sensors" in text and "lonely" in text)
+            frames = shown.frames()
+            # The others have long answered, and again.
+            assert any("sensors" in x and f"{silent} is being asked" in x for x in frames)
+            shown.until(lambda text: f"tcp://{silent} \x1b[1;31mdoes not answer" in text)
+            os.write(shown.master, b"q")
+            assert shown.ended() == 0
+            assert "lonely" in shown.left()
+
+
+def test_ctrl_c_is_how_one_ends_it(terminal: Callable[..., Any]) -> None:
+    with (
+        served("tcp", "WorkflowInstance", Controller()) as controller,
+        terminal("--controller-url", controller) as shown,
+    ):
+        shown.until(lambda text: "sensors" in text)
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.ended() == 0
+        assert "sensors" in shown.left()
+        assert "interrupted" not in shown.left()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Generator[str]:
+    """A cluster that ``edgeless-sim up`` has brought up; the line to type for ``top``."""
+    (port,) = free_ports(1)
+    words = ("up", "--port", str(port), "--state", str(tmp_path / "state"))
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edgeless_sim", *words],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    told = (tmp_path / "log").read_text
+    try:
+        deadline_s = time.monotonic() + 60
+        while "Ctrl-C stops it" not in told():
+            assert process.poll() is None, told()
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        yield next(line for line in told().splitlines() if line.startswith("edgeless-sim top "))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def test_a_cluster_that_is_up_is_watched_with_the_line_that_it_says(up: str) -> None:
+    _, _, *words = shlex.split(up)
+    noop = ROOT / "scenarios" / "noop" / "workflow.json"
+    file = words[words.index("-c") + 1]
+    started = CliRunner().invoke(client, ["-c", file, "workflow", "start", str(noop)])
+    assert started.exit_code == 0, started.output
+    shown = json.loads(top(*words, "--once", "--format", "json").stdout)
+    assert shown["peers"][0]["answer"] == "answers"
+    assert shown["peers"][0]["detail"].startswith("domains domain-1 (2 nodes")
+    (workflow,) = shown["workflows"]
+    assert (workflow["name"], workflow["state"]) == (started.stdout.strip(), "running")
+    assert workflow["components"][0]["node"] in ("domain-1/0", "domain-1/1")
+
+
+def test_which_deployment_must_be_said(tmp_path: Path) -> None:
     result = top("-c", str(tmp_path / "cli.toml"))
     assert result.exit_code == 3
     assert "name a scenario to run, or --controller-url" in result.stderr

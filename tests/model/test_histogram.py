@@ -53,3 +53,16 @@ def test_the_order_does_not_matter(values: list[int]) -> None:
     assert [forth.quantile_ns(s) for s in (0.1, 0.5, 0.9)] == [
         back.quantile_ns(s) for s in (0.1, 0.5, 0.9)
     ]
+
+
+@given(st.lists(st.integers(0, 10**18)), st.lists(st.integers(0, 10**18)))
+def test_two_of_them_together_are_as_one_that_has_counted_all(
+    some: list[int], others: list[int]
+) -> None:
+    together, whole = filled(*some), filled(*some, *others)
+    together.merge(filled(*others))
+    facts = [
+        (x.total, x.total_ns, x.minimum_ns, x.maximum_ns, *map(x.quantile_ns, (0.1, 0.5, 0.95)))
+        for x in (together, whole)
+    ]
+    assert facts[0] == facts[1]

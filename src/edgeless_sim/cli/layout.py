@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeless_sim.report.logs import printable
-from edgeless_sim.report.mirrored import ANSWERS
+from edgeless_sim.report.mirrored import ANSWERS, ASKED
 from edgeless_sim.report.rows import TROUBLES
 from edgeless_sim.report.snapshot import ComponentRow, NodeRow, Snapshot, WorkflowRow
 from edgeless_sim.report.tables import duration
@@ -161,7 +161,7 @@ def _totals(what: str, total: int, by_state: dict[str, int]) -> str:
 
 def _peers(snapshot: Snapshot) -> Iterator[Text]:
     for peer in snapshot.peers:
-        style = "green" if peer.answer == ANSWERS else _BAD
+        style = {ANSWERS: "green", ASKED: "yellow"}.get(peer.answer, _BAD)
         detail = f": {peer.detail}" if peer.detail else ""
         yield _line(f"the {peer.role} at {peer.url} ", (peer.answer, style), detail)
 

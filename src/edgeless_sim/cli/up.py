@@ -36,6 +36,7 @@ _MARK: Final = "# Written by edgeless-sim up, which replaces it.\n"
 _MARK_BYTES_MAX: Final = 200
 _LOCK_FILE: Final = "lock"
 _WORKFLOWS_SHOWN: Final = 5
+_DOMAINS_WATCHED: Final = 5
 _SEED_BITS: Final = 62
 #: Without a scenario. No PYTHON: there is no folder that its code could come from.
 _DEFAULT: Final = Topology(
@@ -169,7 +170,8 @@ class _Report:
             return
         head = ("component", "listens at", "http-ingress", "files")
         lines = aligned(head, [("ε-CON", url, "", ""), *self._rows(cluster)])
-        typer.echo("\n".join([*lines, "", *self._commands(file), "", self._end(cluster)]))
+        commands = [*self._commands(file), self._watching(cluster, file)]
+        typer.echo("\n".join([*lines, "", *commands, "", self._end(cluster)]))
 
     def _rows(self, cluster: Cluster) -> Iterator[tuple[str, str, str, str]]:
         for domain in self._topology.domains:
@@ -194,6 +196,12 @@ class _Report:
             return
         for name in list(scenario.workflows)[:_WORKFLOWS_SHOWN]:
             yield f"{client} workflow start {shlex.quote(str(scenario.folder / name))}"
+
+    def _watching(self, cluster: Cluster, file: Path) -> str:
+        names = [domain.name for domain in self._topology.domains[:_DOMAINS_WATCHED]]
+        urls = [cluster.network.url(orchestrator_location(name)) for name in names]
+        named = "".join(f" --orchestrator-url {url}" for url in urls)
+        return f"edgeless-sim top -c {shlex.quote(str(file))}{named}"
 
     def _end(self, cluster: Cluster) -> str:
         steps = self._scenario is not None and self._scenario.steps and not self._options.steps

@@ -6,19 +6,20 @@ up for longer than his time-out, and the screen not at all. Not here: what the a
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import anyio
 import msgspec
 import typer
+from rich.console import RenderableType
 
 from edgeless_sim.api.clients import ControllerClient, DomainMirrorClient
 from edgeless_sim.api.messages import MirrorPart, MirrorQuery
 from edgeless_sim.cli.layout import frame
 from edgeless_sim.cli.problems import Exit
-from edgeless_sim.cli.screen import Screen, open_screen
+from edgeless_sim.cli.screen import open_screen
 from edgeless_sim.cli.top_options import TopOptions, printed
 from edgeless_sim.cluster.deployment_client import open_controller, open_domain_mirror
 from edgeless_sim.cluster.settings import ComponentTls, load_cli_settings, load_tls
@@ -30,6 +31,9 @@ from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.mirror import DomainMirror
 from edgeless_sim.report.mirrored import (
     ANSWERS,
+    ASKED,
+    REFUSES,
+    SILENT,
     ControllerAnswer,
     OrchestratorAnswer,
     deployment_snapshot,
@@ -64,21 +68,23 @@ def watch_deployment(options: TopOptions, *, live: bool) -> None:
     tls = load_tls(options.config_file.parent)
     orchestrator_urls = options.orchestrator_urls or (ORCHESTRATOR_URL,)
 
-    async def main() -> Snapshot:
+    snapshots: list[Snapshot] = []
+
+    async def main() -> None:
         async with _opened(url, orchestrator_urls, tls, options) as deployment:
             if live:
                 await _draw(deployment, options.interval_s or _EVERY_S)
-            return await _print(deployment, options)
+            else:
+                snapshots.append(await _print(deployment, options))
 
     if live:
-        try:
+        # Ctrl-C is how one ends it, too: there is nothing that could be interrupted.
+        with suppress(KeyboardInterrupt):
             run(main, world="real")
-        except KeyboardInterrupt:
-            # It is how one ends it: there is nothing that could be interrupted.
-            return
         return
-    snapshot = run(main, world="real")
-    named = snapshot.peers if options.orchestrator_urls else snapshot.peers[:1]
+    run(main, world="real")
+    peers = snapshots[0].peers
+    named = peers if options.orchestrator_urls else peers[:1]
     if any(peer.answer != ANSWERS for peer in named):
         raise typer.Exit(Exit.UNREACHABLE)
 
@@ -103,7 +109,7 @@ def _there(options: TopOptions) -> Path:
 
 
 class _Deployment:
-    """The peers of one deployment."""
+    """The peers of one deployment, and what each of them said last."""
 
     def __init__(
         self,
@@ -115,31 +121,45 @@ class _Deployment:
         self._controller = controller
         self._orchestrators = orchestrators
         self._clock = LoopClock.running()
+        self._said = ControllerAnswer(controller[0], answer=ASKED)
+        self._shown = [OrchestratorAnswer(url, answer=ASKED) for url, _ in orchestrators]
 
-    async def snapshot(self) -> Snapshot:
-        """Ask all of them at the same time."""
-        now_s = self._clock.utc().timestamp()
-        found: dict[int, OrchestratorAnswer] = {}
-        controller: list[ControllerAnswer] = []
-
-        async def ask_controller() -> None:
-            controller.append(await _controller_answer(*self._controller))
-
-        async def ask(place: int, url: str, client: DomainMirrorClient) -> None:
-            found[place] = await _orchestrator_answer(url, client, now_s - _WINDOW_S)
-
+    async def ask(self, every_s: float | None) -> None:
+        """Ask all of them, each for himself: who is slow holds up nobody. None = once."""
         async with anyio.create_task_group() as group:
-            group.start_soon(ask_controller)
-            for place, (url, client) in enumerate(self._orchestrators):
-                group.start_soon(ask, place, url, client)
+            group.start_soon(self._ask_controller, every_s)
+            for place in range(len(self._orchestrators)):
+                group.start_soon(self._ask_orchestrator, place, every_s)
+
+    async def _ask_controller(self, every_s: float | None) -> None:
+        while True:
+            self._said = await _controller_answer(*self._controller)
+            if every_s is None:
+                return
+            await anyio.sleep(every_s)
+
+    async def _ask_orchestrator(self, place: int, every_s: float | None) -> None:
+        url, client = self._orchestrators[place]
+        while True:
+            since_s = self._now_s() - _WINDOW_S
+            self._shown[place] = await _orchestrator_answer(url, client, since_s)
+            if every_s is None:
+                return
+            await anyio.sleep(every_s)
+
+    def snapshot(self) -> Snapshot:
+        """What is known now."""
         return deployment_snapshot(
-            controller[0],
-            [found[place] for place in sorted(found)],
-            now_s=now_s,
+            self._said,
+            self._shown,
+            now_s=self._now_s(),
             window_s=_WINDOW_S,
             nodes_max=self._options.nodes_max,
             workflows_max=self._options.workflows_max,
         )
+
+    def _now_s(self) -> float:
+        return self._clock.utc().timestamp()
 
 
 @asynccontextmanager
@@ -169,9 +189,8 @@ async def _controller_answer(url: str, client: ControllerClient) -> ControllerAn
             domains: dict[str, DomainCapabilities] = await client.domains(DomainId(""))
             return ControllerAnswer(url, workflows, domains)
         except EdgelessError as error:
-            refuses = isinstance(error, RejectedError)
-            return ControllerAnswer(url, fault=_short(error), refuses=refuses)
-    return ControllerAnswer(url, fault=f"nothing came within {_PEER_S:g} s")
+            return ControllerAnswer(url, answer=_answer(error), fault=_short(error))
+    return ControllerAnswer(url, answer=SILENT, fault=f"nothing came within {_PEER_S:g} s")
 
 
 async def _orchestrator_answer(
@@ -182,9 +201,8 @@ async def _orchestrator_answer(
             mirror, left_out = await _mirror(client, since_s)
             return OrchestratorAnswer(url, mirror, left_out=left_out)
         except EdgelessError as error:
-            refuses = isinstance(error, RejectedError)
-            return OrchestratorAnswer(url, fault=_short(error), refuses=refuses)
-    return OrchestratorAnswer(url, fault=f"nothing came within {_PEER_S:g} s")
+            return OrchestratorAnswer(url, answer=_answer(error), fault=_short(error))
+    return OrchestratorAnswer(url, answer=SILENT, fault=f"nothing came within {_PEER_S:g} s")
 
 
 async def _mirror(client: DomainMirrorClient, since_s: float) -> tuple[DomainMirror, str]:
@@ -214,6 +232,10 @@ def _joined(mirror: DomainMirror, more: DomainMirror) -> DomainMirror:
     )
 
 
+def _answer(error: EdgelessError) -> str:
+    return REFUSES if isinstance(error, RejectedError) else SILENT
+
+
 def _short(error: EdgelessError) -> str:
     words = " ".join(str(error).split())
     # Which method was asked for is no news to whoever reads it.
@@ -225,7 +247,8 @@ def _short(error: EdgelessError) -> str:
 async def _print(deployment: _Deployment, options: TopOptions) -> Snapshot:
     """Print what it is like, once, or with an interval until somebody ends it."""
     while True:
-        snapshot = await deployment.snapshot()
+        await deployment.ask(None)
+        snapshot = deployment.snapshot()
         printed(snapshot, options.form)
         if options.interval_s is None:
             return snapshot
@@ -233,22 +256,17 @@ async def _print(deployment: _Deployment, options: TopOptions) -> Snapshot:
 
 
 async def _draw(deployment: _Deployment, every_s: float) -> None:
-    """Draw what it is like until somebody has seen enough."""
-    latest: list[Snapshot] = []
+    """Draw what it is like until somebody has seen enough; what was seen last stays."""
 
-    async def ask() -> None:
-        while True:
-            latest[:] = [await deployment.snapshot()]
-            await anyio.sleep(every_s)
+    def drawn(width: int, height: int) -> RenderableType:
+        return frame(deployment.snapshot(), width, height)
 
-    def show(screen: Screen) -> None:
-        screen.show(
-            lambda width, height: frame(latest[0], width, height) if latest else "asking ..."
-        )
-
-    with open_screen() as screen:
-        async with anyio.create_task_group() as group:
-            group.start_soon(ask)
-            while True:
-                show(screen)
-                await anyio.sleep(_TICK_S)
+    try:
+        with open_screen() as screen:
+            async with anyio.create_task_group() as group:
+                group.start_soon(deployment.ask, every_s)
+                while True:
+                    screen.show(drawn)
+                    await anyio.sleep(_TICK_S)
+    finally:
+        printed(deployment.snapshot(), "table")

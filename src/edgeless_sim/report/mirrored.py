@@ -23,33 +23,48 @@ from edgeless_sim.report.rows import TROUBLES, counted
 from edgeless_sim.report.scene import DEGRADED, ORPHAN, PENDING, RUNNING
 from edgeless_sim.report.snapshot import ComponentRow, NodeRow, PeerRow, Snapshot, WorkflowRow
 
-__all__ = ["ANSWERS", "ControllerAnswer", "OrchestratorAnswer", "deployment_snapshot"]
+__all__ = [
+    "ANSWERS",
+    "ASKED",
+    "REFUSES",
+    "SILENT",
+    "ControllerAnswer",
+    "OrchestratorAnswer",
+    "deployment_snapshot",
+]
 
 ANSWERS: Final = "answers"
+ASKED: Final = "is being asked"
+#: It answers, but not what it was asked.
+REFUSES: Final = "refuses"
+SILENT: Final = "does not answer"
 _COMPONENTS_SHOWN: Final = 100
 _DOMAINS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerAnswer:
-    """What an ε-CON said, or why it did not; *fault* is empty if it did."""
+    """What an ε-CON said."""
 
     url: str
     workflows: tuple[WorkflowStatus, ...] = ()
     domains: Mapping[str, DomainCapabilities] | None = None
+    answer: str = ANSWERS
+    """Or one of the other words for it; then the rest is empty."""
     fault: str = ""
-    refuses: bool = False
-    """Whether it did answer, but not what it was asked."""
+    """Why it did not say anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorAnswer:
-    """What an ε-ORC showed of its domain, or why it did not."""
+    """What an ε-ORC showed of its domain."""
 
     url: str
     mirror: DomainMirror | None = None
+    """None if it did not."""
+    answer: str = ANSWERS
+    """As `ControllerAnswer.answer`."""
     fault: str = ""
-    refuses: bool = False
     left_out: str = ""
     """What there was too much of."""
 
@@ -109,7 +124,7 @@ def deployment_snapshot(
     nodes.sort(key=_node_order)
     workflows = list(_workflow_rows(controller, mirrors, measured))
     workflows.sort(key=_workflow_order)
-    silent = bool(controller.fault) + len(orchestrators) - len(mirrors)
+    silent = (controller.answer != ANSWERS) + len(orchestrators) - len(mirrors)
     return Snapshot(
         title=f"deployment of {controller.url}",
         at_s=now_s,
@@ -166,7 +181,7 @@ def _workflow_rows(
 ) -> Iterator[WorkflowRow]:
     """As the ε-CON has them; if it does not answer, as far as the domains know them."""
     mirrored = {each.logical_id: each for mirror in mirrors for each in mirror.components}
-    if not controller.fault:
+    if controller.answer == ANSWERS:
         for status in controller.workflows:
             yield _workflow_row(status, mirrored, measured)
         return
@@ -269,8 +284,8 @@ def _together(
 
 
 def _controller_row(controller: ControllerAnswer, mirrors: Sequence[DomainMirror]) -> PeerRow:
-    if controller.fault:
-        return PeerRow("ε-CON", controller.url, _silence(controller), controller.fault)
+    if controller.answer != ANSWERS:
+        return PeerRow("ε-CON", controller.url, controller.answer, controller.fault)
     shown = {mirror.domain_id for mirror in mirrors}
     texts = []
     for name, offer in sorted((controller.domains or {}).items()):
@@ -283,14 +298,10 @@ def _controller_row(controller: ControllerAnswer, mirrors: Sequence[DomainMirror
 
 def _orchestrator_row(answer: OrchestratorAnswer) -> PeerRow:
     if answer.mirror is None:
-        return PeerRow("ε-ORC", answer.url, _silence(answer), answer.fault)
+        return PeerRow("ε-ORC", answer.url, answer.answer, answer.fault)
     domain = f"domain {answer.mirror.domain_id}"
     detail = f"{domain}; {answer.left_out}" if answer.left_out else domain
     return PeerRow("ε-ORC", answer.url, ANSWERS, detail)
-
-
-def _silence(answer: ControllerAnswer | OrchestratorAnswer) -> str:
-    return "refuses" if answer.refuses else "does not answer"
 
 
 def _node_order(row: NodeRow) -> tuple[bool, float, int, str]:

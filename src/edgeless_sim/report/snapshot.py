@@ -114,7 +114,7 @@ class PeerRow(msgspec.Struct, frozen=True):
     role: str
     url: str
     answer: str
-    """``answers``, ``refuses`` or ``does not answer``."""
+    """``answers``, ``is being asked``, ``refuses`` or ``does not answer``."""
     detail: str = ""
     """What it stands for, or why it says nothing."""
 
