@@ -2,11 +2,8 @@
 
 import json
 import os
-import shlex
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -31,10 +28,9 @@ from edgeless_sim.api.messages import (
 )
 from edgeless_sim.api.wires import Role, Wires
 from edgeless_sim.cli import watching
-from edgeless_sim.cli.edgeless_cli import app as client
 from edgeless_sim.cli.main import app
 from edgeless_sim.cluster.endpoint import Endpoint
-from edgeless_sim.cluster.ports import LOOPBACK, free_ports
+from edgeless_sim.cluster.ports import LOOPBACK
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.loop import run
@@ -52,7 +48,6 @@ from edgeless_sim.model.mirror import (
 from edgeless_sim.model.node import INVALID_HEALTH, NodeCapabilities
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 
-ROOT: Final = Path(__file__).parents[2]
 NODES: Final = tuple(NodeId(UUID(int=number)) for number in (1, 2, 3))
 SENSOR: Final = LogicalId(UUID(int=11))
 INSTANCE: Final = InstanceId(NODES[0], FunctionId(UUID(int=21)))
@@ -355,45 +350,6 @@ def test_ctrl_c_is_how_one_ends_it(terminal: Callable[..., Any]) -> None:
         assert shown.ended() == 0
         assert "sensors" in shown.left()
         assert "interrupted" not in shown.left()
-
-
-@pytest.fixture
-def up(tmp_path: Path) -> Generator[str]:
-    """A cluster that ``edgeless-sim up`` has brought up; the line to type for ``top``."""
-    (port,) = free_ports(1)
-    words = ("up", "--port", str(port), "--state", str(tmp_path / "state"))
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edgeless_sim", *words],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    told = (tmp_path / "log").read_text
-    try:
-        deadline_s = time.monotonic() + 60
-        while "Ctrl-C stops it" not in told():
-            assert process.poll() is None, told()
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
-        yield next(line for line in told().splitlines() if line.startswith("edgeless-sim top "))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def test_a_cluster_that_is_up_is_watched_with_the_line_that_it_says(up: str) -> None:
-    _, _, *words = shlex.split(up)
-    noop = ROOT / "scenarios" / "noop" / "workflow.json"
-    file = words[words.index("-c") + 1]
-    started = CliRunner().invoke(client, ["-c", file, "workflow", "start", str(noop)])
-    assert started.exit_code == 0, started.output
-    shown = json.loads(top(*words, "--once", "--format", "json").stdout)
-    assert shown["peers"][0]["answer"] == "answers"
-    assert shown["peers"][0]["detail"].startswith("domains domain-1 (2 nodes")
-    (workflow,) = shown["workflows"]
-    assert (workflow["name"], workflow["state"]) == (started.stdout.strip(), "running")
-    assert workflow["components"][0]["node"] in ("domain-1/0", "domain-1/1")
 
 
 def test_which_deployment_must_be_said(tmp_path: Path) -> None:
