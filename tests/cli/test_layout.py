@@ -63,7 +63,7 @@ RUN: Final = Snapshot(
     workflows_by_state={"degraded": 1, "running": 1},
     network=NetworkRow(12.2, 10.2, 1, 7, {"nobody listens": 6, "loss": 1}, ("partition a | b",)),
     notes=(
-        Note(8.0, "fault", "crash edge/1"),
+        Note(8.0, "fault", "crash edge/1", 2),
         Note(12.0, "place", "sensors/sensor on edge/2 (RoundRobin: 2 of 2 feasible)"),
     ),
 )
@@ -86,7 +86,7 @@ counting  cloud    running        3.0  5.42 ms
 
 events/s: 12.2 sent, 10.2 handled; 1 in flight, 7 lost (6 x…
 now: partition a | b
-     8.000 s  fault    crash edge/1
+     8.000 s  fault    crash edge/1 (2 times)
     12.000 s  place    sensors/sensor on edge/2 (RoundRobin…
 """
 AT_80: Final = """\
@@ -108,7 +108,7 @@ counting  cloud    running        3.0   151 ns  5.42 ms
 
 events/s: 12.2 sent, 10.2 handled; 1 in flight, 7 lost (6 x nobody listens, 1 x…
 now: partition a | b
-     8.000 s  fault    crash edge/1
+     8.000 s  fault    crash edge/1 (2 times)
     12.000 s  place    sensors/sensor on edge/2 (RoundRobin: 2 of 2 feasible)
 """
 AT_120: Final = AT_80.replace("1 x…", "1 x loss)")

@@ -52,7 +52,6 @@ def test_help_lists_only_what_exists() -> None:
     assert " check " in text
     assert " up " in text
     assert " top " in text
-    assert " explore " not in text
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -248,6 +248,11 @@ def test_an_orphan_has_no_domain_until_it_is_deployed_again() -> None:
     assert workflow(at(live, 2 * S)).state == "running"
 
 
+def test_a_workflow_may_be_in_several_domains() -> None:
+    live = reader((S, "def", 30, "domain", "cloud"), (S, "place", 5, 30, "game/pong: migrated"))
+    assert workflow(at(live, S)).domain == "cloud, edge"
+
+
 def test_a_stopped_workflow_is_forgotten_with_all_that_belonged_to_it() -> None:
     live = reader(
         *cast(1, S),
@@ -258,6 +263,9 @@ def test_a_stopped_workflow_is_forgotten_with_all_that_belonged_to_it() -> None:
     )
     shown = at(live, 4 * S)
     assert (shown.workflows, shown.workflows_total) == ((), 0)
+    # What it did, it did.
+    assert shown.network is not None
+    assert shown.network.handled == 0.25
     assert node(shown, "edge/0").instances == 0
     # An event that comes too late is still its node's loss.
     live.read([(5 * S, "send", 2, 10, 11, 0, 5), (5 * S, "drop", 2, 11, "nobody listens")])
@@ -350,9 +358,11 @@ def test_the_last_notes_say_what_happened_and_why() -> None:
         (1.0, "fault", "crash edge/1"),
         (2.0, "node", "edge/1 lost: silent"),
     ]
-    for _ in range(1000):
-        live.read([(3 * S, "fault", "crash", "con")])
-    assert len(at(live, 3 * S).notes) == 50
+    live.read([((3 + place) * S, "fault", "crash", "con") for place in range(3)])
+    last = at(live, 5 * S).notes[-1]
+    assert (last.at_s, last.text, last.times) == (5.0, "crash con", 3)
+    live.read([(6 * S, "fault", "crash", f"edge/{place}") for place in range(1000)])
+    assert len(at(live, 6 * S).notes) == 50
 
 
 def test_plain_lines_have_one_fact_each_and_escape_what_would_break_them() -> None:

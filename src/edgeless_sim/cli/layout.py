@@ -18,7 +18,7 @@ from rich.text import Text
 from edgeless_sim.report.logs import printable
 from edgeless_sim.report.mirrored import ANSWERS, ASKED
 from edgeless_sim.report.rows import TROUBLES
-from edgeless_sim.report.snapshot import ComponentRow, NodeRow, Snapshot, WorkflowRow
+from edgeless_sim.report.snapshot import ComponentRow, NodeRow, Note, Snapshot, WorkflowRow
 from edgeless_sim.report.tables import duration
 
 __all__ = ["NODES_MAX", "WORKFLOWS_MAX", "frame", "text"]
@@ -115,11 +115,12 @@ def frame(snapshot: Snapshot, width: int, height: int | None = None) -> Renderab
         )
     if below or notes:
         parts += ["", *below]
-    parts += [
-        _line((f"{note.at_s:10.3f} s  ", "dim"), (f"{note.what:8} ", _style(note.what)), note.text)
-        for note in notes
-    ]
-    return Group(*parts)
+    return Group(*parts, *map(_note, notes))
+
+
+def _note(note: Note) -> Text:
+    when, what = (f"{note.at_s:10.3f} s  ", "dim"), (f"{note.what:8} ", _style(note.what))
+    return _line(when, what, note.text, f" ({note.times} times)" if note.times > 1 else "")
 
 
 def text(snapshot: Snapshot, width: int) -> str:

@@ -51,12 +51,14 @@ class LiveReader:
         self._cores = cores or {}
         self._on_slot = on_slot
         self._scene = Scene()
+        #: Of everybody together, who is gone by now too: sent, and handled as `received`.
         self._all = Counted()
         self._losses: Counter[str] = Counter()
         #: By serial: the node at which it waits, how long it did, or what it is.
         self._open: dict[int, Any] = {}
         self._hindrances: dict[str, str] = {}
-        self._notes: deque[tuple[int, str, str]] = deque(maxlen=_NOTES_MAX)
+        #: What has happened, when it did last, and how often one after the other.
+        self._notes: deque[tuple[int, str, str, int]] = deque(maxlen=_NOTES_MAX)
         self._phase = "coming up"
         #: The time of the last record.
         self.reached_ns = 0
@@ -149,6 +151,8 @@ class LiveReader:
         busy[node] = busy.get(node, 0) + duration_ns
         if not serial or outcome != "ok":
             return
+        everybody, received = self._all, slot.received
+        received[everybody] = received.get(everybody, 0) + 1
         component = found.component
         histogram = slot.handled.get(component)
         if histogram is None:
@@ -195,7 +199,7 @@ class LiveReader:
             title, found, _ = reason.partition(f"/{component.name}: ")
             if found and workflow.title == workflow.identifier:
                 workflow.title = title
-            workflow.domain = self._scene.domain_numbers.get(place, "")
+            component.domain = self._scene.domain_numbers.get(place, "")
             workflow.orphan = None
             self._phase = "running"
             return
@@ -261,7 +265,7 @@ class LiveReader:
             workflow.title = reason
             return
         if state == "orphan":
-            workflow.orphan, workflow.domain = reason, ""
+            workflow.orphan = reason
         elif state in ("started", "redeployed", "migrated"):
             workflow.orphan = None
         elif state in ("stopped", "refused"):
@@ -280,7 +284,10 @@ class LiveReader:
             self._note(ns, state, f"{title}{_because(reason)}")
 
     def _note(self, ns: int, what: str, text: str) -> None:
-        self._notes.append((ns, what, text))
+        times = 1
+        if self._notes and self._notes[-1][1:3] == (what, text):
+            times += self._notes.pop()[3]
+        self._notes.append((ns, what, text, times))
 
     # -- showing --------------------------------------------------------------------------------
 
@@ -315,14 +322,14 @@ class LiveReader:
             workflows_total=len(workflows),
             workflows_by_state=counted(state for _, state, _ in workflows),
             network=self._network(),
-            notes=tuple(Note(ns / 1e9, what, text) for ns, what, text in notes),
+            notes=tuple(Note(ns / 1e9, what, text, times) for ns, what, text, times in notes),
         )
 
     def _network(self) -> NetworkRow:
         seconds = self._window.seconds
         return NetworkRow(
             sent=self._all.sent / seconds,
-            handled=sum(each.handled for each in self._scene.components.values()) / seconds,
+            handled=self._all.received / seconds,
             in_flight=len(self._open),
             lost=self._losses.total(),
             lost_by_cause=dict(self._losses.most_common(_CAUSES_SHOWN)),

@@ -54,7 +54,7 @@ class Node(Counted):
 class Component(Counted):
     """A component of a workflow."""
 
-    __slots__ = ("live", "name", "node", "number", "reason", "state", "workflow")
+    __slots__ = ("domain", "live", "name", "node", "number", "reason", "state", "workflow")
 
     def __init__(self, number: int, name: str, workflow: "Workflow") -> None:
         super().__init__()
@@ -67,6 +67,7 @@ class Component(Counted):
         self.reason = ""
         #: Where it was, or is to be.
         self.node = ""
+        self.domain = ""
 
     def is_now(self, state: str, reason: str = "") -> None:
         """It is in another state."""
@@ -83,18 +84,24 @@ class Component(Counted):
 class Workflow:
     """A workflow."""
 
-    __slots__ = ("components", "domain", "ended", "identifier", "number", "orphan", "title")
+    __slots__ = ("components", "ended", "identifier", "number", "orphan", "title")
 
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
         #: What people call it.
         self.title = identifier
         self.number: int | None = None
-        self.domain = ""
         self.components: dict[str, Component] = {}
         #: Why it has no domain; None if it has one.
         self.orphan: str | None = None
         self.ended = False
+
+    @property
+    def domain(self) -> str:
+        """Where its components are; empty for an orphan."""
+        if self.orphan is not None:
+            return ""
+        return ", ".join(sorted({each.domain for each in self.components.values()} - {""}))
 
     def state(self) -> tuple[str, str]:
         """The worst state of its components, and why."""

@@ -106,6 +106,8 @@ class Note(msgspec.Struct, frozen=True):
     at_s: float
     what: str
     text: str
+    times: int = 1
+    """How often, with nothing else between; then *at_s* is the last time."""
 
 
 class PeerRow(msgspec.Struct, frozen=True):
