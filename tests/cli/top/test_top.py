@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from edgeless_sim.cli.main import app
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 #: What a frame begins with.
 HOME: Final = "\x1b[H"
 
