@@ -225,6 +225,52 @@ def test_a_domain_that_is_cut_off_takes_the_workflow_down_until_it_is_back() -> 
     run(main)
 
 
+@pytest.mark.parametrize("side", ["hub/bal-lab", "lab/bal-hub"])
+def test_a_half_that_was_cut_off_and_comes_back_makes_way_for_its_successor(side: str) -> None:
+    async def main() -> None:
+        async with joined(PEERS) as cluster:
+            await cluster.start_workflow(asking(), name="w")
+            await cluster.settled()
+            domain = side.partition("/")[0]
+            fault = cluster.network.partition([f"orc/{domain}"], [side])
+            # It is given up, and keeps its halves.
+            await cluster.clock.sleep(12)
+            assert cluster.node(side).node.agent.resources
+            fault.heal()
+            await settle(cluster, 20)
+            assert (await cluster.call("w/relay", "you")).payload == "you REPLY heard you"
+
+    run(main)
+
+
+def test_two_portals_do_not_mix_their_halves() -> None:
+    async def main() -> None:
+        topology = replace(
+            PEERS,
+            domains=(*PEERS.domains, DomainTopology("hub2", (NodeGroup(runtimes=()),))),
+            balancers=(
+                *PEERS.balancers,
+                BalancerTopology("edge", "hub2"),
+                BalancerTopology("lab", "hub2"),
+            ),
+        )
+        async with joined(topology) as cluster:
+            for number in range(8):
+                await cluster.start_workflow(asking(), name=f"w{number}")
+                await cluster.settled()
+                answer = await cluster.call(f"w{number}/relay", "you")
+                assert answer.payload == "you REPLY heard you"
+            assert not cluster.node("edge/bal-hub2").node.agent.resources
+            # The other one is there when the first is gone.
+            await cluster.domain("hub").crash()
+            await cluster.clock.sleep(20)
+            await cluster.settled()
+            assert cluster.node("edge/bal-hub2").node.agent.resources
+            assert (await cluster.call("w0/relay", "you")).payload == "you REPLY heard you"
+
+    run(main)
+
+
 def test_a_component_moves_to_the_other_domain_and_events_follow() -> None:
     async def main() -> None:
         topology = replace(

@@ -8,12 +8,13 @@ import pytest
 
 from edgeless_sim.controller.choice import DomainOffer, DomainView
 from edgeless_sim.controller.deployment import plan_deployment, plan_patches, plan_starts
-from edgeless_sim.controller.portal import Division, bridged, divide, find_portals, reassign
+from edgeless_sim.controller.portal import Division, Portal, bridged, divide, find_portals, reassign
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.ids import DomainId, LogicalId, WorkflowId
 from edgeless_sim.model.workflow import COMPONENTS_MAX, SpawnWorkflowRequest, WorkflowResource
 
 EDGE, HUB, LAB = DomainId("edge"), DomainId("hub"), DomainId("lab")
+PORTAL = Portal(HUB, (EDGE, LAB))
 
 
 def view(domain_id: str, *labels: str, **offer: Any) -> DomainView:
@@ -126,7 +127,7 @@ def test_a_domain_that_does_not_answer_is_the_last_choice(make_workflow: Any) ->
 
 def test_a_channel_that_crosses_gets_four_resources(make_workflow: Any, make_function: Any) -> None:
     request = make_workflow(make_function("f", out="r", log="g"), "g", resources=("r",))
-    whole, places = bridged(request, {"f": EDGE, "g": EDGE, "r": LAB}, HUB, Random(1))
+    whole, places = bridged(request, {"f": EDGE, "g": EDGE, "r": LAB}, PORTAL, Random(1))
     assert whole.functions[1] == request.functions[1]
     assert whole.functions[0].output_mapping["log"] == "g"
     entry = whole.functions[0].output_mapping["out"]
@@ -162,6 +163,35 @@ def test_a_channel_that_crosses_gets_four_resources(make_workflow: Any, make_fun
     assert [places[part.name] for part in whole.resources] == [LAB, EDGE, HUB, HUB, LAB]
 
 
+def test_where_there_are_two_portals_local_halves_go_to_the_balancers_of_theirs(
+    make_workflow: Any, make_function: Any
+) -> None:
+    request = make_workflow(make_function("f", out="r"), resources=("r",))
+
+    def marks(*own: str) -> list[str | None]:
+        labels = ("portal-domain=edge", "portal-domain=lab")
+        views = [
+            view("edge", *own, runtimes=("RUST_WASM",)),
+            view("hub", *labels),
+            view("hub2", *labels),
+            view("lab", *own, resource_classes=("portal", "test-res")),
+        ]
+        division = divide(request, views, Random(1), Random(2))
+        assert division.assignment is not None
+        halves = division.assignment.request.resources[1:]
+        return [half.configurations.get("label_match_all") for half in halves]
+
+    assert marks("portal-by=hub", "portal-by=hub2") == [
+        "portal-by=hub",
+        None,
+        None,
+        "portal-by=hub",
+    ]
+    # One balancer is enough to know, and those of EDGELESS's own do not tell.
+    assert marks("portal-by=hub") == [None] * 4
+    assert marks() == [None] * 4
+
+
 def test_numbers_differ_from_those_of_other_workflows_and_lives(
     make_workflow: Any, make_function: Any
 ) -> None:
@@ -171,7 +201,7 @@ def test_numbers_differ_from_those_of_other_workflows_and_lives(
     numbers = [
         int(resource.configurations["id"])
         for stream in (ids, ids, Random(2))
-        for resource in bridged(request, places, HUB, stream)[0].resources[1:]
+        for resource in bridged(request, places, PORTAL, stream)[0].resources[1:]
     ]
     assert len(numbers) == 3 * 2 * 4
     assert len(dict.fromkeys(numbers)) == len(numbers) // 2

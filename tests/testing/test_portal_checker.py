@@ -7,13 +7,14 @@ import msgspec
 import pytest
 
 from edgeless_sim.api.messages import ComponentMapping, WorkflowInfo, WorkflowStatus
-from edgeless_sim.controller.portal import bridged
+from edgeless_sim.controller.portal import Portal, bridged
 from edgeless_sim.model.function import FunctionClassSpecification
 from edgeless_sim.model.ids import DomainId, LogicalId, WorkflowId
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 from edgeless_sim.testing.portal_checker import portal_faults
 
 EDGE, HUB, LAB = DomainId("edge"), DomainId("hub"), DomainId("lab")
+PORTAL = Portal(HUB, (EDGE, LAB))
 CODE = FunctionClassSpecification("f", "MODELLED", "1")
 REQUEST = SpawnWorkflowRequest(
     (WorkflowFunction("f", CODE, {"out": "r"}),), (WorkflowResource("r", "file-log", {"b": "f"}),)
@@ -37,7 +38,7 @@ def kind(name: str) -> str:
 
 
 def divided() -> tuple[SpawnWorkflowRequest, dict[str, DomainId]]:
-    return bridged(REQUEST, {"f": EDGE, "r": LAB}, HUB, Random(1))
+    return bridged(REQUEST, {"f": EDGE, "r": LAB}, PORTAL, Random(1))
 
 
 def changed(request: SpawnWorkflowRequest, which: str, **fields: object) -> SpawnWorkflowRequest:

@@ -27,7 +27,7 @@ class BalancerProcess:
         self._log = around.log
         sides = (settings.local, around), (settings.portal, around.other_side(settings.portal))
         parts = [_parts(side, settings, its) for side, its in sides]
-        nodes = make_balancer(settings.domain, *parts)
+        nodes = make_balancer(settings.domain, settings.portal_domain, *parts)
         self._sides = [
             (side, its, node) for (side, its), node in zip(sides, nodes.both, strict=True)
         ]

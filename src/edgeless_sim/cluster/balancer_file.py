@@ -21,6 +21,7 @@ def read_balancer(path: Path) -> BalancerComponent:
     local, portal = file.sides
     return BalancerComponent(
         domain=file.domain,
+        portal_domain=ours.portal_domain or "",
         local=_side(local, ours.local_name),
         portal=_side(portal, ours.portal_name),
         performance_samples=file.telemetry.performance_samples,
@@ -35,6 +36,8 @@ def read_balancer(path: Path) -> BalancerComponent:
 def balancer_text(settings: BalancerComponent, ours: dict[str, Any]) -> str:
     """The text of the file that says *settings*; *ours* is the table that only we know."""
     ours |= {"call_timeout_secs": settings.call_timeout_s}
+    if settings.portal_domain:
+        ours["portal_domain"] = settings.portal_domain
     for key, side in (("local_name", settings.local), ("portal_name", settings.portal)):
         if side.name:
             ours[key] = side.name

@@ -12,7 +12,7 @@ from edgeless_sim.balancer.exchange import Exchange
 from edgeless_sim.balancer.provider import PortalProvider
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.node import NodeCapabilities
-from edgeless_sim.model.portal import PORTAL_LABEL, PortalSide
+from edgeless_sim.model.portal import PORTAL_BY_LABEL, PORTAL_LABEL, PortalSide
 from edgeless_sim.node.node import Node, NodeSettings
 from edgeless_sim.node.state_store import MemoryStateStore
 from edgeless_sim.runtimes.base import RuntimeSettings
@@ -46,23 +46,33 @@ class BalancerNodes:
         return self.local, self.portal
 
 
-def balancer_capabilities(domain: str, side: PortalSide) -> NodeCapabilities:
-    """What the node of *domain*'s balancer announces on *side*."""
-    labels = (f"{PORTAL_LABEL}{domain}",) if side is PortalSide.PORTAL else ()
-    return NodeCapabilities(labels=labels)
+def balancer_capabilities(domain: str, portal: str, side: PortalSide) -> NodeCapabilities:
+    """What the node on *side* of a balancer announces; the name of the *portal* domain may be
+    unknown: empty."""
+    if side is PortalSide.PORTAL:
+        return NodeCapabilities(labels=(f"{PORTAL_LABEL}{domain}",))
+    return NodeCapabilities(labels=(f"{PORTAL_BY_LABEL}{portal}",) if portal else ())
 
 
-def make_balancer(domain: str, local: SideParts, portal: SideParts) -> BalancerNodes:
-    """The two nodes of the balancer of *domain*, which are not open yet."""
+def make_balancer(
+    domain: str, portal_domain: str, local: SideParts, portal: SideParts
+) -> BalancerNodes:
+    """The two nodes of the balancer of *domain*, which are not open yet.
+
+    The name of the *portal_domain* may be unknown: empty.
+    """
     exchange = Exchange(domain, local.context.scheduler, wait_s=local.settings.call_timeout_s)
-    return BalancerNodes(
-        _node(local, exchange, PortalSide.LOCAL), _node(portal, exchange, PortalSide.PORTAL)
-    )
+    nodes = [
+        _node(parts, exchange, side, balancer_capabilities(domain, portal_domain, side))
+        for parts, side in ((local, PortalSide.LOCAL), (portal, PortalSide.PORTAL))
+    ]
+    return BalancerNodes(nodes[0], nodes[1])
 
 
-def _node(parts: SideParts, exchange: Exchange, side: PortalSide) -> Node:
+def _node(
+    parts: SideParts, exchange: Exchange, side: PortalSide, capabilities: NodeCapabilities
+) -> Node:
     provider = PortalProvider(exchange, side)
-    capabilities = balancer_capabilities(exchange.domain, side)
     return Node(
         parts.context,
         replace(parts.settings, capabilities=capabilities),

@@ -185,6 +185,8 @@ class BalancerComponent:
 
     domain: str
     """The name of the local domain."""
+    portal_domain: str = ""
+    """The name of the portal domain, to tell it from others; empty = unknown."""
     local: BalancerSide
     portal: BalancerSide
     performance_samples: bool = False

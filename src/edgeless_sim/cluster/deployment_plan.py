@@ -143,6 +143,7 @@ def balancer_component(
 
     return BalancerComponent(
         domain=balancer.domain,
+        portal_domain=balancer.portal,
         local=side(ids[0], balancer.local_node),
         portal=side(ids[1], balancer.portal_node),
         performance_samples=topology.performance_samples,

@@ -45,7 +45,9 @@ class LocalBalancer(BalancerHandle):
         """See `BalancerHandle.start`."""
         life = next(self._lives)
         local, portal = self._sides
-        nodes = make_balancer(self.topology.domain, local.parts(life), portal.parts(life))
+        nodes = make_balancer(
+            self.topology.domain, self.topology.portal, local.parts(life), portal.parts(life)
+        )
         for side, node in zip(self._sides, nodes.both, strict=True):
             await side.begin(node)
 

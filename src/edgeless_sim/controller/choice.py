@@ -15,7 +15,7 @@ from edgeless_sim.model.annotations import parse_requirements
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.names import clipped, quoted
-from edgeless_sim.model.portal import PORTAL_LABEL
+from edgeless_sim.model.portal import PORTAL_BY_LABEL, PORTAL_LABEL
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction, WorkflowResource
 
 __all__ = [
@@ -60,6 +60,8 @@ class DomainOffer:
     num_tpm: int
     portals: tuple[DomainId, ...] = ()
     """The domains, sorted, to which it says that it is a portal (spec 3.5)."""
+    portal_hosts: tuple[DomainId, ...] = ()
+    """The portal domains, sorted, to which its own balancers say that they lead."""
 
     @classmethod
     def of(cls, capabilities: DomainCapabilities) -> "DomainOffer":
@@ -71,11 +73,8 @@ class DomainOffer:
             providers=frozenset(capabilities.resource_providers),
             num_tee=capabilities.num_tee,
             num_tpm=capabilities.num_tpm,
-            portals=tuple(
-                DomainId(label.removeprefix(PORTAL_LABEL))
-                for label in sorted(capabilities.labels)
-                if label.startswith(PORTAL_LABEL)
-            ),
+            portals=_named_by(PORTAL_LABEL, capabilities),
+            portal_hosts=_named_by(PORTAL_BY_LABEL, capabilities),
         )
 
 
@@ -207,3 +206,8 @@ def draw(candidates: Sequence[DomainId], dice: Random) -> DomainId | None:
     if not candidates:
         return None
     return candidates[0] if len(candidates) == 1 else candidates[dice.randrange(len(candidates))]
+
+
+def _named_by(prefix: str, capabilities: DomainCapabilities) -> tuple[DomainId, ...]:
+    found = (label for label in sorted(capabilities.labels) if label.startswith(prefix))
+    return tuple(DomainId(label.removeprefix(prefix)) for label in found)

@@ -7,13 +7,14 @@ that. Not here: a workflow that fits into one domain (`choice`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
 import msgspec
 
 from edgeless_sim.controller.choice import (
+    DomainOffer,
     DomainView,
     WorkflowNeeds,
     draw,
@@ -23,7 +24,13 @@ from edgeless_sim.controller.choice import (
 from edgeless_sim.controller.deployment import Assignment
 from edgeless_sim.model.ids import DomainId
 from edgeless_sim.model.names import clipped, quoted
-from edgeless_sim.model.portal import PORTAL_CLASS, PORTAL_OUTPUT, PortalRole, PortalSide
+from edgeless_sim.model.portal import (
+    PORTAL_BY_LABEL,
+    PORTAL_CLASS,
+    PORTAL_OUTPUT,
+    PortalRole,
+    PortalSide,
+)
 from edgeless_sim.model.workflow import (
     COMPONENTS_MAX,
     SpawnWorkflowRequest,
@@ -48,6 +55,9 @@ class Portal:
     """Sorted; each is registered and offers the class portal."""
     silent: bool = False
     """It did not answer lately."""
+    label: str = ""
+    """What its balancers have in the domains that it joins; empty if there are no others beside
+    them, or they do not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,17 @@ def find_portals(views: Sequence[DomainView]) -> list[Portal]:
         if len(connected := tuple(name for name in view.offer.portals if name in offering))
         >= _CONNECTED_MIN
     ]
+    known = {view.domain_id: view.offer for view in views}
+    found = [_labelled(portal, known) for portal in found]
     return sorted(found, key=lambda portal: portal.silent)
+
+
+def _labelled(portal: Portal, known: Mapping[DomainId, DomainOffer]) -> Portal:
+    """With the label of its balancers, if they have to be told from others beside them."""
+    hosts = [known[domain_id].portal_hosts for domain_id in portal.connected]
+    if any(len(names) > 1 for names in hosts) and all(portal.domain_id in each for each in hosts):
+        return replace(portal, label=f"{PORTAL_BY_LABEL}{portal.domain_id}")
+    return portal
 
 
 def divide(
@@ -140,7 +160,7 @@ def reassign(
 def bridged(
     request: SpawnWorkflowRequest,
     places: Mapping[str, DomainId],
-    portal_id: DomainId,
+    portal: Portal,
     ids: Random,
 ) -> tuple[SpawnWorkflowRequest, dict[str, DomainId]]:
     """*request* with four resources for each channel that leads from one domain to another, and
@@ -158,49 +178,54 @@ def bridged(
         for channel, target in mapping.items():
             if places[target] != here:
                 number = 2 * ids.getrandbits(_PAIR_BITS) + 1
-                halves = _halves(number, here, places[target], target)
-                for half, domain_id in zip(
-                    halves, (here, portal_id, portal_id, places[target]), strict=True
-                ):
+                halves = _halves(number, here, places[target], target, portal.label)
+                hub = portal.domain_id
+                for half, domain_id in zip(halves, (here, hub, hub, places[target]), strict=True):
                     added.append(half)
                     all_places[half.name] = domain_id
                 target = halves[0].name
             result[channel] = target
         return result
 
-    replace = msgspec.structs.replace
     functions = tuple(
-        replace(each, output_mapping=redirected(each.name, each.output_mapping))
+        msgspec.structs.replace(each, output_mapping=redirected(each.name, each.output_mapping))
         for each in request.functions
     )
     resources = tuple(
-        replace(each, output_mapping=redirected(each.name, each.output_mapping))
+        msgspec.structs.replace(each, output_mapping=redirected(each.name, each.output_mapping))
         for each in request.resources
     )
-    whole = replace(request, functions=functions, resources=(*resources, *added))
+    resources += tuple(added)
+    whole = msgspec.structs.replace(request, functions=functions, resources=resources)
     return whole, all_places
 
 
 def _halves(
-    number: int, origin: DomainId, destination: DomainId, target: str
+    number: int, origin: DomainId, destination: DomainId, target: str, label: str
 ) -> tuple[WorkflowResource, ...]:
-    """What carries the events of one channel from *origin* to *target* in *destination*."""
+    """What carries the events of one channel from *origin* to *target* in *destination*.
+
+    Local halves go to balancers with *label*, if there is one.
+    """
+    marks = {"label_match_all": label} if label else {}
     sink, source = PortalRole.SINK, PortalRole.SOURCE
     local, portal = PortalSide.LOCAL, PortalSide.PORTAL
-    enters = _half(sink, local, number)
-    comes = _half(source, local, number + 1, target)
-    crosses = _half(source, portal, number + 1, "", destination)
-    return enters, _half(sink, portal, number, crosses.name, origin), crosses, comes
+    enters = _half(sink, local, number, **marks)
+    comes = _half(source, local, number + 1, target, **marks)
+    crosses = _half(source, portal, number + 1, domain_name=destination)
+    leaves = _half(sink, portal, number, crosses.name, domain_name=origin)
+    return enters, leaves, crosses, comes
 
 
 def _half(
-    role: PortalRole, side: PortalSide, number: int, target: str = "", domain_name: str = ""
+    role: PortalRole, side: PortalSide, number: int, target: str = "", **more: str
 ) -> WorkflowResource:
-    configuration = {"role": str(role), "domain": str(side), "id": str(number)}
-    if domain_name:
-        configuration["domain_name"] = domain_name
-    outputs = {PORTAL_OUTPUT: target} if target else {}
-    return WorkflowResource(f"portal-{number}-{role}-{side}", PORTAL_CLASS, outputs, configuration)
+    return WorkflowResource(
+        f"portal-{number}-{role}-{side}",
+        PORTAL_CLASS,
+        {PORTAL_OUTPUT: target} if target else {},
+        {"role": str(role), "domain": str(side), "id": str(number), **more},
+    )
 
 
 def _places(
@@ -239,7 +264,7 @@ def _joined(
     portal: Portal,
     ids: Random,
 ) -> tuple[Assignment | None, str]:
-    whole, all_places = bridged(request, places, portal.domain_id, ids)
+    whole, all_places = bridged(request, places, portal, ids)
     total = len(all_places)
     if total > COMPONENTS_MAX:
         return None, f"{total} components with those that join domains, at most {COMPONENTS_MAX}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 __all__ = [
+    "PORTAL_BY_LABEL",
     "PORTAL_CLASS",
     "PORTAL_LABEL",
     "PORTAL_OUTPUT",
@@ -21,6 +22,11 @@ PORTAL_CLASS: Final = "portal"
 PORTAL_OUTPUT: Final = "out"
 #: A node with this label joins the domain whose name follows to its own.
 PORTAL_LABEL: Final = "portal-domain="
+
+
+#: Ours: a node with this label joins its own domain to the portal domain whose name follows. It
+#: tells balancers apart in a domain that has several.
+PORTAL_BY_LABEL: Final = "portal-by="
 
 
 class PortalRole(StrEnum):

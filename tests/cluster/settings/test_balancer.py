@@ -85,6 +85,7 @@ def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path) -> None:
 
     meant = BalancerComponent(
         domain="edge",
+        portal_domain="hub",
         local=side(ONE, 9001, "edge/bal-hub"),
         portal=side(TWO, 9002, "hub/bal-edge"),
         performance_samples=True,

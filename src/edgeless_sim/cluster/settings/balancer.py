@@ -22,6 +22,8 @@ class BalancerGeneral(Table):
 class BalancerEdgelessSimTable(EdgelessSimTable):
     """``[edgeless_sim]`` of a balancer."""
 
+    portal_domain: Name | None = None
+    """The name of the portal domain; needed where a domain has balancers to several."""
     local_name: ComponentName | None = None
     """What people and the journal call its node in the local domain."""
     portal_name: ComponentName | None = None
