@@ -1,17 +1,19 @@
 """A topology becomes files of a deployment: who is where, at which URL, and what starts it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgeless_sim.cluster.component_files import load_component
 from edgeless_sim.cluster.component_settings import (
+    BalancerComponent,
     ControllerComponent,
     NodeComponent,
     OrchestratorComponent,
 )
 from edgeless_sim.cluster.export import export_topology
-from edgeless_sim.cluster.topology import DomainTopology, NodeGroup, Topology
+from edgeless_sim.cluster.topology import BalancerTopology, DomainTopology, NodeGroup, Topology
 from edgeless_sim.errors import RejectedError, SettingsError
 
 TOPOLOGY = Topology(
@@ -55,6 +57,21 @@ def test_each_file_names_the_urls_of_those_that_its_component_asks(tmp_path: Pat
     assert node.orchestrator_url == orchestrator.url
     assert node.agent_url == node.invocation_url == "tcp://host-b:9002"
     assert node.capabilities.runtimes == ("RUST_WASM",)
+
+
+def test_a_balancer_has_a_file_with_its_two_sides(tmp_path: Path) -> None:
+    topology = replace(TOPOLOGY, balancers=(BalancerTopology("edge", "cloud"),))
+    out = tmp_path / "out"
+    scripts = export_topology(topology, HOSTS, out, scheme="tcp", first_port=9000)
+    balancer = load_component("bal", out / "192.0.2.1/bal-edge-cloud/balancer.toml")
+    assert isinstance(balancer, BalancerComponent)
+    local, portal = balancer.local, balancer.portal
+    assert (balancer.domain, balancer.portal_domain) == ("edge", "cloud")
+    assert (local.name, portal.name) == ("edge/bal-cloud", "cloud/bal-edge")
+    assert local.orchestrator_url == "tcp://192.0.2.1:9001"
+    assert portal.orchestrator_url == "tcp://host-b:9000"
+    assert local.agent_url != portal.agent_url
+    assert "component bal balancer.toml" in scripts[0].read_text(encoding="utf-8")
 
 
 def test_node_ids_are_those_of_the_simulation_and_dice_are_fresh(tmp_path: Path) -> None:

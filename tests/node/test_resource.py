@@ -13,7 +13,7 @@ from edgeless_sim.model.ids import FunctionId, InstanceId, WorkflowId
 from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceProviderSpecification
 from edgeless_sim.node.resource import CALLS_MAX, OPEN_EVENTS_MAX
 from edgeless_sim.node.telemetry import TelemetryKind
-from edgeless_sim.resources.base import EventSink, ResourceHost
+from edgeless_sim.resources.base import EventSink, ForwardingSink, ResourceHost
 from edgeless_sim.resources.file_log import FileLogProvider
 from edgeless_sim.resources.files import VirtualFiles
 
@@ -300,5 +300,49 @@ def test_a_function_writes_to_a_file_log_of_another_node(play: Any) -> None:
             peer.cast(writer, line)
         await rig.after(1)
         assert files.contents() == {"a.log": b"one\ntwo\n"}
+
+    play(story)
+
+
+def test_a_provider_forwards_with_the_metadata_of_what_it_got(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        target = rig.peer()
+        _, window, pid = await opened(rig, {"out": target})
+        asker = rig.peer()
+        metadata = bytes(range(24))
+        asker.cast(pid, "cast", metadata)
+        reply = asker.call(pid, "call")
+        await rig.after(0.1)
+        sink = window.sinks[pid]
+        assert isinstance(sink, ForwardingSink)
+        for event, answer in zip(window.events, window.answers, strict=True):
+            sink.forward("out", event, answer)
+        assert await reply == CallReturn.reply("ok")
+        assert target.payloads == ["cast", "call"]
+        assert [event.metadata for event in target.received] == [metadata, bytes(24)]
+        assert all(event.source == pid.key for event in target.received)
+
+    play(story)
+
+
+def test_what_a_provider_refuses_is_a_loss_and_an_error_to_who_called(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, window, pid = await opened(rig)
+        asker = rig.peer()
+        asker.cast(pid, "cast")
+        reply = asker.call(pid, "call")
+        await rig.after(0.1)
+        sink = window.sinks[pid]
+        assert isinstance(sink, ForwardingSink)
+        for event in window.events:
+            sink.refuse(event, "no way")
+            sink.refuse(event, "twice")
+        assert await reply == ERR
+        assert node.plane.counters == {"no way": 2}
+        assert [record[2] for record in rig.told("drop")] == ["no way"] * 2
+        # Too late.
+        for answer in window.answers:
+            answer(CallReturn.reply("x"))
+        assert rig.told("end") == []
 
     play(story)

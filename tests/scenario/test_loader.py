@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeless_sim.cluster.topology import LinkTopology, NodeGroup
+from edgeless_sim.cluster.topology import BalancerTopology, LinkTopology, NodeGroup
 from edgeless_sim.errors import ScenarioError
 from edgeless_sim.resources.catalog import provider_class
 from edgeless_sim.scenario.loader import load_scenario, parse_scenario
@@ -128,6 +128,45 @@ def test_a_wrong_step_is_refused(folder: Path, more: str, reason: str) -> None:
     text = refusal(folder, f"[[step]]\n{more}\n")
     assert reason in text
     assert text.startswith("scenario.toml:")
+
+
+JOINED = """
+[[domain]]
+name = "hub"
+nodes = [{}]
+[[balancer]]
+domain = "edge"
+portal = "hub"
+"""
+
+
+def test_balancers_join_domains_and_are_at_the_ends_of_links(folder: Path) -> None:
+    link = '[[network.link]]\nbetween = ["edge/bal-hub", "hub/bal-edge"]\n'
+    scenario = parse(folder, JOINED + link)
+    assert scenario.topology().balancers == (BalancerTopology("edge", "hub"),)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('[[balancer]]\ndomain = "edge"', "the key 'portal' is missing"),
+        ('[[balancer]]\ndomain = "edge"\nportal = "hbu"', "did you mean 'hub'?"),
+        ('[[balancer]]\ndomain = "hub"\nportal = "hub"', "'hub' is joined to itself"),
+        ('[[balancer]]\ndomain = "edge"\nportal = "hub"', "two balancers join 'edge' to 'hub'"),
+        (
+            '[[step]]\nat = "1s"\ndo = "crash_balancer"\ndomain = "hub"\nportal = "edge"',
+            "no balancer joins 'hub' to 'edge'; known: edge to hub",
+        ),
+        (
+            '[[step]]\nat = "1s"\ndo = "restart_balancer"\ndomain = "edge"\nportal = "hub"',
+            "'bal/edge/hub' is up at 1s",
+        ),
+        ('[[step]]\nat = "1s"\ndo = "crash_node"\nnode = "edge/bal-hub"', "unknown node"),
+        ('[[network.link]]\nbetween = ["edge/bal-lab", "hub"]', "unknown node"),
+    ],
+)
+def test_a_balancer_that_joins_nothing_is_refused(folder: Path, more: str, reason: str) -> None:
+    assert reason in refusal(folder, f"{JOINED}{more}\n")
 
 
 @pytest.mark.parametrize(

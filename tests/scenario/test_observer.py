@@ -105,3 +105,16 @@ def test_what_waits_in_a_living_queue_is_explained_until_its_instance_dies() -> 
     assert seen.unexplained(before_ns=1_000) == 1
     seen.read([(30, "drop", 1, 10, "node crashed")])
     assert seen.unexplained(before_ns=1_000) == 0
+
+
+def test_what_joined_domains_is_no_component_any_more_when_it_was_stopped() -> None:
+    portal: list[Record] = [
+        (7, "def", 4, "component", "wf-id/portal-1-sink-local"),
+        (7, "start", 11, 4, 1),
+    ]
+    seen = observer(*portal, (8, "fault", "crash", "edge/1"))
+    assert "portal-1-sink-local" in seen.components("game"), "it is to come back"
+    seen.read([(9, "start", 11, 4, 1), (10, "stop", 11, "stopped"), (10, "stop", 10, "stopped")])
+    assert list(seen.components("game")) == ["a"]
+    seen.read([(11, "start", 12, 4, 1)])
+    assert "portal-1-sink-local" in seen.components("game")
