@@ -152,12 +152,33 @@ def test_an_output_may_change_any_number_of_times() -> None:
         for number in range(3):
             await balancer.patch(PORTAL, leaving, mapped=False)
             balancer.send(entry, f"{number} waits")
+            assert len(sink.payloads) == 2 * number
             await balancer.patch(PORTAL, leaving, mapped=True)
             await balancer.patch(PORTAL, leaving, mapped=True)
             balancer.send(entry, f"{number} passes")
         assert sink.payloads == [
             f"{number} {what}" for number in range(3) for what in ("waits", "passes")
         ]
+
+    play(story)
+
+
+def test_what_comes_while_others_are_let_go_waits_its_turn() -> None:
+    async def story(balancer: Balancer) -> None:
+        entry, _ = await balancer.start("sink", LOCAL)
+        for payload in ("1", "2"):
+            balancer.send(entry, payload)
+        leaving, sink = await balancer.start("sink", PORTAL)
+        forward = sink.forward
+
+        def forwarded(channel: str, event: Event, answer: Callable[[CallReturn], None]) -> None:
+            forward(channel, event, answer)
+            if event.payload == "1":
+                balancer.send(entry, "3")
+
+        sink.forward = forwarded  # type: ignore[method-assign]  # a reaction of the receiver
+        await balancer.patch(PORTAL, leaving, mapped=True)
+        assert sink.payloads == ["1", "2", "3"]
 
     play(story)
 

@@ -209,5 +209,5 @@ def draw(candidates: Sequence[DomainId], dice: Random) -> DomainId | None:
 
 
 def _named_by(prefix: str, capabilities: DomainCapabilities) -> tuple[DomainId, ...]:
-    found = (label for label in sorted(capabilities.labels) if label.startswith(prefix))
+    found = sorted(label for label in capabilities.labels if label.startswith(prefix))
     return tuple(DomainId(label.removeprefix(prefix)) for label in found)
