@@ -31,6 +31,31 @@ def test_a_repeated_start_makes_one_instance(play: Any) -> None:
     play(story)
 
 
+def test_a_start_that_arrives_after_the_stop_of_the_same_instance_is_refused(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, peer = rig.node(), rig.peer()
+        request = rig.request(node, "Relay", {"out": peer})
+        await node.agent.start_function(request)
+        await node.agent.stop_function(request.instance_id)
+        await rig.after(1)
+        with pytest.raises(RejectedError, match="was stopped before"):
+            await node.agent.start_function(request)
+        assert node.agent.inventory() == ()
+
+    play(story)
+
+
+def test_a_stop_that_overtakes_its_start_wins(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        node, peer = rig.node(), rig.peer()
+        request = rig.request(node, "Relay", {"out": peer})
+        await node.agent.stop_function(request.instance_id)
+        with pytest.raises(RejectedError, match="was stopped before"):
+            await node.agent.start_function(request)
+
+    play(story)
+
+
 def test_a_start_without_an_id_is_given_one_of_this_node(play: Any) -> None:
     async def story(rig: Any) -> None:
         node = rig.node()

@@ -227,6 +227,41 @@ def test_a_start_that_is_refused_leaves_nothing(play: Any) -> None:
     play(story)
 
 
+def test_a_resource_that_is_starting_is_in_no_inventory(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        window = Window()
+        window.opens = asyncio.Event()
+        node = rig.node(providers={"w": window})
+        request = specification(rig, node)
+        starting = asyncio.ensure_future(node.agent.start_resource(request))
+        await rig.after(1)
+        assert node.agent.inventory() == ()
+        window.opens.set()
+        await starting
+        assert [item.instance_id for item in node.agent.inventory()] == [request.instance_id]
+
+    play(story)
+
+
+def test_a_start_that_is_repeated_while_it_lasts_ends_as_the_first_one(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        window = Window()
+        window.opens = asyncio.Event()
+        window.refuses = True
+        node = rig.node(providers={"w": window})
+        request = specification(rig, node)
+        starts = [asyncio.ensure_future(node.agent.start_resource(request)) for _ in range(3)]
+        await rig.after(1)
+        assert not any(start.done() for start in starts)
+        window.opens.set()
+        for start in starts:
+            with pytest.raises(RejectedError, match="it is closed"):
+                await start
+        assert node.plane.local == {}
+
+    play(story)
+
+
 def test_a_stop_while_it_starts_wins(play: Any) -> None:
     async def story(rig: Any) -> None:
         window = Window()

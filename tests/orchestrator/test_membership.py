@@ -88,6 +88,21 @@ def test_a_late_refresh_of_the_process_before_is_refused(play: Any) -> None:
     play(story)
 
 
+def test_a_late_refresh_of_the_process_before_the_one_before_is_refused(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        for _ in range(3):
+            node.restart()
+            await world.settled()
+        node.send_refresh(nonce=7)
+        await world.settled()
+        with pytest.raises(RejectedError, match="stale registration"):
+            node.last_answer()
+        assert states(world).count("restarted") == 3
+
+    play(story)
+
+
 def test_a_second_living_node_of_the_same_id_is_refused(play: Any) -> None:
     async def story(world: Any) -> None:
         node = await world.node(0)

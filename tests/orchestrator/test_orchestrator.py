@@ -28,6 +28,20 @@ def test_a_function_starts_and_stops_on_the_only_node(play: Any) -> None:
     play(story)
 
 
+def test_a_start_that_arrives_after_the_stop_of_the_same_component_is_refused(play: Any) -> None:
+    async def story(world: Any) -> None:
+        (node,) = await world.nodes(1)
+        reply = await world.function(1)
+        await world.client.stop_function(reply.instance_id)
+        await world.settled()
+        refusal = await world.refused(world.function(1))
+        assert "stale start" in str(refusal)
+        assert world.orchestrator.snapshot().components == ()
+        assert len(node.told("start_function")) == 1
+
+    play(story)
+
+
 def test_a_function_without_an_id_is_given_one(play: Any) -> None:
     async def story(world: Any) -> None:
         await world.node(0)

@@ -20,7 +20,9 @@ _Machine: TypeAlias = ControllerHandle | DomainHandle | NodeHandle
 _NS_PER_S: Final = 1_000_000_000
 _DOWN_S: Final = (0.0, 0.01, 0.5, 1.9, 3.0, 4.5, 8.0, 20.0)
 _LASTS_S: Final = (0.05, 0.5, 2.0, 5.0, 12.0, 30.0)
-_LATE_S_MAX: Final = 120.0
+_LATE_S: Final = (0.02, 1.0, 4.0, 10.0, 60.0, 120.0)
+#: Kinds of calls of which answers get lost, or requests late, together.
+_RPCS_AT_ONCE: Final = 4
 _FLAPS_MAX: Final = 6
 
 #: What is called between whom: service, method, caller, server.
@@ -187,17 +189,18 @@ async def _bandwidth(hands: Hands, dice: Random) -> None:
 
 async def _lost_answer(hands: Hands, dice: Random) -> None:
     """It is done, and who asked for it does not hear of it (F43)."""
-    service, method, caller, server = dice.choice(RPC_KINDS)
-    first, count = dice.choice([1, 1, 2, 5]), dice.choice([1, 1, 2, 10])
-    fault = hands.cluster.network.lose_answers(
-        METHODS[service][method].path,
-        _those(hands, caller),
-        _those(hands, server),
-        first=first,
-        count=count,
-    )
-    await hands.sleep(30.0)
-    fault.heal()
+    network = hands.cluster.network
+    faults = [
+        network.lose_answers(
+            METHODS[service][method].path,
+            _those(hands, caller),
+            _those(hands, server),
+            first=dice.choice([1, 1, 2, 5]),
+            count=dice.choice([1, 1, 2, 10]),
+        )
+        for service, method, caller, server in dice.sample(RPC_KINDS, k=_RPCS_AT_ONCE)
+    ]
+    await _until_hit(hands, faults)
 
 
 async def _late_request(hands: Hands, dice: Random) -> None:
@@ -212,20 +215,30 @@ async def _old_request(hands: Hands, dice: Random) -> None:
 
 async def _late(hands: Hands, dice: Random, *, again: bool) -> None:
     # Clients use connections, on which nothing comes twice; and they ask once.
-    service, method, caller, server = dice.choice([x for x in RPC_KINDS if x[2] != "client"])
-    delay_s = min(_LATE_S_MAX, dice.choice([0.02, 1.0, 4.0, 10.0, 60.0, 120.0]))
-    fault = hands.cluster.network.late_requests(
-        METHODS[service][method].path,
-        round(delay_s * _NS_PER_S),
-        _those(hands, caller),
-        _those(hands, server),
-        again=again,
-        first=dice.choice([1, 1, 2, 5]),
-        count=dice.choice([1, 1, 3]),
-    )
-    await hands.sleep(30.0)
+    kinds = [kind for kind in RPC_KINDS if kind[2] != "client"]
+    delay_s = dice.choice(_LATE_S)
+    network = hands.cluster.network
+    faults = [
+        network.late_requests(
+            METHODS[service][method].path,
+            round(delay_s * _NS_PER_S),
+            _those(hands, caller),
+            _those(hands, server),
+            again=again,
+            first=dice.choice([1, 1, 2, 5]),
+            count=dice.choice([1, 1, 3]),
+        )
+        for service, method, caller, server in dice.sample(kinds, k=_RPCS_AT_ONCE)
+    ]
+    await _until_hit(hands, faults)
     hands.expect_late(round(delay_s * _NS_PER_S))
-    fault.heal()
+
+
+async def _until_hit(hands: Hands, faults: Sequence[Fault]) -> None:
+    """Give them time to meet what they wait for."""
+    await hands.sleep(30.0)
+    for fault in faults:
+        fault.heal()
 
 
 async def _while(hands: Hands, dice: Random, fault: Fault) -> None:

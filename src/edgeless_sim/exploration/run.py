@@ -76,7 +76,7 @@ class _Exploration:
             violations += watch.violations + checker.violations
             violations += [f"I24: event {each} is unexplained" for each in checker.unexplained()]
             hands.tally.checks.update(
-                ("I21", "I22", "I23", "I24", "I25", "I28", "I37", "I39", "I44")
+                ("I21", "I22", "I23", "I24", "I25", "I28", "I29", "I37", "I39", "I44")
             )
             hands.tally.effects.update(cluster.counters())
             self._digest = cluster.journal.digest()

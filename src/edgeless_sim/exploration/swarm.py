@@ -14,8 +14,8 @@ from edgeless_sim.exploration.operations import ALWAYS, OPERATIONS
 __all__ = ["EVENTS_MAX", "Occasion", "Swarm", "draw_swarm", "occasions"]
 
 #: Operations and faults of one seed.
-EVENTS_MAX: Final = 40
-_EVENTS_MIN: Final = 8
+EVENTS_MAX: Final = 80
+_EVENTS_MIN: Final = 10
 #: After these, two instances of one component may both be sent to for a moment.
 _MOVING: Final = frozenset({"migrate", "migrate storm", "move to domain"})
 _CALM_SHARE: Final = 0.3

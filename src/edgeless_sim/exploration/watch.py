@@ -66,7 +66,8 @@ class Watch:
         if self._lone:
             self._hands.tally.checks["I04"] += 1
             for violation in rival_targets(self._hands.cluster):
-                self._note(f"{violation} instances that others send to")
+                when_s = self._hands.now_ns / 1e9
+                self._note(f"{violation} instances that others send to at {when_s:.6f} s")
         for name, node in self._hands.cluster.nodes.items():
             if node.alive and len(node.node.agent.functions) > INSTANCES_MAX:
                 self._note(f"I38: {name} hosts more than {INSTANCES_MAX} instances")

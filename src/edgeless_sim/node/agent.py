@@ -69,6 +69,8 @@ class Agent:
         self._dice = context.actor.entropy.stream(f"{context.actor.name}/instances")
         self.functions: dict[InstanceId, MovableFunction] = {}
         self.resources: dict[InstanceId, HostedResource] = {}
+        #: Those of `resources` whose start has not ended: what it ends with.
+        self._starting: dict[InstanceId, asyncio.Future[RejectedError | None]] = {}
         #: Serves `HandoverApi`.
         self.handovers = Handovers(self.functions, context, clients)
         self._arriving: dict[InstanceId, asyncio.Future[None]] = {}
@@ -178,20 +180,39 @@ class Agent:
     async def start_resource(self, request: ResourceInstanceSpecification) -> StartReply:
         """See `ComponentApi.start_resource`; raise `RejectedError` if the provider refuses."""
         pid = self._instance_id(request.instance_id)
-        if pid not in self.resources:
+        starting = self._starting.get(pid)
+        if starting is not None:
+            # Asked for again while it starts: the answer is that of the first request.
+            error = await asyncio.shield(starting)
+            if error is not None:
+                raise RejectedError(error.summary, error.detail)
+        elif pid not in self.resources:
             self._check_fresh(_NO_RESOURCE, pid)
-            hosted = HostedResource(pid, request, self._provider_for(request), self._context)
-            self.resources[pid] = hosted
-            try:
-                await hosted.start()
-            except BaseException:
-                if self.resources.get(pid) is hosted:
-                    del self.resources[pid]
-                raise
-            self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
-            self._changed()
+            await self._start_resource(pid, request)
         self.revision += 1
         return StartReply(pid, self.revision)
+
+    async def _start_resource(
+        self, pid: InstanceId, request: ResourceInstanceSpecification
+    ) -> None:
+        hosted = HostedResource(pid, request, self._provider_for(request), self._context)
+        starting: asyncio.Future[RejectedError | None] = asyncio.get_running_loop().create_future()
+        self.resources[pid] = hosted
+        self._starting[pid] = starting
+        failure: RejectedError | None = RejectedError(_NO_RESOURCE, "its start was given up")
+        try:
+            await hosted.start()
+            failure = None
+        except RejectedError as error:
+            failure = error
+            raise
+        finally:
+            if failure is not None and self.resources.get(pid) is hosted:
+                del self.resources[pid]
+            del self._starting[pid]
+            starting.set_result(failure)
+        self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
+        self._changed()
 
     async def stop_resource(self, instance_id: InstanceId) -> StopReply:
         """See `ComponentApi.stop_resource`; unlike in EDGELESS an unknown id is no error, since
@@ -261,8 +282,12 @@ class Agent:
             await asyncio.shield(self._emptied)
 
     def inventory(self) -> tuple[InstanceInventory, ...]:
-        """What runs here, in the order of start. An instance that is stopping counts as gone; one
-        that has left does not before the ε-ORC, which may not know of that yet, has stopped it."""
+        """What runs here, in the order of start.
+
+        An instance that is stopping counts as gone; one that has left does not before the ε-ORC,
+        which may not know of that yet, has stopped it. A resource that is starting is not there
+        yet: its start may still fail.
+        """
         functions = [
             InstanceInventory(
                 pid,
@@ -276,6 +301,7 @@ class Agent:
         resources = [
             InstanceInventory(pid, max(0, hosted.handle.generation), InstanceState.RUNNING)
             for pid, hosted in self.resources.items()
+            if pid not in self._starting
         ]
         return (*functions, *resources)
 

@@ -4,8 +4,9 @@ Deadlines count on this process's clock from the moment a request arrives; what 
 is of no interest (defect U06). Not here: what becomes of nodes that join or go (`membership`).
 """
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush
 from math import isfinite
@@ -23,6 +24,8 @@ __all__ = ["NODES_MAX", "NodeRegister", "Registration"]
 NODES_MAX: Final = 100_000
 _TTL_S_MAX: Final = 86_400.0
 _URL_CHARS_MAX: Final = 2_048
+#: Earlier lives of a node whose late registrations are recognised.
+_NONCES_BEFORE_MAX: Final = 16
 
 
 class Registration(Enum):
@@ -40,7 +43,7 @@ class _Entry:
     agent_url: str
     deadline_ns: int
     ttl_ns: int
-    nonce_before: int | None = None
+    nonces_before: deque[int] = field(default_factory=lambda: deque(maxlen=_NONCES_BEFORE_MAX))
     peer: str = ""
     payload: bytes = b""
 
@@ -99,7 +102,8 @@ class NodeRegister:
         if entry.nonce == request.nonce:
             return Registration.REFRESHED
         # Keeping the old nonce would make every further refresh look like a restart (defect U05).
-        entry.nonce_before, entry.nonce = entry.nonce, request.nonce
+        entry.nonces_before.append(entry.nonce)
+        entry.nonce = request.nonce
         return Registration.RESTARTED
 
     def remember(self, node_id: NodeId, peer: str, payload: bytes) -> None:
@@ -144,7 +148,7 @@ class NodeRegister:
     def _check_rival(self, entry: _Entry, request: UpdateNodeRequest, now_ns: int) -> None:
         if request.nonce == entry.nonce:
             return
-        if request.nonce == entry.nonce_before:
+        if request.nonce in entry.nonces_before:
             raise RejectedError("stale registration", "the node has restarted since")
         if request.agent_url != entry.agent_url and now_ns <= entry.deadline_ns:
             raise RejectedError(
@@ -178,13 +182,13 @@ def _check(request: UpdateNodeRequest) -> None:
         raise RejectedError("invalid node configuration", "the id means 'no node'")
     if request.name and not looks_like_node_name(request.name):
         raise RejectedError("invalid node configuration", f"name: {quoted(request.name)}")
-    for field, url in (
+    for key, url in (
         ("agent_url", request.agent_url),
         ("invocation_url", request.invocation_url),
     ):
         fault = _url_fault(url)
         if fault is not None:
-            raise RejectedError("invalid node configuration", clipped(f"{field}: {fault}"))
+            raise RejectedError("invalid node configuration", clipped(f"{key}: {fault}"))
     request.capabilities.validated()
     validated_providers(request.resource_providers)
 

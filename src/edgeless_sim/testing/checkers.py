@@ -53,28 +53,22 @@ async def cluster_violations(cluster: Cluster) -> list[str]:
 
 
 def rival_targets(cluster: Cluster) -> list[str]:
-    """Components of which more living instances than they may have are outputs of living
-    instances (I04): two, unless they ask for several.
+    """Components of which more living instances in one domain than they may have are outputs of
+    living instances (I04): two, unless they ask for several.
 
     Holds at every moment, unless a partition leaves an isolated node its instances: without
     fencing it cannot know better (design, decision 31).
     """
-    components = {
-        pid: f"{hosted.request.workflow_id}/{hosted.request.name}"
-        for handle in cluster.nodes.values()
-        if handle.alive
-        for pid, hosted in handle.node.agent.functions.items()
-        if not hosted.stopping
-    }
-    most = {
-        f"{hosted.request.workflow_id}/{hosted.request.name}": parse_requirements(
-            hosted.request.annotations
-        ).max_instances
-        for handle in cluster.nodes.values()
-        if handle.alive
-        for hosted in handle.node.agent.functions.values()
-    }
-    by_key: dict[bytes, str] = {pid.key: name for pid, name in components.items()}
+    by_key: dict[bytes, str] = {}
+    most: dict[str, int] = {}
+    for handle in cluster.nodes.values():
+        if handle.alive:
+            for pid, hosted in handle.node.agent.functions.items():
+                request = hosted.request
+                name = f"{handle.domain.name}: {request.workflow_id}/{request.name}"
+                most[name] = max(1, parse_requirements(request.annotations).max_instances)
+                if not hosted.stopping:
+                    by_key[pid.key] = name
     reached: dict[str, dict[bytes, None]] = {}
     for handle in cluster.nodes.values():
         if handle.alive:
@@ -83,9 +77,7 @@ def rival_targets(cluster: Cluster) -> list[str]:
                     if key in by_key and not hosted.stopping:
                         reached.setdefault(by_key[key], {})[key] = None
     return [
-        f"I04: {name} has {len(keys)}"
-        for name, keys in reached.items()
-        if len(keys) > max(1, most[name])
+        f"I04: {name} has {len(keys)}" for name, keys in reached.items() if len(keys) > most[name]
     ]
 
 

@@ -1,8 +1,8 @@
 """Properties of the data plane that hold in every run, read from the journal alone.
 
 The codes are those of the invariants in the reliability contract: I22 at most once, I23 order per
-pair, I24 every loss has a cause, I28 one handler at a time with init first and stop last, I44 time
-never goes back.
+pair, I24 every loss has a cause, I28 one handler at a time with init first and stop last, I29
+nothing is sent after the stop, I44 time never goes back.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,9 @@ class JournalChecker:
         self._last_handled: dict[tuple[int, int], int] = {}
         self._inside: dict[int, int] = {}
         self._initialised: set[int] = set()
-        self._stopped: set[int] = set()
+        #: When, in ns.
+        self._stopped: dict[int, int] = {}
+        self._restarted_ns = -1
 
     def __call__(self, batch: Sequence[Record]) -> None:
         """Take the next records."""
@@ -49,9 +51,7 @@ class JournalChecker:
             kind = record[1]
             if kind == "send":
                 self.sent += 1
-                self._open[record[2]] = (record[3], record[4])
-                if record[5] >= EventType.CALL_RET:
-                    self._returns.add(record[2])
+                self._send(record)
             elif kind == "begin":
                 self._begin(record)
             elif kind == "end":
@@ -76,9 +76,26 @@ class JournalChecker:
 
     def _note_circumstance(self, record: Record) -> None:
         if record[1] == "stop":
-            self._stopped.add(record[2])
+            self._stopped[record[2]] = record[0]
+        elif record[1] == "start":
+            self._start(record)
         elif record[1] == "fault" and record[2].startswith(_COPYING):
             self._copies = True
+        elif record[1] == "fault" and record[2] == "restart":
+            self._restarted_ns = record[0]
+
+    def _start(self, record: Record) -> None:
+        stopped_ns = self._stopped.pop(record[2], None)
+        # The next life of a node knows nothing of what the last one was told to stop.
+        if stopped_ns is not None and stopped_ns >= self._restarted_ns:
+            self._note("I28", record, "started again after the stop")
+
+    def _send(self, record: Record) -> None:
+        self._open[record[2]] = (record[3], record[4])
+        if record[5] >= EventType.CALL_RET:
+            self._returns.add(record[2])
+        elif record[3] in self._stopped:
+            self._note("I29", record, "sent by an instance that was stopped")
 
     def _receive(self, record: Record) -> None:
         """A return is handled when it is received; an event when its handler begins."""
