@@ -4,7 +4,7 @@ Each step is performed by a task of its own, so that a slow one delays no other.
 begins (`runner`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import anyio
@@ -12,6 +12,7 @@ import anyio
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.cluster.faults import Fault
 from edgeless_sim.cluster.handles import BalancerHandle, DomainHandle, NodeHandle
+from edgeless_sim.cluster.network_base import Network
 from edgeless_sim.errors import EdgelessError, ExpectationError, UnknownComponentError
 from edgeless_sim.model.event import CallReturnKind
 from edgeless_sim.model.names import quoted
@@ -148,10 +149,7 @@ class StepPerformer:
         if isinstance(step, do.Partition):
             faults.append(network.one_way(a, b) if step.one_way else network.partition(a, b))
         else:
-            if step.loss:
-                faults.append(network.loss(step.loss, a, b))
-            if step.latency or step.jitter:
-                faults.append(network.delay(step.latency, step.jitter, a, b))
+            faults += _degradations(network, step, a, b)
         done()
         if step.heal_after is not None:
             await self.until(step.at + step.heal_after)
@@ -209,3 +207,19 @@ class StepPerformer:
             raise ExpectationError(
                 f"{step.to} answered {quoted(result.payload)}, expected {quoted(step.reply)}"
             )
+
+
+def _degradations(
+    network: Network, step: do.Degrade, a: Sequence[str], b: Sequence[str]
+) -> Iterator[Fault]:
+    """The faults of one step."""
+    if step.loss:
+        yield network.loss(step.loss, a, b)
+    if step.latency or step.jitter:
+        yield network.delay(step.latency, step.jitter, a, b)
+    if step.bandwidth is not None:
+        yield network.bandwidth(step.bandwidth, a, b)
+    if step.duplicate:
+        yield network.duplicate(step.duplicate, a, b)
+    if step.reorder:
+        yield network.reorder(step.reorder_window, step.reorder, a, b)

@@ -8,6 +8,7 @@ from typing import Final
 
 from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_places import TomlPath
+from edgeless_sim.model.worlds import SIM
 from edgeless_sim.scenario import steps as do
 from edgeless_sim.scenario.model import Scenario
 from edgeless_sim.scenario.references import References, ScenarioFault
@@ -20,6 +21,7 @@ from edgeless_sim.scenario.workload_checks import (
 
 __all__ = ["later", "outage_faults", "step_faults"]
 
+_DEGRADING: Final = ("loss", "latency", "jitter", "bandwidth", "duplicate", "reorder")
 _OF_NODES: Final = (do.CrashNode, do.StopNode, do.RestartNode)
 _OF_BALANCERS: Final = (do.CrashBalancer, do.RestartBalancer)
 _OUTAGES: Final = (*_OF_NODES, *_OF_BALANCERS, do.CrashOrchestrator, do.RestartOrchestrator)
@@ -43,6 +45,8 @@ def step_faults(
             yield from known.balancer((*path, "domain"), step.domain, step.portal)
         case do.Partition() | do.Degrade():
             yield from _side_faults((*path, "between"), step, known)
+            if isinstance(step, do.Degrade):
+                yield from _degrade_faults(path, step, scenario)
         case do.Migrate():
             yield from known.node((*path, "to"), step.to, step.at)
             yield from _component_faults((*path, "component"), step.component, step.at, known)
@@ -96,8 +100,20 @@ def _side_faults(
             yield from known.side((*path, side, index), name, step.at)
     if isinstance(step, do.Partition) and not any(step.between):
         yield path, "at least one side must name somebody"
-    if isinstance(step, do.Degrade) and not (step.loss or step.latency or step.jitter):
-        yield path[:-1], "one of 'loss', 'latency', 'jitter' is needed"
+
+
+def _degrade_faults(
+    path: TomlPath, step: do.Degrade, scenario: Scenario
+) -> Iterator[ScenarioFault]:
+    if not any(getattr(step, key) for key in _DEGRADING):
+        yield path, f"one of {', '.join(map(repr, _DEGRADING))} is needed"
+    sockets = [world for world in scenario.worlds if world != SIM]
+    for key in ("duplicate", "reorder"):
+        if getattr(step, key) and sockets:
+            reason = f"a stream of bytes cannot, and the scenario is for {', '.join(sockets)}, too"
+            yield (*path, key), f"{reason} (the key 'worlds')"
+    if "reorder_window" in step.model_fields_set and not step.reorder:
+        yield (*path, "reorder_window"), "it has no meaning without 'reorder'"
 
 
 def outage_faults(scenario: Scenario) -> Iterator[ScenarioFault]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from edgeless_sim.model.toml_table import Few, Name, Probability, Table, Texts
 from edgeless_sim.runtimes.base import PAYLOAD_BYTES_MAX
 from edgeless_sim.scenario.http_tables import BackendUrl, HttpQuestion, Reply
-from edgeless_sim.scenario.units import Duration
+from edgeless_sim.scenario.units import Bandwidth, Duration
 
 __all__ = [
     "Backend",
@@ -137,7 +137,7 @@ class Partition(StepTable):
 
 
 class Degrade(StepTable):
-    """Frames between two sides, or all of them, get lost or take longer."""
+    """Frames between two sides, or all of them, get lost, take longer, or come in disorder."""
 
     do: Literal["degrade"]
     between: Sides = ((), ())
@@ -145,6 +145,14 @@ class Degrade(StepTable):
     latency: Duration = 0
     """Added to what the link takes anyway, as is the jitter."""
     jitter: Duration = 0
+    bandwidth: Bandwidth | None = None
+    """Of each link and direction."""
+    duplicate: Probability = 0.0
+    """That a frame arrives twice; as ``reorder``, in simulation only."""
+    reorder: Probability = 0.0
+    """That a frame is late, and those sent after it overtake it."""
+    reorder_window: Annotated[Duration, Field(gt=0)] = 50_000_000
+    """How late it is at most."""
     heal_after: Duration | None = None
 
 
