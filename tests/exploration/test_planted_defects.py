@@ -172,7 +172,7 @@ def calls_have_no_deadline(patch: Patch) -> None:
     original = PendingCalls.open
 
     def opened(self: Any, *arguments: Any) -> int:
-        self._timeout_ns = 10**18
+        self.timeout_ns = 10**15
         return original(self, *arguments)
 
     patch.setattr(PendingCalls, "open", opened)

@@ -103,6 +103,37 @@ def test_a_late_refresh_of_the_process_before_the_one_before_is_refused(play: An
     play(story)
 
 
+def test_a_late_refresh_from_before_a_node_was_lost_does_not_push_out_its_present_life(
+    play: Any,
+) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        node.crash()
+        await world.clock.sleep(20)
+        node.restart()
+        await world.settled()
+        node.send_refresh(nonce=7)
+        await world.settled()
+        with pytest.raises(RejectedError, match="stale registration"):
+            node.last_answer()
+        assert states(world).count("restarted") == 0
+
+    play(story)
+
+
+def test_a_node_that_was_lost_and_was_only_silent_is_taken_again(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        node.crash()
+        await world.clock.sleep(20)
+        node.send_refresh(nonce=7)
+        await world.settled()
+        node.last_answer()
+        assert states(world).count("joined") == 2
+
+    play(story)
+
+
 def test_a_second_living_node_of_the_same_id_is_refused(play: Any) -> None:
     async def story(world: Any) -> None:
         node = await world.node(0)

@@ -6,6 +6,7 @@ epoch and is repeated until the domain echoes it (defect U38); before that the d
 """
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heappop, heappush
@@ -108,6 +109,8 @@ class DomainRegister:
         # (deadline, domain) pairs. A later deadline moves its pair only when that comes up; pairs
         # that are not their entry's ``queued_ns`` are left-overs.
         self._deadlines: list[tuple[int, DomainId]] = []
+        # Nonces of domains that have gone, the last one last: see `_check_life`.
+        self._gone: dict[DomainId, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -131,11 +134,7 @@ class DomainRegister:
         entry = self._entries.get(request.domain_id)
         if entry is None:
             return self._join(request, now_ns, ttl_ns)
-        if request.nonce in entry.superseded:
-            raise RejectedError(
-                "Superseded domain process",
-                f"another process has registered as domain {quoted(request.domain_id)} since",
-            )
+        _check_life(request, entry.superseded)
         entry.ttl_ns = ttl_ns
         self.prolong(entry, now_ns)
         if request.nonce != entry.nonce:
@@ -167,6 +166,9 @@ class DomainRegister:
                 continue
             if entry.deadline_ns < now_ns:
                 del self._entries[domain_id]
+                if len(self._gone) >= DOMAINS_MAX:
+                    del self._gone[next(iter(self._gone))]
+                self._gone[domain_id] = (*entry.superseded, entry.nonce)
                 expired.append(entry)
             else:
                 self._queue(entry)
@@ -177,6 +179,8 @@ class DomainRegister:
         heappush(self._deadlines, (entry.deadline_ns, entry.domain_id))
 
     def _join(self, request: UpdateDomainRequest, now_ns: int, ttl_ns: int) -> Verdict:
+        earlier = self._gone.get(request.domain_id, ())
+        _check_life(request, earlier[:-1])
         if len(self._entries) >= DOMAINS_MAX:
             raise RejectedError("Too many domains", f"{DOMAINS_MAX} are registered already")
         entry = DomainEntry(
@@ -188,6 +192,8 @@ class DomainRegister:
             deadline_ns=now_ns + ttl_ns,
             ttl_ns=ttl_ns,
         )
+        entry.superseded.extend(nonce for nonce in earlier if nonce != request.nonce)
+        self._gone.pop(request.domain_id, None)
         self._entries[request.domain_id] = entry
         self._queue(entry)
         return self._order_reset(entry, News.JOINED)
@@ -243,6 +249,16 @@ class DomainRegister:
         entry.url = request.orchestrator_url
         entry.counter = request.counter
         return changed
+
+
+def _check_life(request: UpdateDomainRequest, superseded: Collection[int]) -> None:
+    """Refuse a late registration of a process that another has followed: it would push that out
+    (reliability F44)."""
+    if request.nonce in superseded:
+        raise RejectedError(
+            "Superseded domain process",
+            f"another process has registered as domain {quoted(request.domain_id)} since",
+        )
 
 
 def _check(request: UpdateDomainRequest) -> None:

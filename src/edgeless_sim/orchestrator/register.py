@@ -26,6 +26,7 @@ _TTL_S_MAX: Final = 86_400.0
 _URL_CHARS_MAX: Final = 2_048
 #: Earlier lives of a node whose late registrations are recognised.
 _NONCES_BEFORE_MAX: Final = 16
+_STALE: Final = ("stale registration", "the node has restarted since")
 
 
 class Registration(Enum):
@@ -62,6 +63,9 @@ class NodeRegister:
         self._connect = connect
         self._entries: dict[NodeId, _Entry] = {}
         self._by_peer: dict[str, _Entry] = {}
+        # Nonces of nodes that have gone, the last one last: a late registration of a life before
+        # that must not push out the node that has come back since (F44).
+        self._gone: dict[NodeId, tuple[int, ...]] = {}
         # Holds each entry once, under a deadline that may have been put off since.
         self._deadlines: list[tuple[int, int, _Entry]] = []
         self._sequence = 0
@@ -90,6 +94,8 @@ class NodeRegister:
         if entry is None or entry.agent_url != request.agent_url:
             self._check_usable(request.agent_url)
         if entry is None:
+            if request.nonce in self._gone.get(request.node_id, ())[:-1]:
+                raise RejectedError(*_STALE)
             if len(self._entries) >= NODES_MAX:
                 raise RejectedError("too many nodes", f"{NODES_MAX} are registered")
             self._add(request, now_ns + ttl_ns, ttl_ns)
@@ -132,6 +138,7 @@ class NodeRegister:
                 continue
             del self._entries[entry.node_id]
             self._forget_peer(entry)
+            self._remember_gone(entry)
             gone.append(entry.node_id)
         return gone
 
@@ -149,7 +156,7 @@ class NodeRegister:
         if request.nonce == entry.nonce:
             return
         if request.nonce in entry.nonces_before:
-            raise RejectedError("stale registration", "the node has restarted since")
+            raise RejectedError(*_STALE)
         if request.agent_url != entry.agent_url and now_ns <= entry.deadline_ns:
             raise RejectedError(
                 "duplicate node id",
@@ -165,8 +172,15 @@ class NodeRegister:
 
     def _add(self, request: UpdateNodeRequest, deadline_ns: int, ttl_ns: int) -> None:
         entry = _Entry(request.node_id, request.nonce, request.agent_url, deadline_ns, ttl_ns)
+        earlier = self._gone.pop(request.node_id, ())
+        entry.nonces_before.extend(nonce for nonce in earlier if nonce != request.nonce)
         self._entries[request.node_id] = entry
         self._push(entry)
+
+    def _remember_gone(self, entry: _Entry) -> None:
+        if len(self._gone) >= NODES_MAX:
+            del self._gone[next(iter(self._gone))]
+        self._gone[entry.node_id] = (*entry.nonces_before, entry.nonce)
 
     def _push(self, entry: _Entry) -> None:
         self._sequence += 1
