@@ -241,6 +241,22 @@ def test_of_two_processes_with_one_domain_id_the_later_wins_once(play: Any) -> N
     play(story)
 
 
+def test_a_late_registration_from_before_a_domain_was_lost_does_not_push_out_the_present_one(
+    play: Any,
+) -> None:
+    async def story(world: Any) -> None:
+        first = await world.domain("edge")
+        first.crash()
+        await world.clock.sleep(30)
+        second = world.orchestrator("edge", nonce=2)
+        await second.join()
+        error = await world.refused(first.register())
+        assert error.summary == "Superseded domain process"
+        assert not (await second.register()).reset
+
+    play(story)
+
+
 def test_an_orphan_is_placed_when_a_domain_begins_to_offer_what_it_needs(play: Any) -> None:
     async def story(world: Any) -> None:
         edge = await world.domain("edge")

@@ -6,7 +6,6 @@ epoch and is repeated until the domain echoes it (defect U38); before that the d
 """
 
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import heappop, heappush
@@ -109,7 +108,7 @@ class DomainRegister:
         # (deadline, domain) pairs. A later deadline moves its pair only when that comes up; pairs
         # that are not their entry's ``queued_ns`` are left-overs.
         self._deadlines: list[tuple[int, DomainId]] = []
-        # Nonces of domains that have gone, the last one last: see `_check_life`.
+        # Nonces of domains that have gone: once the domain is back, those are superseded, too.
         self._gone: dict[DomainId, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
@@ -134,7 +133,11 @@ class DomainRegister:
         entry = self._entries.get(request.domain_id)
         if entry is None:
             return self._join(request, now_ns, ttl_ns)
-        _check_life(request, entry.superseded)
+        if request.nonce in entry.superseded:
+            raise RejectedError(
+                "Superseded domain process",
+                f"another process has registered as domain {quoted(request.domain_id)} since",
+            )
         entry.ttl_ns = ttl_ns
         self.prolong(entry, now_ns)
         if request.nonce != entry.nonce:
@@ -179,8 +182,6 @@ class DomainRegister:
         heappush(self._deadlines, (entry.deadline_ns, entry.domain_id))
 
     def _join(self, request: UpdateDomainRequest, now_ns: int, ttl_ns: int) -> Verdict:
-        earlier = self._gone.get(request.domain_id, ())
-        _check_life(request, earlier[:-1])
         if len(self._entries) >= DOMAINS_MAX:
             raise RejectedError("Too many domains", f"{DOMAINS_MAX} are registered already")
         entry = DomainEntry(
@@ -192,8 +193,8 @@ class DomainRegister:
             deadline_ns=now_ns + ttl_ns,
             ttl_ns=ttl_ns,
         )
+        earlier = self._gone.pop(request.domain_id, ())
         entry.superseded.extend(nonce for nonce in earlier if nonce != request.nonce)
-        self._gone.pop(request.domain_id, None)
         self._entries[request.domain_id] = entry
         self._queue(entry)
         return self._order_reset(entry, News.JOINED)
@@ -249,16 +250,6 @@ class DomainRegister:
         entry.url = request.orchestrator_url
         entry.counter = request.counter
         return changed
-
-
-def _check_life(request: UpdateDomainRequest, superseded: Collection[int]) -> None:
-    """Refuse a late registration of a process that another has followed: it would push that out
-    (reliability F44)."""
-    if request.nonce in superseded:
-        raise RejectedError(
-            "Superseded domain process",
-            f"another process has registered as domain {quoted(request.domain_id)} since",
-        )
 
 
 def _check(request: UpdateDomainRequest) -> None:

@@ -100,7 +100,12 @@ def findings_of(
         effects=effects,
         situations=dict(sorted(everything.situations.items())),
         checks=dict(sorted(everything.checks.items())),
-        never=[x.kind for x in (*operations, *faults, *effects) if not x.times],
+        never=[
+            f"{what} {each.kind!r}"
+            for what, kinds in (("operation", operations), ("fault", faults), ("effect", effects))
+            for each in kinds
+            if not each.times
+        ],
         digests={result.seed: result.digest for result in results},
     )
 

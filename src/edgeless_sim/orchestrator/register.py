@@ -63,8 +63,9 @@ class NodeRegister:
         self._connect = connect
         self._entries: dict[NodeId, _Entry] = {}
         self._by_peer: dict[str, _Entry] = {}
-        # Nonces of nodes that have gone, the last one last: a late registration of a life before
-        # that must not push out the node that has come back since (F44).
+        # Nonces of nodes that have gone: once the node is back, a late registration of one of those
+        # lives must not push it out (F44). While it is gone any will do, since none is known to be
+        # the last.
         self._gone: dict[NodeId, tuple[int, ...]] = {}
         # Holds each entry once, under a deadline that may have been put off since.
         self._deadlines: list[tuple[int, int, _Entry]] = []
@@ -94,8 +95,6 @@ class NodeRegister:
         if entry is None or entry.agent_url != request.agent_url:
             self._check_usable(request.agent_url)
         if entry is None:
-            if request.nonce in self._gone.get(request.node_id, ())[:-1]:
-                raise RejectedError(*_STALE)
             if len(self._entries) >= NODES_MAX:
                 raise RejectedError("too many nodes", f"{NODES_MAX} are registered")
             self._add(request, now_ns + ttl_ns, ttl_ns)

@@ -1,0 +1,118 @@
+"""A seed is a run of its own, always the same one; what it did and found is counted."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any, Final
+
+import pytest
+
+from edgeless_sim.errors import ScenarioError
+from edgeless_sim.exploration.faults import FAULTS
+from edgeless_sim.exploration.findings import findings_of
+from edgeless_sim.exploration.operations import OPERATIONS
+from edgeless_sim.exploration.oracle import Oracle, parts_of
+from edgeless_sim.exploration.pool import explore_seeds
+from edgeless_sim.exploration.run import explore_seed
+from edgeless_sim.exploration.setting import built_in, load_setting, unplaceable
+from edgeless_sim.exploration.swarm import draw_swarm, occasions
+from edgeless_sim.kernel.entropy import Entropy
+
+TIMEOUT_S: Final = 120
+
+
+def explore(*options: str, hash_seed: int = 0) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgeless_sim", "explore", *options]
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+def test_the_same_seeds_are_the_same_journals_in_any_process() -> None:
+    one, other = (
+        explore("--seeds", "3", "--seed", "5", "--format", "plain", *more, hash_seed=hash_seed)
+        for hash_seed, more in ((1, ["--processes", "1"]), (2, ["--processes", "2"]))
+    )
+    assert one.returncode == other.returncode == 0, one.stderr + other.stderr
+    assert one.stdout == other.stdout
+    assert len(set(one.stdout.split())) == 6, "three seeds and three different digests"
+
+
+def test_findings_are_json_on_request() -> None:
+    done = explore("--seeds", "1", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["seeds"], found["violations"]) == (1, [])
+    assert found["operations"][0]["kind"] == "start"
+    assert found["operations"][0]["times"] > 0
+    assert found["never"], "no seed does everything"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--seeds", "0"], 2, "--seeds"),
+        (["--format", "xml"], 2, "table, json, plain"),
+        (["--scenario", "no-such"], 4, "no-such"),
+        (["--scenario", "kafka_egress", "--seed", "x"], 2, "--seed"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(options: list[str], code: int, text: str) -> None:
+    done = explore(*options)
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_workflows_of_a_scenario_can_be_explored() -> None:
+    result = explore_seed(3, load_setting("simple_workflow_http"))
+    assert result.violations == ()
+    assert result.tally.operations["start"] > 0
+
+
+def test_a_scenario_without_workflows_is_of_no_use(tmp_path: Any) -> None:
+    (tmp_path / "scenario.toml").write_text(
+        'name = "x"\nduration = "1s"\n[[domain]]\nname = "edge"\nnodes = [{}]\n'
+    )
+    with pytest.raises(ScenarioError, match="no workflow to start"):
+        load_setting(str(tmp_path))
+
+
+def test_a_seed_turns_off_about_half_of_what_there_is() -> None:
+    swarms = [draw_swarm(Entropy(seed).stream("explore/swarm")) for seed in range(100)]
+    for kind in FAULTS:
+        assert 20 < sum(kind in swarm.faults for swarm in swarms) < 80, kind
+    for kind in OPERATIONS:
+        assert sum(kind in swarm.operations for swarm in swarms) > 20, kind
+    drawn = {each.kind for each in occasions(swarms[0], Entropy(0).stream("x"))}
+    assert drawn <= {*swarms[0].operations, *swarms[0].faults}
+
+
+def test_what_never_happened_is_said() -> None:
+    results = list(explore_seeds([4], None, processes=1))
+    found = findings_of(results, scenario=None, first_seed=4, seeds_wanted=1, wall_s=1)
+    done = {f"fault {each.kind!r}" for each in found.faults if each.times}
+    assert not done & set(found.never)
+    assert done | set(found.never) >= {f"fault {kind!r}" for kind in FAULTS}
+
+
+def test_the_oracle_knows_where_what_fits() -> None:
+    setting = built_in()
+    oracle = Oracle(setting.topology, {})
+    pinned = dict(setting.workflows)["pinned"]
+    gpu, store = parts_of(pinned)[1:]
+    assert oracle.feasible(gpu, "edge", ()) == ["edge/3"]
+    assert oracle.feasible(gpu, "edge", ["edge/3"]) == []
+    assert oracle.feasible(store, "cloud", ()) == ["cloud/0", "cloud/1"]
+    assert oracle.hosts(pinned, ()) == ["edge", "lab"]
+    assert oracle.hosts(unplaceable(), ()) == []
+
+
+def test_a_bug_that_ends_a_run_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> bool:
+        raise ZeroDivisionError("a slip")
+
+    monkeypatch.setitem(OPERATIONS, "start", broken)
+    assert explore_seed(1, built_in()).violations == ("I37: ZeroDivisionError: a slip",)
