@@ -122,6 +122,14 @@ def worlds(session: nox.Session) -> None:
 
 
 @nox.session
+def explore(session: nox.Session) -> None:
+    """A thousand seeds of random operations and faults; some minutes. Arguments go to explore."""
+    session.install("-e", ".[dev]")
+    options = session.posargs or ("--seeds", "1000")
+    session.run("python", "-m", "edgeless_sim", "explore", *options)
+
+
+@nox.session
 def kills(session: nox.Session) -> None:
     """The ε-CON of a deployment killed a hundred times; some minutes."""
     session.install("-e", ".[dev]")

@@ -52,6 +52,7 @@ def test_help_lists_only_what_exists() -> None:
     assert " check " in text
     assert " up " in text
     assert " top " in text
+    assert " explore " in text
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -212,7 +213,7 @@ def test_a_strange_name_is_not_found(name: str) -> None:
         ["run", "noop", "--speed", "fast"],
         ["run", "noop", "--speed", "0"],
         ["run", "noop", "--no-such-option"],
-        ["explore"],
+        ["top"],
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:

@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from typer.testing import CliRunner
 
+from edgeless_sim.cli.main import app
+from edgeless_sim.controller.workflow_store import MemoryWorkflowStore
 from edgeless_sim.errors import ScenarioError
 from edgeless_sim.exploration.faults import FAULTS
 from edgeless_sim.exploration.findings import findings_of
@@ -17,6 +22,7 @@ from edgeless_sim.exploration.pool import explore_seeds
 from edgeless_sim.exploration.run import explore_seed
 from edgeless_sim.exploration.setting import built_in, load_setting, unplaceable
 from edgeless_sim.exploration.swarm import draw_swarm, occasions
+from edgeless_sim.exploration.tally import SeedResult
 from edgeless_sim.kernel.entropy import Entropy
 
 TIMEOUT_S: Final = 120
@@ -66,13 +72,39 @@ def test_a_wrong_command_line_is_refused(options: list[str], code: int, text: st
     assert "Traceback" not in done.stderr
 
 
+def test_a_violation_is_told_with_the_command_that_repeats_it_and_its_journal_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryWorkflowStore, "put", lambda *_: None)
+    command = ["explore", "--seeds", "1", "--processes", "1", "--out", str(tmp_path / "kept")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 6
+    assert "error: seed 0: I07: " in done.stderr
+    assert "repeat with: edgeless-sim explore --seeds 1 --seed 0\n" in done.stderr
+    assert "1 of them broke something" in done.stdout
+    assert (tmp_path / "kept" / "seed-0.jsonl").read_bytes()
+    assert json.loads((tmp_path / "kept" / "findings.json").read_bytes())["violations"]
+
+
+def test_a_ctrl_c_shows_what_is_known_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seeds: Sequence[int], *_: Any, **__: Any) -> Iterator[SeedResult]:
+        yield explore_seed(seeds[0], built_in())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgeless_sim.cli.explore.explore_seeds", interrupted)
+    done = CliRunner().invoke(app, ["explore", "--seeds", "5000"])
+    assert done.exit_code == 130
+    assert "1 seeds from 0, 0 of them broke something" in done.stdout
+    assert "interrupted after 1 of 5000 seeds" in done.stderr
+
+
 def test_the_workflows_of_a_scenario_can_be_explored() -> None:
     result = explore_seed(3, load_setting("simple_workflow_http"))
     assert result.violations == ()
     assert result.tally.operations["start"] > 0
 
 
-def test_a_scenario_without_workflows_is_of_no_use(tmp_path: Any) -> None:
+def test_a_scenario_without_workflows_is_of_no_use(tmp_path: Path) -> None:
     (tmp_path / "scenario.toml").write_text(
         'name = "x"\nduration = "1s"\n[[domain]]\nname = "edge"\nnodes = [{}]\n'
     )

@@ -232,7 +232,23 @@ class Planted(NamedTuple):
     """One of them is broken."""
 
 
-PLANTED: Final[dict[str, Planted]] = {}
+PLANTED: Final[dict[str, Planted]] = {
+    "U01": Planted(workflows_are_not_stored, 0, ("I07",)),
+    "U02": Planted(a_stop_of_an_orphan_is_ignored, 6, ("I07", "I09")),
+    "U03": Planted(nothing_is_deployed_again_after_a_restart_of_the_orchestrator, 12, ("I01",)),
+    "U24": Planted(requirements_are_not_looked_at, 2, ("I06",)),
+    "U30": Planted(a_stray_resource_is_stopped_as_a_function, 1, ("I13",)),
+    "U34": Planted(a_stopped_instance_keeps_its_inbox, 0, ("I39",)),
+    "U36": Planted(a_patch_without_an_answer_is_not_repeated, 11, ("I16",)),
+    "U37 node": Planted(strays_on_nodes_are_left_alone, 1, ("I13",)),
+    "U37 domain": Planted(
+        components_that_the_controller_does_not_know_are_left_alone, 47, ("I13",)
+    ),
+    "U38": Planted(a_reset_without_an_echo_is_taken_for_done, 7, ("I13",)),
+    "copies": Planted(copies_of_events_are_handled, 21, ("I22",)),
+    "cordons": Planted(cordons_are_not_looked_at, 2, ("I14",)),
+    "stops": Planted(stops_are_not_stored, 3, ("I07", "I09")),
+}
 
 
 def violations(seed: int) -> tuple[str, ...]:

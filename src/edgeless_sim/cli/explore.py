@@ -129,8 +129,12 @@ def _table(findings: Findings) -> Iterator[str]:
     if findings.checks:
         checks = (f"{name} {count}" for name, count in findings.checks.items())
         yield f"checked: {', '.join(checks)}"
-    if findings.never:
-        yield f"never happened in these seeds: {', '.join(findings.never)}"
+    if findings.seeds and findings.never:
+        yield "never happened in these seeds:"
+        for what in ("operation", "fault", "effect"):
+            names = [each.partition(" ")[2] for each in findings.never if each.startswith(what)]
+            if names:
+                yield f"  {what}s: {', '.join(names)}"
     yield (
         f"{findings.seeds} seeds from {findings.first_seed}, {len(findings.violations)} of them "
         f"broke something; {findings.simulated_s / 3600:.1f} h simulated in {findings.wall_s:.1f} s"

@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import cache
 
 from edgeless_sim.exploration.run import explore_seed
@@ -38,12 +39,25 @@ def explore_seeds(
     # A fork would copy whatever the caller has open, loops and signal handlers included.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
-        futures: list[Future[SeedResult]] = [pool.submit(_explore, x, scenario) for x in seeds]
+        with _deaf():
+            futures = [pool.submit(_explore, seed, scenario) for seed in seeds]
         try:
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            with _deaf():
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Processes that are started meanwhile do not hear a Ctrl-C until `_begin`: they would print
+    where they were."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _begin() -> None:

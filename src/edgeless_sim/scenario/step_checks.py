@@ -45,8 +45,7 @@ def step_faults(
             yield from known.balancer((*path, "domain"), step.domain, step.portal)
         case do.Partition() | do.Degrade():
             yield from _side_faults((*path, "between"), step, known)
-            if isinstance(step, do.Degrade):
-                yield from _degrade_faults(path, step, scenario)
+            yield from _degrade_faults(path, step, scenario)
         case do.Migrate():
             yield from known.node((*path, "to"), step.to, step.at)
             yield from _component_faults((*path, "component"), step.component, step.at, known)
@@ -103,8 +102,10 @@ def _side_faults(
 
 
 def _degrade_faults(
-    path: TomlPath, step: do.Degrade, scenario: Scenario
+    path: TomlPath, step: do.Partition | do.Degrade, scenario: Scenario
 ) -> Iterator[ScenarioFault]:
+    if isinstance(step, do.Partition):
+        return
     if not any(getattr(step, key) for key in _DEGRADING):
         yield path, f"one of {', '.join(map(repr, _DEGRADING))} is needed"
     sockets = [world for world in scenario.worlds if world != SIM]
