@@ -7,6 +7,8 @@ what the ε-CON does unasked (`controller`).
 import asyncio
 from typing import Final
 
+from msgspec.structs import replace
+
 from edgeless_sim.api.messages import (
     ComponentInventory,
     ComponentMapping,
@@ -36,9 +38,10 @@ from edgeless_sim.errors import (
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.domain import DomainCapabilities
+from edgeless_sim.model.function import shared_code
 from edgeless_sim.model.ids import DomainId, WorkflowId
 from edgeless_sim.model.names import clipped, name_fault, quoted
-from edgeless_sim.model.workflow import validate_workflow
+from edgeless_sim.model.workflow import SpawnWorkflowRequest, validate_workflow
 
 __all__ = ["CHANGES_MAX", "CONFIRM_WAIT_S", "WorkflowService"]
 
@@ -200,7 +203,7 @@ class WorkflowService:
         workflow = Workflow(
             workflow_id=workflow_id,
             name=request.name,
-            request=request.request,
+            request=_shared(request.request),
             needs=needs,
             state_ids=tuple(uuid4_from(ids) for _ in request.request.functions),
             number=self._journal.intern("workflow", str(workflow_id)),
@@ -341,6 +344,15 @@ class WorkflowService:
             return await answer
         finally:
             del self._clients[answer]
+
+
+def _shared(request: SpawnWorkflowRequest) -> SpawnWorkflowRequest:
+    """*request*, without a copy of code that another workflow has already."""
+    functions = tuple(
+        replace(each, class_specification=shared_code(each.class_specification))
+        for each in request.functions
+    )
+    return replace(request, functions=functions)
 
 
 def _others(workflow: Workflow, request: MigrateWorkflow) -> dict[str, DomainId]:

@@ -1,7 +1,9 @@
 """Function classes and the request that spawns an instance of one (spec 2.1, 10.2)."""
 
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
+from weakref import WeakKeyDictionary, ref
 
 import msgspec
 
@@ -14,6 +16,7 @@ __all__ = [
     "SpawnFunctionRequest",
     "StatePolicy",
     "StateSpecification",
+    "shared_code",
 ]
 
 
@@ -32,7 +35,7 @@ class StateSpecification(msgspec.Struct, frozen=True):
     policy: StatePolicy = StatePolicy.NODE_LOCAL
 
 
-class FunctionClassSpecification(msgspec.Struct, frozen=True):
+class FunctionClassSpecification(msgspec.Struct, frozen=True, weakref=True):
     """A function class: its name, its kind, its code and its declared output channels.
 
     ``binary`` is the byte code of RUST_WASM; ``code`` is a path, an image or ``file.py:Class``
@@ -53,6 +56,24 @@ class Predecessor(msgspec.Struct, frozen=True):
     instance: InstanceId
     agent_url: str
     """Where the agent of its node listens."""
+
+
+_CODES: Final["WeakKeyDictionary[FunctionClassSpecification, ref[FunctionClassSpecification]]"] = (
+    WeakKeyDictionary()
+)
+
+
+def shared_code(code: FunctionClassSpecification) -> FunctionClassSpecification:
+    """The first living object equal to *code*: for those who keep one per instance.
+
+    Each request brings a copy of its own, byte code and all.
+    """
+    found = _CODES.get(code)
+    kept = None if found is None else found()
+    if kept is None:
+        kept = code
+        _CODES[code] = ref(code)
+    return kept
 
 
 class SpawnFunctionRequest(msgspec.Struct, frozen=True):

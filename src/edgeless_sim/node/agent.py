@@ -7,7 +7,11 @@ so that the ε-ORC can tell an inventory taken before it from one taken after.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
 from typing import Final
+
+from msgspec.structs import replace
 
 from edgeless_sim.api.messages import (
     InstanceInventory,
@@ -20,7 +24,7 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.errors import BadCodeError, RejectedError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest
-from edgeless_sim.model.function import Predecessor, SpawnFunctionRequest
+from edgeless_sim.model.function import Predecessor, SpawnFunctionRequest, shared_code
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.recent import Recent
@@ -33,6 +37,7 @@ from edgeless_sim.node.movable import MovableFunction
 from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.resource import HostedResource
 from edgeless_sim.resources.base import ResourceProvider
+from edgeless_sim.runtimes.base import FunctionInstance, FunctionRuntime
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
 __all__ = ["INSTANCES_MAX", "STOPPED_MAX", "Agent"]
@@ -78,6 +83,9 @@ class Agent:
         self._stopped: Recent[InstanceId] = Recent(STOPPED_MAX)
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
+        # Bound once, and not for each instance.
+        self._when_changed = self._changed
+        self._when_gone = self._forget_function
         #: Control operations carried out so far.
         self.revision = 0
         #: Grows with every change of what `inventory` returns.
@@ -107,15 +115,15 @@ class Agent:
             raise RejectedError(_NOT_CREATED, clipped(f"Could not find runner for {function_type}"))
         self._check_fresh(_NOT_CREATED, pid)
         runtime = self._runtimes.get(function_type)
-        dice = self._context.actor.entropy.stream(f"instance/{pid.function_id}")
+        request = replace(request, code=shared_code(request.code))
         try:
             return MovableFunction(
                 pid,
                 request,
                 self._context,
-                lambda: runtime.instantiate(pid, request, dice),
-                on_change=self._changed,
-                on_gone=self._forget_function,
+                partial(self._instantiate, runtime, pid, request, count()),
+                on_change=self._when_changed,
+                on_gone=self._when_gone,
             )
         except BadCodeError as error:
             raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
@@ -164,6 +172,18 @@ class Agent:
             hosted.patched()
             self._record_patch(hosted.handle.number, request)
         return self._done()
+
+    def _instantiate(
+        self,
+        runtime: FunctionRuntime,
+        pid: InstanceId,
+        request: SpawnFunctionRequest,
+        lives: "count[int]",
+    ) -> FunctionInstance:
+        # Dice for each life: who draws nothing need not keep any.
+        life, name = next(lives), f"instance/{pid.function_id}"
+        dice = self._context.actor.entropy.stream(f"{name}/{life}" if life else name)
+        return runtime.instantiate(pid, request, dice)
 
     def _forget_function(self, hosted: HostedFunction) -> None:
         self.functions.pop(hosted.pid, None)

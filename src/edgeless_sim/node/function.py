@@ -52,6 +52,7 @@ _CALL: Final = int(EventType.CALL)
 # Bound once: looking up a member of an enumeration is slow.
 _HANDLE_CAST: Final = GuestEventKind.CAST
 _HANDLE_CALL: Final = GuestEventKind.CALL
+_NO_EVENTS: Final[deque[Event]] = deque(maxlen=0)  # Of all that got none yet: it is 0.7 KiB.
 
 
 class HostedFunction:
@@ -112,7 +113,7 @@ class HostedFunction:
         )
         self._state = InstanceState(request.state_specification, self.handle.number, context)
         self._outputs = OutputPerformer(pid, self.handle, self._state, context)
-        self._queue: deque[Event] = deque()
+        self._queue = _NO_EVENTS
         self._queue_bytes = 0
         #: What the guest works on: an event, or None while it is in init or stop.
         self._current: Event | None = None
@@ -121,7 +122,6 @@ class HostedFunction:
         self._step: Step | None = None
         self._segment_ns = 0
         self._stream = 0
-        #: Whether a stop was asked for.
         self.stopping = False
         #: Whether the stop hook is the next segment.
         self._ends_next = False
@@ -189,6 +189,8 @@ class HostedFunction:
             return
         self._context.actor.journal.record("recv", event.serial, self.handle.number)
         self._queue_bytes = size
+        if queue is _NO_EVENTS:
+            queue = self._queue = deque()
         queue.append(event)
         if self.phase is Phase.IDLE:
             self.phase = Phase.BUSY
@@ -246,8 +248,7 @@ class HostedFunction:
         payload = event.payload
         self._queue_bytes -= len(payload) if payload.isascii() else len(payload.encode())
         waited_ns = self._context.actor.scheduler.now_ns() - event.created_ns
-        if waited_ns < 0:
-            waited_ns = 0  # Its sender has another clock.
+        waited_ns = max(0, waited_ns)  # Its sender may have another clock.
         handler = _HANDLE_CALL if event.kind == _CALL else _HANDLE_CAST
         number = self.handle.number
         self._context.actor.journal.record("begin", event.serial, number, handler, waited_ns)
@@ -282,8 +283,7 @@ class HostedFunction:
         if self.stopping:
             self._refuse_call()
             return
-        current = self._current
-        metadata = METADATA_ROOT if current is None else current.metadata
+        metadata = METADATA_ROOT if self._current is None else self._current.metadata
         self._stream = self._outputs.call(step.call, self._returned, metadata)
 
     def _refuse_call(self) -> None:

@@ -17,16 +17,20 @@ class RestartPolicy:
     __slots__ = ("_times_ns", "restarts_total")
 
     def __init__(self) -> None:
-        self._times_ns: deque[int] = deque()
+        # None = it has never failed, as most; a deque takes as much room as ten of these.
+        self._times_ns: deque[int] | None = None
         self.restarts_total = 0
 
     def delay_s(self, now_ns: int) -> int | None:
         """How long to wait before the next start, None if there is none."""
-        while self._times_ns and now_ns - self._times_ns[0] > WINDOW_S * 1_000_000_000:
-            self._times_ns.popleft()
-        if len(self._times_ns) >= RESTARTS_MAX:
+        if self._times_ns is None:
+            self._times_ns = deque()
+        times_ns = self._times_ns
+        while times_ns and now_ns - times_ns[0] > WINDOW_S * 1_000_000_000:
+            times_ns.popleft()
+        if len(times_ns) >= RESTARTS_MAX:
             return None
-        delay_s: int = min(2 ** len(self._times_ns), _DELAY_S_MAX)
-        self._times_ns.append(now_ns)
+        delay_s: int = min(2 ** len(times_ns), _DELAY_S_MAX)
+        times_ns.append(now_ns)
         self.restarts_total += 1
         return delay_s

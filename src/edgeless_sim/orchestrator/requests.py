@@ -10,6 +10,8 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from edgeless_sim.api.messages import StartReply, StopReply
 from edgeless_sim.errors import (
     EdgelessError,
@@ -19,7 +21,7 @@ from edgeless_sim.errors import (
 )
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest, Target
-from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.function import SpawnFunctionRequest, shared_code
 from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.recent import Recent
@@ -146,6 +148,8 @@ class ComponentRequests:
             raise RejectedError("too many components", f"the domain has {COMPONENTS_MAX}")
         if logical_id in self._stopped:
             raise RejectedError("stale start", f"{logical_id} was stopped before")
+        if isinstance(request, SpawnFunctionRequest):
+            request = replace(request, code=shared_code(request.code))
         component = Component(
             logical_id,
             needs.kind,

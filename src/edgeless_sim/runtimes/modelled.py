@@ -36,9 +36,10 @@ class ModelledInstance:
 
     def __init__(self, service: Distribution, dice: Random) -> None:
         self._service = service
-        self._dice = dice
         #: -1 = not constant, draw.
         self._constant_ns = service.duration_ns if isinstance(service, Constant) else -1
+        # Dice are 3 KB, a quarter of what an instance takes.
+        self._dice = dice if self._constant_ns < 0 else None
         self._channels: tuple[str, ...] = ()
         #: The only channel if there is exactly one, which is the usual case.
         self._channel: str | None = None
@@ -55,7 +56,7 @@ class ModelledInstance:
         if kind != _CAST and kind != _CALL:
             return Done([], None, 0, 0)
         service_ns = self._constant_ns
-        if service_ns < 0:
+        if self._dice is not None:
             service_ns = self._service.draw_ns(self._dice)
         payload = event.payload or ""
         if kind == _CALL:
