@@ -55,7 +55,7 @@ _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
 _FREEZE_NODES: Final = 100
 #: What is in flight lives longer than the default thresholds take for granted.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+_GC_THRESHOLDS: Final = (200_000, 20, 50)
 
 
 class Cluster:
