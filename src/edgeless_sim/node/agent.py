@@ -116,12 +116,13 @@ class Agent:
         self._check_fresh(_NOT_CREATED, pid)
         runtime = self._runtimes.get(function_type)
         request = replace(request, code=shared_code(request.code))
+        kept = replace(request, output_mapping=None)
         try:
             return MovableFunction(
                 pid,
                 request,
                 self._context,
-                partial(self._instantiate, runtime, pid, request, count()),
+                partial(self._instantiate, runtime, pid, kept, count()),
                 on_change=self._when_changed,
                 on_gone=self._when_gone,
             )
@@ -134,6 +135,8 @@ class Agent:
         self.handovers.reclaim(request.state_specification.state_id)
         self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
         hosted.start()
+        # Its handle keeps the outputs, for all the time that it runs.
+        hosted.request = replace(request, output_mapping=None)
         self._changed()
 
     async def _take_over(self, hosted: MovableFunction, predecessor: Predecessor) -> None:

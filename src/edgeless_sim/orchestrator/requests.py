@@ -148,14 +148,17 @@ class ComponentRequests:
             raise RejectedError("too many components", f"the domain has {COMPONENTS_MAX}")
         if logical_id in self._stopped:
             raise RejectedError("stale start", f"{logical_id} was stopped before")
-        if isinstance(request, SpawnFunctionRequest):
-            request = replace(request, code=shared_code(request.code))
+        mapping = _logical(request.output_mapping or {})
+        # What is kept as `mapping`, and with a hundred thousand others, is kept once.
+        kept: Request = replace(request, output_mapping=None)
+        if isinstance(kept, SpawnFunctionRequest):
+            kept = replace(kept, code=shared_code(kept.code))
         component = Component(
             logical_id,
             needs.kind,
-            request,
+            kept,
             needs,
-            _logical(request.output_mapping or {}),
+            mapping,
             request.generation,
             wanted=_wanted(needs),
         )
