@@ -183,3 +183,34 @@ class Wanderer(PythonFunction):
             yield self.edgeless.call(channel, rest)
         elif way == "x":
             raise ValueError("told to fail")
+
+
+class Ledger(PythonFunction):
+    """Keeps all that it gets as its state; tells "out" with what it begins, and that it stops."""
+
+    service = "c(1)"
+
+    def handle_init(self, payload: str | None, state: str | None) -> None:
+        self.entries = state.split(",") if state else []
+        self.edgeless.cast("out", f"begins with {state}")
+
+    def handle_cast(self, source: bytes, message: str) -> None:
+        self._enter(message)
+
+    def handle_call(self, source: bytes, message: str) -> str:
+        self._enter(message)
+        return f"{len(self.entries)}"
+
+    def handle_stop(self) -> None:
+        self.edgeless.cast("out", "stops")
+
+    def _enter(self, message: str) -> None:
+        self.entries.append(message)
+        self.edgeless.sync(",".join(self.entries))
+
+
+class Endless(PythonFunction):
+    """Its stop hook waits for an answer that nobody gives."""
+
+    def handle_stop(self) -> Asking:
+        yield self.edgeless.call("mute", "well?")

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from edgeless_sim.errors import RejectedError, UnknownComponentError
+from edgeless_sim.model.function import Predecessor
 from edgeless_sim.model.ids import LogicalId, NodeId
 from edgeless_sim.model.intent import Cordon, Migrate, Uncordon
 from edgeless_sim.orchestrator.proxy import INTENTS_MAX, INTENTS_PER_TICK_MAX
@@ -77,6 +78,53 @@ def test_a_migrated_function_is_rewired_with_its_predecessors(play: Any) -> None
         assert wired.instance == new.instance
         assert wired.invocation_url == f"memory://node/{other}"
         assert nodes[other].outputs[new.instance]["out"].instance == new.instance
+
+    play(story)
+
+
+@pytest.mark.parametrize("foreign", [(), (0,), (1,), (0, 1)])
+def test_a_successor_takes_over_if_both_nodes_are_ours(play: Any, foreign: tuple[int, ...]) -> None:
+    async def story(world: Any) -> None:
+        nodes = [await world.node(number, foreign=number in foreign) for number in range(2)]
+        world.orchestrator.cordon("edge/1")
+        await world.settled()
+        await world.function(1)
+        world.orchestrator.uncordon("edge/1")
+        world.orchestrator.migrate(LID, ["edge/1"])
+        await world.settled()
+        assert nodes[0].told("start_function")[0].takes_over is None
+        (request,) = nodes[1].told("start_function")
+        if foreign:
+            assert request.takes_over is None
+        else:
+            assert request.takes_over == Predecessor(
+                nodes[0].told("start_function")[0].instance_id, "memory://node/edge/0"
+            )
+        assert nodes[0].instances == {}
+        assert len(nodes[1].instances) == 1
+
+    play(story)
+
+
+def test_when_the_old_instance_refuses_to_go_the_migration_is_off(play: Any) -> None:
+    async def story(world: Any) -> None:
+        source, target = await world.nodes(2)
+        target.refusal = RejectedError("Error when handing over a function", "it is at work")
+        world.orchestrator.cordon("edge/1")
+        await world.settled()
+        await world.function(1)
+        world.orchestrator.uncordon("edge/1")
+        world.orchestrator.migrate(LID, ["edge/1"])
+        await world.settled()
+        assert world.component(1).node == "edge/0"
+        assert source.told("stop_function") == []
+        refused = [record for record in world.said("state") if record[1] == "refused"]
+        assert "it is at work" in refused[-1][2]
+        # Not tried again by itself, and possible again.
+        target.refusal = None
+        world.orchestrator.migrate(LID, ["edge/1"])
+        await world.settled()
+        assert world.component(1).node == "edge/1"
 
     play(story)
 
