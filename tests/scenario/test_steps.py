@@ -109,6 +109,18 @@ def test_a_cordoned_node_gets_nothing(tmp_path: Path) -> None:
     assert {nodes[r[4]] for r in records if r[1] == "start"} == {"edge/2"}
 
 
+def test_a_component_moves_where_it_is_told_to(tmp_path: Path) -> None:
+    steps = [
+        f'at = "{at}s"\ndo = "migrate"\ncomponent = "w/ponger"\nto = "edge/{to}"'
+        for at, to in ((4, 0), (5, 1), (6, 2), (7, 0))
+    ]
+    _, records = play(tmp_path, *steps)
+    names = {r[2]: r[4] for r in records if r[1] == "def" and r[3] in ("node", "component")}
+    ran = [names[r[4]] for r in records if r[1] == "start" and names[r[3]].endswith("/ponger")]
+    assert ran[-3:] == ["edge/1", "edge/2", "edge/0"]
+    assert [r for r in records if r[1] == "drop"] == []
+
+
 def test_events_are_sent_at_their_rate(tmp_path: Path) -> None:
     step = (
         'at = "5s"\ndo = "send"\nto = "w/ponger"\npayload = "an unusual length"\n'

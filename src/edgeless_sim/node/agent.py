@@ -297,6 +297,7 @@ class Agent:
     async def close(self) -> None:
         """Start nothing more, stop everything, and return when all stop hooks have run (T_stop)."""
         self._closing = True
+        self.handovers.close()
         await self.reset()
         if self.functions:
             if self._emptied is None:

@@ -10,6 +10,8 @@ from typing import Final
 
 from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.handover import (
+    COLLECT_BYTES_MAX,
+    COLLECT_EVENTS_MAX,
     Answer,
     Collect,
     Collected,
@@ -19,8 +21,9 @@ from edgeless_sim.api.handover import (
     TakeOver,
 )
 from edgeless_sim.errors import EdgelessError, RejectedError, ResourceError, UnreachableError
-from edgeless_sim.model.event import CallReturn, Event, EventType
+from edgeless_sim.model.event import METADATA_ROOT, CallReturn, Event, EventType
 from edgeless_sim.model.function import Predecessor
+from edgeless_sim.model.names import clipped
 from edgeless_sim.node.departure import COMMIT_S, POLL_S, SILENCE_S
 from edgeless_sim.node.function import STOP_TIMEOUT_S
 from edgeless_sim.node.gate import Gate
@@ -41,6 +44,9 @@ _PAUSE_S: Final = 0.2
 _TRIES_MAX: Final = 3
 _OFF: Final = "the migration is off"
 _CALL: Final = int(EventType.CALL)
+_CAST: Final = int(EventType.CAST)
+_NO_RETURN: Final = int(EventType.CALL_NO_RET)
+_KEY_BYTES: Final = 32
 
 #: From the URL of an agent, and a deadline in seconds, to a client of it.
 Clients = Callable[[str, float], HandoverClient]
@@ -102,6 +108,9 @@ class Arrival:
                 raise
         except UnreachableError as error:
             raise RejectedError(_OFF, f"the old node does not answer: {error}") from None
+        except ValueError as error:
+            # Its transport is none of ours.
+            raise RejectedError(_OFF, clipped(f"agent_url: {error}")) from None
         self._worked_ns = handed.worked_ns
         self._state_bytes = 0 if handed.state is None else len(handed.state.encode())
 
@@ -188,6 +197,9 @@ class Arrival:
         self._received += len(events)
         old, new = self._old.key, self.hosted.pid.key
         for event in events:
+            if not _well_formed(event):
+                self._context.plane.counters["malformed event"] += 1
+                continue
             # Whoever called waits for an answer of the old instance.
             target = old if event.kind == _CALL else new
             created_ns = max(0, now_ns - event.age_ns)
@@ -218,7 +230,7 @@ class Arrival:
         client = self._clients(self._url, SILENCE_S / 3)
         failures = 0
         while self._answers:
-            answers = tuple(self._answers)
+            answers = self._batch()
             try:
                 await client.give_back(GiveBack(self._old, self.hosted.pid, answers))
                 failures = 0
@@ -233,6 +245,16 @@ class Arrival:
             del self._answers[: len(answers)]
         self._answering = False
 
+    def _batch(self) -> tuple[Answer, ...]:
+        batch: list[Answer] = []
+        size = 0
+        for answer in self._answers:
+            if len(batch) >= COLLECT_EVENTS_MAX or size > COLLECT_BYTES_MAX:
+                break
+            size += len(answer.payload.encode())
+            batch.append(answer)
+        return tuple(batch)
+
     def _tell(self) -> None:
         """``init`` has ended: from here on events are handled again."""
         elapsed_ns = self._context.actor.scheduler.now_ns() - self._begun_ns
@@ -241,3 +263,12 @@ class Arrival:
             f"{len(self._first)} events, {self._state_bytes} bytes of state, "
             f"gap {elapsed_ns - self._worked_ns} ns",
         )
+
+
+def _well_formed(event: HandedEvent) -> bool:
+    """Whether the old node could have got it: lengths and kind are those of the data plane."""
+    return (
+        len(event.source) == _KEY_BYTES
+        and len(event.metadata) == len(METADATA_ROOT)
+        and (event.kind in (_CALL, _CAST) or (event.kind == _NO_RETURN and event.stream == 0))
+    )

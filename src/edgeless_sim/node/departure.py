@@ -27,7 +27,7 @@ from edgeless_sim.node.function import QUEUE_BYTES_MAX, QUEUE_EVENTS_MAX
 from edgeless_sim.node.hosting import HostingContext
 from edgeless_sim.node.movable import MovableFunction
 
-__all__ = ["COMMIT_S", "FORWARD_S", "POLL_S", "RETIRED_S", "SILENCE_S", "Departure"]
+__all__ = ["CALLS_MAX", "COMMIT_S", "FORWARD_S", "POLL_S", "RETIRED_S", "SILENCE_S", "Departure"]
 
 #: How long the other node may take from the state to the first collection.
 COMMIT_S: Final = 2.0
@@ -40,8 +40,12 @@ FORWARD_S: Final = 600.0
 #: … and after it did: its patches for those who send are on their way.
 RETIRED_S: Final = 2.0
 
+#: Most calls to the old instance that wait for an answer of the new one.
+CALLS_MAX: Final = 4096
+
 _LOOK_S: Final = 0.5
 _CALL: Final = int(EventType.CALL)
+_KINDS: Final = {int(kind): kind for kind in CallReturnKind}
 _WORDS: Final = "Error when handing over a function"
 
 
@@ -82,6 +86,7 @@ class Departure:
         self._calls: dict[tuple[bytes, int], Event] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
+        self._hurried = False
         self._committed_ns = self._seen_ns = self._until_ns = 0
 
     # -- until it has left ----------------------------------------------------------------------
@@ -170,14 +175,16 @@ class Departure:
         for answer in answers:
             call = self._calls.pop((answer.source, answer.stream), None)
             if call is not None:
-                result = CallReturn(CallReturnKind(answer.kind), answer.payload)
-                self._plane.answer(call, result)
+                kind = _KINDS.get(answer.kind, CallReturnKind.ERR)
+                self._plane.answer(call, CallReturn(kind, answer.payload))
 
     def deliver(self, event: Event) -> None:
         """See `Inbox.deliver`: the successor gets it."""
-        size = len(event.payload)
-        if len(self._outbox) >= QUEUE_EVENTS_MAX or self._outbox_bytes + size > QUEUE_BYTES_MAX:
+        size = self._outbox_bytes + _size(event)
+        if len(self._outbox) >= QUEUE_EVENTS_MAX or size > QUEUE_BYTES_MAX:
             self._plane.refuse(event, "queue full")
+        elif event.kind == _CALL and len(self._calls) >= CALLS_MAX:
+            self._plane.refuse(event, "too many open calls")
         elif self._over:
             self._plane.refuse(event, "no such instance")
         else:
@@ -188,12 +195,17 @@ class Departure:
         """A sender sends elsewhere from now on (`edgeless_sim.dataplane.marks`)."""
         if not self._over and len(self._outbox) < 2 * QUEUE_EVENTS_MAX:
             self._outbox.append(event)
+            self._outbox_bytes += _size(event)
             self._wake()
 
     def retire(self) -> None:
         """See `Leaving.retire`: those who send have been told, or are being told."""
         until_ns = self._scheduler.now_ns() + round(RETIRED_S * 1e9)
         self._until_ns = min(self._until_ns, until_ns)
+
+    def hurry(self) -> None:
+        """The node stops: do not wait for answers."""
+        self._hurried = True
 
     def crash(self, cause: str) -> None:
         """See `Leaving.crash`. What is on its way may have arrived."""
@@ -209,13 +221,13 @@ class Departure:
 
     def _put(self, event: Event) -> None:
         self._outbox.append(event)
-        self._outbox_bytes += len(event.payload)
+        self._outbox_bytes += _size(event)
         if event.kind == _CALL:
             self._calls[event.source, event.stream] = event
 
     def _acknowledge(self, received: int) -> None:
         while self._first < received and self._outbox:
-            self._outbox_bytes -= len(self._outbox.popleft().payload)
+            self._outbox_bytes -= _size(self._outbox.popleft())
             self._first += 1
         self._sent = 0
 
@@ -226,7 +238,7 @@ class Departure:
         for event in self._outbox:
             if len(batch) >= COLLECT_EVENTS_MAX or size > COLLECT_BYTES_MAX:
                 break
-            size += len(event.payload)
+            size += _size(event)
             age_ns = max(0, now_ns - event.created_ns)
             batch.append(
                 HandedEvent(
@@ -275,7 +287,7 @@ class Departure:
             self._close("the successor is silent")
             return
         expired = now_ns > self._committed_ns + self._plane.calls.timeout_ns
-        if now_ns >= self._until_ns and (expired or not self._calls):
+        if now_ns >= self._until_ns and (expired or self._hurried or not self._calls):
             self._over = True
             self._wake()
         self._set_timer(_LOOK_S, self._look)
@@ -301,3 +313,8 @@ class Departure:
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _size(event: Event) -> int:
+    payload = event.payload
+    return len(payload) if payload.isascii() else len(payload.encode())

@@ -123,6 +123,12 @@ class Handovers:
         for pid in list(self._arrivals):
             self.cancel(pid)
 
+    def close(self) -> None:
+        """The node stops: let nothing arrive, and what has left not wait for answers."""
+        self.cancel_all()
+        for departure in self._departures.values():
+            departure.hurry()
+
     def reclaim(self, state_id: UUID) -> None:
         """The state with that id belongs to an instance here: no departure may remove it."""
         for departure in self._departures.values():
