@@ -179,6 +179,7 @@ async def test_twenty_moves_there_and_back_keep_the_state_and_leave_nothing(
     watch.check()
     check_counts(watch)
     assert len(watch.states("took over")) == len(watch.states("handed over")) >= 19
+    assert watch.states("stray") == []
     assert await cluster_violations(cluster) == []
     await cluster.stop_workflow("w")
     await cluster.settled()

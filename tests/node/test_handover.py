@@ -121,8 +121,13 @@ def test_an_instance_that_has_left_is_in_the_inventory_until_it_is_stopped(play:
         # An ε-ORC that has not heard of the new one yet must not take the function for lost.
         assert [item.instance_id for item in pair.old_node.agent.inventory()] == [pair.old]
         await pair.old_node.agent.stop_function(pair.old)
-        await rig.after(RETIRED_S + 1)
         assert pair.old_node.agent.inventory() == ()
+        # It still hands on what comes.
+        pair.out.cast(pair.old, "after the stop")
+        await rig.after(0.1)
+        assert pair.states[1].load(STATE) == "after the stop"
+        await rig.after(RETIRED_S + 1)
+        assert pair.old_node.agent.functions == {}
 
     play(story)
 

@@ -9,6 +9,7 @@ import pytest
 
 from edgeless_sim.cluster.cluster import Cluster
 from edgeless_sim.errors import RejectedError, UnknownComponentError
+from edgeless_sim.kernel.journal import Record
 from edgeless_sim.kernel.loop import VirtualTimeLoop
 from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
@@ -126,6 +127,39 @@ async def test_an_isolated_node_is_replaced_and_its_strays_end_with_the_partitio
     await cluster.cast("w/first", "whole")
     await cluster.settled()
     assert "whole" in written(cluster)
+
+
+async def test_a_function_that_moves_takes_its_events_along(
+    cluster: Cluster, relays: SpawnWorkflowRequest
+) -> None:
+    checker = JournalChecker()
+    cluster.journal.subscribe(checker)
+    records: list[Record] = []
+    cluster.journal.subscribe(records.extend)
+    await cluster.start_workflow(relays, name="w")
+    await placed(cluster, "w/second")
+
+    for number in range(120):
+        if number % 40 == 20:
+            host = await cluster.host_of("w/second")
+            to = "edge/1" if host != "edge/1" else "edge/2"
+            await cluster.migrate("w/second", to)
+            await cluster.migrate("w/oracle", to)
+        await cluster.cast("w/first", str(number))
+        if number % 10 == 0:
+            assert await cluster.call("w/desk", "PING") == CallReturn.reply("PONG")
+    await cluster.settled()
+
+    # The order in the file is that of its senders: of the old one, which has its own way there,
+    # and of the new one. The checker has looked at each of them.
+    assert sorted(map(int, written(cluster))) == list(range(120))
+    assert await cluster_violations(cluster) == []
+    await cluster.caught_up()
+    assert checker.unexplained() == []
+    assert (checker.dropped, checker.violations) == (0, [])
+    told = [record[3] for record in records if record[1] == "state"]
+    assert told.count("took over") == told.count("handed over") >= 4
+    assert "stray" not in told
 
 
 async def test_a_cordoned_node_gets_nothing_new(

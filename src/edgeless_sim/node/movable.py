@@ -49,7 +49,7 @@ class Leaving(Protocol):
 class MovableFunction(HostedFunction):
     """See `HostedFunction`; ``leaving`` is set from the request to leave on."""
 
-    __slots__ = ("leaving",)
+    __slots__ = ("_retired", "leaving")
 
     def __init__(
         self,
@@ -64,11 +64,12 @@ class MovableFunction(HostedFunction):
         """See `HostedFunction`."""
         super().__init__(pid, request, context, instantiate, on_change=on_change, on_gone=on_gone)
         self.leaving: Leaving | None = None
+        self._retired = False
 
     @property
     def lingers(self) -> bool:
-        """Whether it has left, and hands on what still comes for it."""
-        return self.phase is Phase.GONE and self.leaving is not None
+        """Whether it has left, and the ε-ORC has not stopped it: it may not know of that."""
+        return self.phase is Phase.GONE and self.leaving is not None and not self._retired
 
     @property
     def chronicle(self) -> FunctionChronicle:
@@ -130,7 +131,9 @@ class MovableFunction(HostedFunction):
             super().stop()
             return
         if self.phase is Phase.GONE:
-            leaving.retire()
+            if not self._retired:
+                self._retired = True
+                leaving.retire()
             return
         self.leaving = None
         if self.phase is Phase.LEAVING:
