@@ -103,7 +103,8 @@ class Arrival:
                 raise RejectedError(_OFF, str(error)) from None
             try:
                 self._first = (await self._first_collection()).events
-            except BaseException:
+            except RejectedError:
+                # Silence would leave it open whose state counts: both nodes keep it then.
                 self._forget_state()
                 raise
         except UnreachableError as error:
