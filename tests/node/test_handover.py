@@ -338,9 +338,22 @@ def test_a_late_start_of_a_successor_that_was_stopped_takes_nothing(play: Any) -
         await pair.begin()
         request = pair.request()
         await pair.new_node.agent.stop_function(request.instance_id)
-        with pytest.raises(RejectedError, match="was stopped before it began"):
+        with pytest.raises(RejectedError, match="was stopped before"):
             await pair.new_node.agent.start_function(request)
         assert pair.out.payloads == ["begins with None"]
+
+    play(story)
+
+
+def test_a_target_without_the_transport_of_the_old_node_refuses(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        pair = Pair(rig)
+        await pair.begin()
+        old = Predecessor(pair.old, "no URL at all")
+        request = msgspec.structs.replace(pair.request(), takes_over=old)
+        with pytest.raises(RejectedError, match="the migration is off"):
+            await pair.new_node.agent.start_function(request)
+        assert pair.new_node.agent.functions == {}
 
     play(story)
 

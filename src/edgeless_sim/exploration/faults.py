@@ -41,6 +41,7 @@ RPC_KINDS: Final = (
         for verb in ("start", "stop", "patch")
         for caller, server in (("con", "orc"), ("orc", "node"))
     ),
+    *(("Handover", method, "node", "node") for method in ("take_over", "collect", "give_back")),
 )
 
 

@@ -145,6 +145,7 @@ class Agent:
         try:
             arrival = await self.handovers.arrive(hosted, predecessor)
             if self._closing:
+                arrival.crash("the node is stopping")
                 raise RejectedError(_NOT_CREATED, "the node is stopping")
         except BaseException:
             hosted.abandon()

@@ -129,6 +129,12 @@ class Arrival:
         self._over = True
         if self.gate is not None:
             self.gate.crash(cause)
+            return
+        key = self.hosted.pid.key
+        for event in self._first:
+            if event.serial:
+                self._context.plane.drop(self._event(event, key), cause)
+        self._on_over(self)
 
     # -- before it runs -------------------------------------------------------------------------
 
@@ -194,7 +200,6 @@ class Arrival:
 
     def _take(self, events: tuple[HandedEvent, ...]) -> None:
         assert self.gate is not None
-        now_ns = self._context.actor.scheduler.now_ns()
         self._received += len(events)
         old, new = self._old.key, self.hosted.pid.key
         for event in events:
@@ -202,20 +207,20 @@ class Arrival:
                 self._context.plane.counters["malformed event"] += 1
                 continue
             # Whoever called waits for an answer of the old instance.
-            target = old if event.kind == _CALL else new
-            created_ns = max(0, now_ns - event.age_ns)
-            self.gate.forwarded(
-                Event(
-                    event.kind,
-                    target,
-                    event.source,
-                    event.stream,
-                    event.payload,
-                    created_ns,
-                    event.metadata,
-                    event.serial,
-                )
-            )
+            self.gate.forwarded(self._event(event, old if event.kind == _CALL else new))
+
+    def _event(self, event: HandedEvent, target: bytes) -> Event:
+        created_ns = max(0, self._context.actor.scheduler.now_ns() - event.age_ns)
+        return Event(
+            event.kind,
+            target,
+            event.source,
+            event.stream,
+            event.payload,
+            created_ns,
+            event.metadata,
+            event.serial,
+        )
 
     def _answered(self, call: Event, result: CallReturn) -> None:
         """Give an answer back to the old node, whose instance was called."""

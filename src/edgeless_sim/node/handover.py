@@ -1,6 +1,5 @@
 """What migrates from and to one node; serves `HandoverApi` (this node is the old one there)."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -9,6 +8,7 @@ from edgeless_sim.api.handover import Collect, Collected, GiveBack, HandedState,
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.function import Predecessor
 from edgeless_sim.model.ids import InstanceId
+from edgeless_sim.model.recent import Recent
 from edgeless_sim.node.arrival import Arrival, Clients
 from edgeless_sim.node.departure import Departure
 from edgeless_sim.node.hosting import HostingContext
@@ -17,7 +17,7 @@ from edgeless_sim.node.phase import Phase
 
 __all__ = ["REMEMBERED_MAX", "Handovers"]
 
-#: Most successors, and instances that were stopped before they came, that are remembered.
+#: Most successors that are remembered.
 REMEMBERED_MAX: Final = 1024
 _WORDS: Final = "Error when handing over a function"
 
@@ -36,7 +36,7 @@ class Handovers:
         self._clients = clients
         self._departures: dict[InstanceId, Departure] = {}
         self._arrivals: dict[InstanceId, Arrival] = {}
-        self._asked: OrderedDict[InstanceId, None] = OrderedDict()
+        self._asked: Recent[InstanceId] = Recent(REMEMBERED_MAX)
 
     def __len__(self) -> int:
         """How many migrations are not over yet."""
@@ -79,9 +79,7 @@ class Handovers:
         if request.successor in self._asked:
             # A copy, or a late one: that successor has given up (reliability F44).
             raise RejectedError(_WORDS, "it was asked for before")
-        self._asked[request.successor] = None
-        if len(self._asked) > REMEMBERED_MAX:
-            self._asked.popitem(last=False)
+        self._asked.add(request.successor)
         departure = Departure(hosted, request.successor, self._context, self._stays)
         self._departures[request.instance] = departure
         hosted.leave(departure)

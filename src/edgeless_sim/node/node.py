@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.dispatch import Dispatcher, Request
@@ -26,7 +26,10 @@ from edgeless_sim.node.telemetry import Telemetry
 from edgeless_sim.resources.base import ResourceProvider
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
-__all__ = ["Node", "NodeSettings"]
+__all__ = ["AGENTS_MAX", "Node", "NodeSettings"]
+
+#: Most agents of other nodes from which functions come.
+AGENTS_MAX: Final = 10_000
 
 
 class _Port(EventPort, RefreshPort, Protocol):
@@ -190,7 +193,15 @@ class Node:
 
 
 def _handover_clients(connect: Callable[[str], Any], wires: Wires) -> Clients:
+    """Clients of the agents of other nodes, over one connection each, which stays open."""
     # Any: the type of a transport's connection is for `api` alone.
-    return lambda url, timeout_s: HandoverClient(
-        connect(url), wires.calling(url), timeout_s=timeout_s
-    )
+    connections: dict[str, Any] = {}
+
+    def client(url: str, timeout_s: float) -> HandoverClient:
+        if url not in connections:
+            if len(connections) >= AGENTS_MAX:
+                raise ValueError(f"{AGENTS_MAX} other agents are known already")
+            connections[url] = connect(url)
+        return HandoverClient(connections[url], wires.calling(url), timeout_s=timeout_s)
+
+    return client
