@@ -25,8 +25,9 @@ from edgeless_sim.model.ids import LogicalId, NodeId, WorkflowId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction
 from edgeless_sim.orchestrator.domain_state import DomainState
+from edgeless_sim.orchestrator.judge import Judge
 from edgeless_sim.orchestrator.placement import create_strategy
-from edgeless_sim.orchestrator.plan import Judge, Place, plan_refresh
+from edgeless_sim.orchestrator.plan import Place, plan_refresh
 from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.requirements import feasible_nodes, function_needs
 from edgeless_sim.orchestrator.view import ComponentKind, NodeView

@@ -23,12 +23,8 @@ from typing import Final, TypeAlias
 
 from rigs import MODELLED
 
-from edgeless_sim.api.wires import Role
-from edgeless_sim.cluster.addresses import CONTROLLER
 from edgeless_sim.cluster.cluster import Cluster, open_topology
-from edgeless_sim.cluster.local_host import LocalHost
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
-from edgeless_sim.controller.controller import Controller, ControllerSettings
 from edgeless_sim.kernel import run
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction
@@ -116,10 +112,7 @@ class Watch:
 
 def phases(cluster: Cluster) -> Iterable[str]:
     """In which phases the ε-CON has workflows."""
-    host = cluster._host
-    assert isinstance(host, LocalHost)
-    assert host._controller is not None
-    return host._controller.census()[0]
+    return cluster.con.controller.census()[0]
 
 
 async def start_chains(cluster: Cluster, count: int, functions: int) -> set[Part]:
@@ -186,25 +179,10 @@ async def controller_restart(seed: int) -> Seconds:
 
 
 async def restart_controller(cluster: Cluster, down_s: float) -> None:
-    """Kill the ε-CON and start another with what it had stored; clusters have no hand for it."""
-    host, network = cluster._host, cluster.network
-    assert isinstance(host, LocalHost)
-    assert host._controller is not None
-    assert host._crash is not None
-    store = host._controller.workflows._store
-    host._controller.crash()
-    host._crash()
+    """Kill the ε-CON, and let it come back with what it had stored."""
+    await cluster.con.crash()
     await cluster.clock.sleep(down_s)
-    url = network.url(CONTROLLER)
-    host._controller = Controller(
-        host._around.make_context(CONTROLLER),
-        ControllerSettings(url=url),
-        lambda there: network.connection(CONTROLLER, there),
-        wires=network.wires(Role.CONTROLLER),
-        store=store,
-    )
-    host._crash = await network.attach(CONTROLLER, host._controller.handler)
-    await host._controller.start()
+    await cluster.con.restart()
 
 
 class Handled:

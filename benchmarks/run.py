@@ -21,6 +21,7 @@ NAMES: Final = (
     "instances",
     "nodes",
     "idle",
+    "orchestration",
     "library",
     "actor_call",
     "startup",

@@ -34,8 +34,10 @@ _GROUP: Final = "edgeless.strategies"
 class PlacementStrategy(Protocol):
     """Chooses among feasible nodes.
 
-    A class attribute ``wants_components = False`` says that the view need not list the components,
-    which costs time in large domains. Two methods may be added:
+    The view it gets is good until it has chosen. Walking through the components of that takes long
+    in large domains; `DomainView.loads` and its like do not. A class attribute
+    ``wants_components = False`` says that nothing such will be asked: the view has nodes only.
+    Two methods may be added:
 
     ``score(node, component, view) -> float`` tells what it thinks of a candidate, the higher the
     better; `edgeless_cli workflow explain` shows it.
