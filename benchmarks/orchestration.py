@@ -21,7 +21,7 @@ from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
 from edgeless_sim.kernel import run
 from edgeless_sim.model.function import SpawnFunctionRequest, StateSpecification
-from edgeless_sim.model.ids import LogicalId, NodeId, WorkflowId
+from edgeless_sim.model.ids import DomainId, LogicalId, NodeId, WorkflowId
 from edgeless_sim.model.node import NodeCapabilities
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, WorkflowFunction
 from edgeless_sim.orchestrator.domain_state import DomainState
@@ -126,8 +126,9 @@ def run_domain(nodes: int, instances: int, repeats: int) -> Taken:
             for percent in (1, 10):
                 figures = await recover(cluster, nodes * percent // 100)
                 taken[f"lose{percent}"] = [float(figure) for figure in figures]
-            status = await cluster.controller.domains(cluster.topology.domains[0].name)  # type: ignore[arg-type]
-            assert DOMAIN in status, "the ε-CON has given the domain up"
+            assert DOMAIN in await cluster.controller.domains(DomainId(DOMAIN)), (
+                "the ε-CON has given the domain up"
+            )
         return taken
 
     return run(measured)

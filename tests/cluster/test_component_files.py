@@ -301,33 +301,6 @@ def test_an_interval_in_the_file_is_that_of_registrations(tmp_path: Path) -> Non
     assert silent.subscription_interval_s == 0
 
 
-def test_the_mirror_of_an_orchestrator_is_read_and_its_password_not_shown(tmp_path: Path) -> None:
-    proxy = """
-[proxy]
-proxy_type = "redis"
-proxy_gc_period_seconds = 360
-redis_url = "redis://u:secret@127.0.0.1:6379/1"
-
-[proxy.dataset_settings]
-dataset_path = "out/"
-append = false
-additional_fields = "1,2"
-additional_header = "seed,run"
-
-[edgeless_sim]
-flush_mirror = true
-"""
-    found = loaded("orc", ORCHESTRATOR + proxy, tmp_path)
-    assert isinstance(found, OrchestratorComponent)
-    assert found.redis_url == "redis://u:secret@127.0.0.1:6379/1"
-    assert (found.mirror_gc_period_s, found.flush_mirror) == (360, True)
-    assert found.datasets == DatasetSettings(
-        path="out/", append=False, header="seed,run", fields="1,2"
-    )
-    assert "secret" not in repr(found)
-    assert load_component("orc", write_component(found, tmp_path)) == found
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "place"),
     [

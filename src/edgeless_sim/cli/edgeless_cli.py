@@ -25,6 +25,7 @@ __all__ = [
     "app",
     "build",
     "domain",
+    "explain",
     "function",
     "inspect",
     "inspect_domain",
