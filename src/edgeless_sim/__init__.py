@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # For type checkers; at run time `__getattr__` does the same, lazily.
     from edgeless_sim.cluster.cluster import Cluster, open_topology
+    from edgeless_sim.cluster.domain_client import open_domain
     from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
     from edgeless_sim.errors import (
         BadCodeError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from edgeless_sim.kernel.loop import run
     from edgeless_sim.model.event import CallReturn, CallReturnKind
+    from edgeless_sim.model.intent import Cordon, Migrate, Uncordon
     from edgeless_sim.runtimes.python_function import CallError, PythonFunction
     from edgeless_sim.scenario.loader import load_scenario
     from edgeless_sim.scenario.model import Scenario
@@ -42,12 +44,14 @@ __all__ = [
     "CallReturn",
     "CallReturnKind",
     "Cluster",
+    "Cordon",
     "DeadlockError",
     "DomainTopology",
     "EdgelessError",
     "ExpectationError",
     "GuestError",
     "LinkTopology",
+    "Migrate",
     "NoFeasibleDomainError",
     "NoFeasibleNodeError",
     "NodeGroup",
@@ -61,12 +65,14 @@ __all__ = [
     "SpecError",
     "Topology",
     "TrapError",
+    "Uncordon",
     "UnknownComponentError",
     "UnreachableError",
     "Verdict",
     "WorkflowSpecError",
     "load_scenario",
     "open_cluster",
+    "open_domain",
     "open_topology",
     "run",
     "run_scenario",
@@ -75,6 +81,7 @@ __all__ = [
 _HOMES = {
     "Cluster": "cluster.cluster",
     "open_topology": "cluster.cluster",
+    "open_domain": "cluster.domain_client",
     "DomainTopology": "cluster.topology",
     "LinkTopology": "cluster.topology",
     "NodeGroup": "cluster.topology",
@@ -82,6 +89,9 @@ _HOMES = {
     "run": "kernel.loop",
     "CallReturn": "model.event",
     "CallReturnKind": "model.event",
+    "Cordon": "model.intent",
+    "Migrate": "model.intent",
+    "Uncordon": "model.intent",
     "CallError": "runtimes.python_function",
     "PythonFunction": "runtimes.python_function",
     "load_scenario": "scenario.loader",
