@@ -65,6 +65,7 @@ def test_the_scores_of_the_strategy_are_shown(play: Any) -> None:
         (decision,) = await explain(world, 3)
         # Components per core: fewer is better, so they count as negative.
         assert [each.score for each in decision.candidates] == [-0.5, -0.5]
+        assert world.said("place")[-1][2].endswith("; scores edge/0 -0.5, edge/1 -0.5")
 
     play(story, strategy="LeastLoaded")
 

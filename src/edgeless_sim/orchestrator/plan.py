@@ -216,7 +216,7 @@ def _plan_placement(
         node, scores = _chosen(state, component, component.tried, dice=dice, judge=judge)
     except RejectedError as fault:
         return Hold(component.logical_id, fault.summary, retry=True, fault=True)
-    return _place(component, node, dice, why, scores)
+    return _place(component, node, dice, explained(judge.name, found, scores), scores)
 
 
 def _plan_further(
@@ -233,7 +233,8 @@ def _plan_further(
     except RejectedError:
         return Suffice(component.logical_id, retry=True)
     number = len(component.further) + 2
-    why = f"instance {number} of at most {component.wanted}; {explained(judge.name, found)}"
+    how = explained(judge.name, found, scores)
+    why = f"instance {number} of at most {component.wanted}; {how}"
     return _place(component, node, dice, why, scores)
 
 

@@ -3,7 +3,7 @@
 Not here: which of the feasible nodes is chosen (`placement`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,10 +137,12 @@ def suitable_providers(needs: Needs, node: NodeView) -> tuple[str, ...]:
     )
 
 
-def explained(strategy: str, found: Feasibility) -> str:
+def explained(strategy: str, found: Feasibility, scores: Mapping[str, float] | None = None) -> str:
     """One line that says how a choice came about, for the journal."""
     head = f"{strategy}: {len(found.nodes)} of {found.nodes_total} feasible"
-    return "; ".join((head, *found.reasons))[:_EXPLANATION_CHARS_MAX]
+    given = ", ".join(f"{name} {score:g}" for name, score in (scores or {}).items())
+    parts = (head, *([f"scores {given}"] if given else []), *found.reasons)
+    return "; ".join(parts)[:_EXPLANATION_CHARS_MAX]
 
 
 def _function_reason(needs: Needs, node: NodeView) -> str | None:
