@@ -19,7 +19,7 @@ class Caller(PythonFunction):
 
 
 class Fragile(PythonFunction):
-    """Answers; traps at ``trap``; counts, and says its count a second later."""
+    """Answers; traps at ``trap``; counts, and says its count four seconds later."""
 
     service = "c(2)"
 
@@ -29,7 +29,6 @@ class Fragile(PythonFunction):
     def handle_cast(self, _source: bytes, message: str) -> None:
         """See `Fragile`."""
         self._count(message)
-        self.edgeless.delayed_cast(1_000, "out", str(self.count))
 
     def handle_call(self, _source: bytes, message: str) -> Replying:
         """See `Fragile`."""
@@ -41,3 +40,4 @@ class Fragile(PythonFunction):
             raise RuntimeError("told to")
         self.count += 1
         self.edgeless.sync(str(self.count))
+        self.edgeless.delayed_cast(4_000, "out", str(self.count))
