@@ -8,7 +8,7 @@ import pytest
 
 from edgeless_transports import Frame, FrameKind, Rule
 from edgeless_transports.rules import cause_of, duplicate, latency, loss
-from edgeless_transports.selection import ANSWERS, again, numbered, observed, only, overtaking
+from edgeless_transports.selection import ANSWERS, numbered, observed, only, overtaking, repeated
 
 DICE = Random(1)
 
@@ -35,7 +35,7 @@ def test_frames_are_counted_from_one() -> None:
 
 
 def test_a_frame_comes_again() -> None:
-    assert fates(again(50), frame(sent_ns=7)) == [(7, 57)]
+    assert fates(repeated(50), frame(sent_ns=7)) == [(7, 57)]
 
 
 def test_what_a_rule_did_is_told_in_copies() -> None:
@@ -62,7 +62,7 @@ def test_a_frame_overtakes_if_it_arrives_before_one_sent_earlier_on_its_link() -
     [
         lambda: numbered(loss(1.0), first=0, count=1),
         lambda: numbered(loss(1.0), first=1, count=0),
-        lambda: again(0),
+        lambda: repeated(0),
     ],
 )
 def test_nonsense_is_refused(make: Callable[[], Any]) -> None:

@@ -1,7 +1,7 @@
 """Rules about other rules: which frames they see, and what they did.
 
 `only` and `numbered` choose frames by what they are, as `rules.between` does by where they go;
-`observed` and `overtaking` tell what became of them, for counters. `again` is the one rule here
+`observed` and `overtaking` tell what became of them, for counters. `repeated` is the one rule here
 that does something: it makes a frame arrive a second time, late.
 """
 
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from edgeless_transports.frame import Frame, FrameKind, Rule
 from edgeless_transports.rules import cause_of
 
-__all__ = ["ANSWERS", "Note", "again", "numbered", "observed", "only", "overtaking"]
+__all__ = ["ANSWERS", "Note", "numbered", "observed", "only", "overtaking", "repeated"]
 
 #: Whatever ends a call over the network.
 ANSWERS: Final = (FrameKind.REPLY, FrameKind.REFUSAL, FrameKind.RESET)
@@ -38,11 +38,11 @@ def numbered(rule: Rule, first: int, count: int) -> Rule:
     return _Numbered(rule, first, count)
 
 
-def again(delay_ns: int) -> Rule:
+def repeated(delay_ns: int) -> Rule:
     """Deliver a frame a second time, *delay_ns* later; behind a `fifo`, or that holds up others."""
     if delay_ns < 1:
         raise ValueError(f"the second time is at least 1 ns later, not {delay_ns}")
-    return _Again(delay_ns)
+    return _Repeated(delay_ns)
 
 
 def observed(rule: Rule, note: Note) -> Rule:
@@ -104,7 +104,7 @@ class _Numbered(_Wrapper):
         return self._rule(frame, times, dice)
 
 
-class _Again:
+class _Repeated:
     __slots__ = ("_delay_ns",)
 
     def __init__(self, delay_ns: int) -> None:

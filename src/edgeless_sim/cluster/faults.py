@@ -11,7 +11,6 @@ from itertools import count
 from typing import TypeAlias
 
 from edgeless_sim.cluster.addresses import CLIENT, member_of
-from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.journal import Journal
 
 __all__ = ["Fault", "Faults", "Match", "Member", "link_between"]
@@ -140,29 +139,23 @@ class Faults(ABC):
     def _narrow(self, bytes_per_s: int, match: Match) -> _Undo:
         """Let what *match* says pass one after the other."""
 
-    def _double(self, probability: float, match: Match) -> _Undo:  # noqa: ARG002 - see `duplicate`
-        """Deliver twice what *match* says."""
-        raise _impossible("doubled")
+    @abstractmethod
+    def _double(self, probability: float, match: Match) -> _Undo:
+        """Deliver twice what *match* says, or raise `RejectedError`."""
 
-    def _shuffle(self, window_ns: int, probability: float, match: Match) -> _Undo:  # noqa: ARG002 - see `reorder`
-        """Let frames overtake what *match* says."""
-        raise _impossible("reordered")
+    @abstractmethod
+    def _shuffle(self, window_ns: int, probability: float, match: Match) -> _Undo:
+        """Let frames overtake what *match* says, or raise `RejectedError`."""
 
-    def _swallow(self, method: str, match: Match, first: int, count: int) -> _Undo:  # noqa: ARG002 - see `lose_answers`
-        """Lose the answers to *method*."""
-        raise _impossible("lost one by one")
+    @abstractmethod
+    def _swallow(self, method: str, match: Match, first: int, count: int) -> _Undo:
+        """Lose answers to *method*, or raise `RejectedError`."""
 
+    @abstractmethod
     def _retard(
-        self,
-        method: str,  # noqa: ARG002 - see `late_requests`
-        delay_ns: int,  # noqa: ARG002 - see `late_requests`
-        match: Match,  # noqa: ARG002 - see `late_requests`
-        again: bool,  # noqa: ARG002 - see `late_requests`
-        first: int,  # noqa: ARG002 - see `late_requests`
-        count: int,  # noqa: ARG002 - see `late_requests`
+        self, method: str, delay_ns: int, match: Match, again: bool, first: int, count: int
     ) -> _Undo:
-        """Deliver requests of *method* late."""
-        raise _impossible("delayed one by one")
+        """Deliver requests of *method* late, or raise `RejectedError`."""
 
     def _install(self, undo: _Undo, what: str, a: Sequence[str], b: Sequence[str]) -> Fault:
         number = next(self._numbers)
@@ -182,11 +175,6 @@ class Faults(ABC):
 def _others(here: Member) -> Member:
     """Everybody else, but never the experimenter: a fault of the network is none of its own."""
     return lambda location: location != CLIENT and not here(location)
-
-
-def _impossible(what: str) -> RejectedError:
-    detail = f"frames of a stream of bytes cannot be {what}; only the world sim can do that"
-    return RejectedError("no such fault in this world", detail)
 
 
 def link_between(a: Sequence[str], b: Sequence[str]) -> Match:

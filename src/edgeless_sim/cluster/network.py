@@ -44,7 +44,7 @@ from edgeless_transports.rules import (
     per_link,
     reorder,
 )
-from edgeless_transports.selection import ANSWERS, again, numbered, observed, only, overtaking
+from edgeless_transports.selection import ANSWERS, numbered, observed, only, overtaking, repeated
 
 __all__ = ["NetworkHandle"]
 
@@ -137,9 +137,9 @@ class NetworkHandle(Network):
         return self._installed(between(rule, match))
 
     def _retard(
-        self, method: str, delay_ns: int, match: Match, twice: bool, first: int, count: int
+        self, method: str, delay_ns: int, match: Match, again: bool, first: int, count: int
     ) -> Callable[[], None]:
-        rule = again(delay_ns) if twice else latency(delay_ns)
+        rule = repeated(delay_ns) if again else latency(delay_ns)
         counted = observed(rule, self._counter(f"{_LATE}: {_short(method)}"))
         late = only(numbered(counted, first, count), method=method, kinds=(FrameKind.REQUEST,))
         return self._installed_last(between(late, match))

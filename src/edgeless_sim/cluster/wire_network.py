@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from edgeless_sim.api.services import HANDLE
 from edgeless_sim.api.wire import EventError
@@ -21,6 +21,7 @@ from edgeless_sim.cluster.faults import Match, Member, link_between
 from edgeless_sim.cluster.network_base import Crash, Network
 from edgeless_sim.cluster.ports import LOOPBACK, ReservedPorts
 from edgeless_sim.cluster.topology import LinkTopology
+from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.actor import Spawn
 from edgeless_sim.kernel.clock import LoopClock
 from edgeless_sim.kernel.journal import Journal
@@ -209,6 +210,18 @@ class WireNetwork(Network):
         conditions = Conditions(bandwidth_bytes_per_s=bytes_per_s)
         return self._hinder(_Hindrance(match, conditions))
 
+    def _double(self, *_: object) -> NoReturn:
+        _refuse("doubled")
+
+    def _shuffle(self, *_: object) -> NoReturn:
+        _refuse("reordered")
+
+    def _swallow(self, *_: object) -> NoReturn:
+        _refuse("lost one by one")
+
+    def _retard(self, *_: object) -> NoReturn:
+        _refuse("delayed one by one")
+
     def _hinder(self, hindrance: _Hindrance) -> Callable[[], None]:
         def undo() -> None:
             self._hindrances.pop(hindrance, None)
@@ -246,3 +259,8 @@ class WireNetwork(Network):
                 bandwidths.append(conditions.bandwidth_bytes_per_s)
         narrowest = min((each for each in bandwidths if each is not None), default=None)
         return Conditions(blocked, latency_ns, jitter_ns, 1.0 - passing, narrowest)
+
+
+def _refuse(what: str) -> NoReturn:
+    detail = f"frames of a stream of bytes cannot be {what}; only the world sim can do that"
+    raise RejectedError("no such fault in this world", detail)
