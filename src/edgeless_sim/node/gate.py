@@ -16,8 +16,9 @@ from edgeless_sim.model.event import Event
 
 __all__ = ["HELD_EVENTS_MAX", "HOLD_S", "SENDERS_MAX", "Gate"]
 
-#: How long a sender's events are held for its mark, which may be lost.
-HOLD_S: Final = 1.0
+#: How long a sender's events are held for its mark, which may be lost. More than it takes to see
+#: that the old node is silent, which opens the gate, too.
+HOLD_S: Final = 4.0
 #: Most events that are held, of all senders.
 HELD_EVENTS_MAX: Final = 1024
 #: Most senders whose marks are waited for, or remembered.
@@ -42,6 +43,8 @@ class Gate:
         self._timers: dict[bytes, Timer] = {}
         #: Senders whose last event by way of the old instance came before the first direct one.
         self._ended: dict[bytes, None] = {}
+        #: Senders that were not waited for any longer: what still comes the other way is too late.
+        self._given_up: dict[bytes, None] = {}
         plane.attach(key, self)
         plane.marks[key] = self.mark
 
@@ -71,14 +74,20 @@ class Gate:
             self._held[source] = deque()
             scheduler = self._plane.scheduler
             when_ns = scheduler.now_ns() + round(HOLD_S * 1e9)
-            self._timers[source] = scheduler.timer_at(when_ns, self._release, source)
+            self._timers[source] = scheduler.timer_at(when_ns, self._give_up, source)
 
     def forwarded(self, event: Event) -> None:
         """An event, or a mark, that came by way of the old instance."""
         if not is_mark(event):
-            self._into(event)
+            if event.source in self._given_up:
+                # Later ones of this sender have been handled: its order is kept (I23).
+                self._plane.refuse(event, "overtaken while the target moved")
+            else:
+                self._into(event)
         elif leads_to(event) != self._key:
             self._pass_mark(event)
+        elif event.source in self._given_up:
+            del self._given_up[event.source]
         elif event.source in self._held:
             self._release(event.source)
         elif len(self._ended) < SENDERS_MAX:
@@ -103,6 +112,11 @@ class Gate:
         for timer in self._timers.values():
             timer.cancel()
         self._held.clear()
+
+    def _give_up(self, source: bytes) -> None:
+        if len(self._given_up) < SENDERS_MAX:
+            self._given_up[source] = None
+        self._release(source)
 
     def _release(self, source: bytes) -> None:
         self._timers.pop(source).cancel()
