@@ -112,7 +112,8 @@ class _Exploration:
         late_s = max(0, hands.late_until_ns - hands.now_ns) / 1e9
         keep_alives = max(1.0, self._setting.keep_alive_s / 2)
         await hands.sleep(late_s + T_SETTLE_S * keep_alives)
-        await hands.cluster.settled()
+        if self._setting.quiet:
+            await hands.cluster.settled()
 
     async def _stop_all(self, hands: Hands) -> None:
         controller = hands.cluster.controller

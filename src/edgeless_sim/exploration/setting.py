@@ -30,6 +30,8 @@ class Setting:
     """By name; sorted."""
     backends: tuple[str, ...] = ()
     """Addresses of simulated back-ends that may fail."""
+    quiet: bool = True
+    """Whether workflows that are left alone come to rest; those of scenarios need not."""
 
     @property
     def keep_alive_s(self) -> float:
@@ -107,6 +109,7 @@ def load_setting(name: str | None) -> Setting:
         replace(scenario.topology(), module_cache=None),
         tuple(sorted(scenario.workflows.items())),
         tuple(backend.url for backend in scenario.backends),
+        quiet=False,
     )
 
 
