@@ -38,7 +38,7 @@ from edgeless_sim.errors import (
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.domain import DomainCapabilities
-from edgeless_sim.model.function import shared_code
+from edgeless_sim.model.function import shared_annotations, shared_code
 from edgeless_sim.model.ids import DomainId, WorkflowId
 from edgeless_sim.model.names import clipped, name_fault, quoted
 from edgeless_sim.model.workflow import SpawnWorkflowRequest, validate_workflow
@@ -349,7 +349,11 @@ class WorkflowService:
 def _shared(request: SpawnWorkflowRequest) -> SpawnWorkflowRequest:
     """*request*, without a copy of code that another workflow has already."""
     functions = tuple(
-        replace(each, class_specification=shared_code(each.class_specification))
+        replace(
+            each,
+            class_specification=shared_code(each.class_specification),
+            annotations=shared_annotations(each.annotations),
+        )
         for each in request.functions
     )
     return replace(request, functions=functions)

@@ -16,6 +16,7 @@ __all__ = [
     "SpawnFunctionRequest",
     "StatePolicy",
     "StateSpecification",
+    "shared_annotations",
     "shared_code",
 ]
 
@@ -73,6 +74,26 @@ def shared_code(code: FunctionClassSpecification) -> FunctionClassSpecification:
     if kept is None:
         kept = code
         _CODES[code] = ref(code)
+    return kept
+
+
+#: Different annotations that are kept for others to share.
+_ANNOTATIONS_MAX: Final = 4_096
+#: Longer ones are hardly those of another function.
+_SHARED_CHARS_MAX: Final = 256
+_ANNOTATIONS: Final[dict[tuple[tuple[str, str], ...], dict[str, str]]] = {}
+
+
+def shared_annotations(annotations: dict[str, str]) -> dict[str, str]:
+    """As `shared_code`, for annotations, which nobody changes either."""
+    key = tuple(annotations.items())
+    if not key or sum(len(text) for _, text in key) > _SHARED_CHARS_MAX:
+        return annotations
+    kept = _ANNOTATIONS.get(key)
+    if kept is None:
+        if len(_ANNOTATIONS) >= _ANNOTATIONS_MAX:
+            _ANNOTATIONS.clear()
+        kept = _ANNOTATIONS[key] = annotations
     return kept
 
 

@@ -24,7 +24,12 @@ from edgeless_sim.api.messages import (
 from edgeless_sim.errors import BadCodeError, RejectedError
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest
-from edgeless_sim.model.function import Predecessor, SpawnFunctionRequest, shared_code
+from edgeless_sim.model.function import (
+    Predecessor,
+    SpawnFunctionRequest,
+    shared_annotations,
+    shared_code,
+)
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.recent import Recent
@@ -115,7 +120,11 @@ class Agent:
             raise RejectedError(_NOT_CREATED, clipped(f"Could not find runner for {function_type}"))
         self._check_fresh(_NOT_CREATED, pid)
         runtime = self._runtimes.get(function_type)
-        request = replace(request, code=shared_code(request.code))
+        request = replace(
+            request,
+            code=shared_code(request.code),
+            annotations=shared_annotations(request.annotations),
+        )
         kept = replace(request, output_mapping=None)
         try:
             return MovableFunction(

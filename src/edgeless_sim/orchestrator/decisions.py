@@ -4,6 +4,7 @@ The journal has all decisions in words; here are the last ones with all that was
 the same for many decisions is kept once: a domain places a hundred thousand components.
 """
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,34 +21,46 @@ __all__ = ["EXPLAINED_MAX", "REMEMBERED_MAX", "DecisionLog"]
 REMEMBERED_MAX: Final = 4
 #: Most components that are explained at once.
 EXPLAINED_MAX: Final = 2_048
+_NO_SCORES: Final = array("d")
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
     time_s: float
-    component: str
     outcome: str
     chosen: str
     reason: str
     found: tuple[tuple[str, str], ...]
     """Candidates and what speaks against them; shared by all decisions about the same nodes."""
     totals: tuple[int, int]
-    scores: Mapping[str, float] | None
+    scored: tuple[str, ...]
+    """Who got the scores; mostly shared, too."""
+    scores: "array[float]"
 
 
 class DecisionLog:
     """The last decisions of one ε-ORC, by component."""
 
-    def __init__(self, domain_id: DomainId, strategy: str, now_s: Callable[[], float]) -> None:
-        """*now_s* tells the seconds since 1970."""
+    def __init__(
+        self,
+        domain_id: DomainId,
+        strategy: str,
+        now_s: Callable[[], float],
+        name_of: Callable[[LogicalId], str],
+    ) -> None:
+        """*now_s* tells the seconds since 1970, *name_of* what a component is called."""
         self._decided_by = f"ε-ORC of {domain_id}, {strategy}"
         self._now_s = now_s
+        self._name_of = name_of
+        # The last ones, which are those of the next decision as a rule.
+        self._reason = ""
+        self._scored: tuple[str, ...] = ()
+        self._totals = 0, 0
         self._decided: dict[LogicalId, tuple[_Decided, ...]] = {}
 
     def note(
         self,
         logical_id: LogicalId,
-        component: str,
         outcome: str,
         found: Feasibility,
         *,
@@ -55,16 +68,22 @@ class DecisionLog:
         reason: str = "",
         scores: Mapping[str, float] | None = None,
     ) -> None:
-        """Remember a decision about a component, which is called *component*."""
+        """Remember a decision about a component."""
+        if reason != self._reason:
+            self._reason = reason
+        if (scored := tuple(scores or ())) != self._scored:
+            self._scored = scored
+        if (totals := (len(found.nodes), found.nodes_total)) != self._totals:
+            self._totals = totals
         decided = _Decided(
             self._now_s(),
-            component,
             outcome,
             chosen,
-            reason,
+            self._reason,
             found.shown,
-            (len(found.nodes), found.nodes_total),
-            scores or None,
+            self._totals,
+            self._scored,
+            array("d", scores.values()) if scores else _NO_SCORES,
         )
         before = self._decided.get(logical_id, ())
         self._decided[logical_id] = (*before, decided)[-REMEMBERED_MAX:]
@@ -83,20 +102,20 @@ class DecisionLog:
                 "too many components", f"{len(components)}, at most {EXPLAINED_MAX} at once"
             )
         return tuple(
-            self._told(decided)
+            self._told(self._name_of(logical_id), decided)
             for logical_id in components
             for decided in self._decided.get(logical_id, ())
         )
 
-    def _told(self, decided: _Decided) -> Decision:
-        scores = decided.scores or {}
+    def _told(self, component: str, decided: _Decided) -> Decision:
+        scores = dict(zip(decided.scored, decided.scores, strict=True))
         candidates = [Candidate(name, against, scores.get(name)) for name, against in decided.found]
         if decided.chosen and all(each.name != decided.chosen for each in candidates):
             candidates = [Candidate(decided.chosen), *candidates][:CANDIDATES_SHOWN_MAX]
         feasible_total, candidates_total = decided.totals
         return Decision(
             decided.time_s,
-            decided.component,
+            component,
             decided.outcome,
             decided.chosen,
             self._decided_by,

@@ -89,9 +89,7 @@ class Orchestrator:
             proxies,
             gc_period_s=settings.gc_period_s,
         )
-        decisions = DecisionLog(
-            settings.domain_id, settings.strategy, lambda: context.clock.utc().timestamp()
-        )
+        decisions = self._make_decisions()
         self._shown = MirrorService(self._state, self._mirror, decisions)
         self._requests = ComponentRequests(
             self._state,
@@ -298,6 +296,14 @@ class Orchestrator:
 
     def _versions(self) -> tuple[int, int]:
         return self._state.version, self._state.totals_version
+
+    def _make_decisions(self) -> DecisionLog:
+        return DecisionLog(
+            self._settings.domain_id,
+            self._settings.strategy,
+            lambda: self._context.clock.utc().timestamp(),
+            lambda logical_id: self._chronicle.name_of(self._state.components[logical_id]),
+        )
 
     def _make_placer(self, decisions: DecisionLog) -> Placer:
         name = self._settings.strategy

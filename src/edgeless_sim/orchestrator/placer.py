@@ -123,7 +123,6 @@ class Placer:
         """Remember a decision, for those who ask."""
         self.decisions.note(
             component.logical_id,
-            self.chronicle.name_of(component),
             outcome,
             self.state.feasible(component.needs),
             chosen=chosen,

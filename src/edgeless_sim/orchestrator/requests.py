@@ -21,7 +21,7 @@ from edgeless_sim.errors import (
 )
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest, Target
-from edgeless_sim.model.function import SpawnFunctionRequest, shared_code
+from edgeless_sim.model.function import SpawnFunctionRequest, shared_annotations, shared_code
 from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.recent import Recent
@@ -152,7 +152,11 @@ class ComponentRequests:
         # What is kept as `mapping`, and with a hundred thousand others, is kept once.
         kept: Request = replace(request, output_mapping=None)
         if isinstance(kept, SpawnFunctionRequest):
-            kept = replace(kept, code=shared_code(kept.code))
+            kept = replace(
+                kept,
+                code=shared_code(kept.code),
+                annotations=shared_annotations(kept.annotations),
+            )
         component = Component(
             logical_id,
             needs.kind,
