@@ -43,8 +43,8 @@ class Gate:
         self._timers: dict[bytes, Timer] = {}
         #: Senders whose last event by way of the old instance came before the first direct one.
         self._ended: dict[bytes, None] = {}
-        #: Senders that were not waited for any longer: what still comes the other way is too late.
-        self._given_up: dict[bytes, None] = {}
+        #: Serial of the last event that came directly and was let in, by sender.
+        self._last: dict[bytes, int] = {}
         plane.attach(key, self)
         plane.marks[key] = self.mark
 
@@ -52,6 +52,7 @@ class Gate:
         """See `Inbox.deliver`: an event that came directly."""
         held = self._held.get(event.source)
         if held is None:
+            self._remember(event)
             self.inner.deliver(event)
         elif self._held_total >= HELD_EVENTS_MAX:
             self._plane.refuse(event, "queue full")
@@ -74,20 +75,18 @@ class Gate:
             self._held[source] = deque()
             scheduler = self._plane.scheduler
             when_ns = scheduler.now_ns() + round(HOLD_S * 1e9)
-            self._timers[source] = scheduler.timer_at(when_ns, self._give_up, source)
+            self._timers[source] = scheduler.timer_at(when_ns, self._release, source)
 
     def forwarded(self, event: Event) -> None:
         """An event, or a mark, that came by way of the old instance."""
         if not is_mark(event):
-            if event.source in self._given_up:
-                # Later ones of this sender have been handled: its order is kept (I23).
+            if 0 < event.serial <= self._last.get(event.source, 0):
+                # A mark was lost, or waited for too long: order is kept all the same (I23).
                 self._plane.refuse(event, "overtaken while the target moved")
             else:
                 self._into(event)
         elif leads_to(event) != self._key:
             self._pass_mark(event)
-        elif event.source in self._given_up:
-            del self._given_up[event.source]
         elif event.source in self._held:
             self._release(event.source)
         elif len(self._ended) < SENDERS_MAX:
@@ -113,10 +112,10 @@ class Gate:
             timer.cancel()
         self._held.clear()
 
-    def _give_up(self, source: bytes) -> None:
-        if len(self._given_up) < SENDERS_MAX:
-            self._given_up[source] = None
-        self._release(source)
+    def _remember(self, event: Event) -> None:
+        if len(self._last) >= SENDERS_MAX and event.source not in self._last:
+            del self._last[next(iter(self._last))]
+        self._last[event.source] = event.serial
 
     def _release(self, source: bytes) -> None:
         self._timers.pop(source).cancel()
@@ -126,6 +125,7 @@ class Gate:
             if is_mark(event):
                 self._pass_mark(event)
             else:
+                self._remember(event)
                 self._into(event)
 
     def _into(self, event: Event) -> None:
