@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
 from random import Random
+from types import FrameType
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -119,7 +120,7 @@ class Judge:
             raise self.blame(too_long)
         try:
             with _limited(self._seconds_max):
-                return ask()
+                return _guarded(ask)
         except _TookTooLong:
             self._benched_until_ns = now_ns + _BENCHED_NS
             raise self.blame(too_long) from None
@@ -140,9 +141,14 @@ def _is_score(told: object) -> bool:
     return isinstance(told, int | float) and isfinite(told)
 
 
+def _guarded(ask: Callable[[], T]) -> T:
+    """Where `_TookTooLong` may be raised."""
+    return ask()
+
+
 @contextmanager
 def _limited(seconds: float) -> Generator[None]:
-    """Raise `_TookTooLong` in the block if it takes longer.
+    """Raise `_TookTooLong` in what is `_guarded` if the block takes longer.
 
     By a signal, which interrupts a loop as well as a wait; only the main thread gets one. An alarm
     that was set before goes off when it should have.
@@ -151,8 +157,12 @@ def _limited(seconds: float) -> Generator[None]:
         yield
         return
 
-    def raise_it(_number: int, _frame: object) -> None:
-        raise _TookTooLong
+    def raise_it(_number: int, frame: FrameType | None) -> None:
+        # Nowhere else: it may go off when the strategy has just answered.
+        while frame is not None:
+            if frame.f_code is _guarded.__code__:
+                raise _TookTooLong
+            frame = frame.f_back
 
     handler = signal.signal(signal.SIGALRM, raise_it)
     # Again and again: one raised where exceptions are dropped, as in a destructor, is lost.
