@@ -255,6 +255,7 @@ class _NodeProcess:
                 call_timeout_s=settings.call_timeout_s,
                 refresh_interval_s=settings.refresh_interval_s,
                 real_time=True,
+                measures_health=True,
             ),
             around.connect,
             runtimes=self._runtimes,

@@ -14,11 +14,12 @@ from edgeless_sim.dataplane.links import EventPort
 from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.kernel.context import ActorContext
 from edgeless_sim.model.ids import NodeId
-from edgeless_sim.model.node import NodeCapabilities
+from edgeless_sim.model.node import NodeCapabilities, NodeHealthStatus
 from edgeless_sim.node.agent import Agent
 from edgeless_sim.node.arrival import Clients
 from edgeless_sim.node.health import LoadMeter, modelled_health
 from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.machine_health import MachineHealth
 from edgeless_sim.node.processor import Processor, RealProcessor
 from edgeless_sim.node.state_store import StateStore
 from edgeless_sim.node.subscriber import REFRESH_INTERVAL_S, NodeSubscriber
@@ -54,6 +55,8 @@ class NodeSettings:
     """How often it tells the ε-ORC that it is there, until the ε-ORC asks for another interval."""
     real_time: bool = False
     """Whether running a function takes the time it takes, or the time that its fuel stands for."""
+    measures_health: bool = False
+    """Whether it tells how its machine fares, or how one would that did nothing else."""
 
 
 class Node:
@@ -88,6 +91,7 @@ class Node:
         )
         kind = RealProcessor if settings.real_time else Processor
         self.processor = kind(context.scheduler, capabilities.num_cpus, capabilities.clock_freq_cpu)
+        self._machine = MachineHealth() if settings.measures_health else None
         self._load = LoadMeter(context.scheduler, capabilities.num_cpus)
         self.telemetry = Telemetry(context.clock, performance_samples=settings.performance_samples)
         hosting = HostingContext(context, self.plane, self.processor, self.telemetry, states)
@@ -166,7 +170,7 @@ class Node:
 
     def _version(self) -> object:
         self._load.look(self.processor.busy_ns)
-        if self.settings.performance_samples:
+        if self.settings.performance_samples or self._machine is not None:
             return self.context.scheduler.now_ns()
         return self.agent.changes, self.agent.revision, self._load.percent
 
@@ -182,14 +186,17 @@ class Node:
             capabilities=settings.capabilities,
             ttl_s=ttl_s,
             nonce=self.nonce,
-            health_status=modelled_health(
-                settings.capabilities, len(inventory), self._load.percent
-            ),
+            health_status=self._health(len(inventory)),
             performance_samples=self.telemetry.take(),
             name=self.context.name,
             inventory=inventory,
             revision=agent.revision,
         )
+
+    def _health(self, instances: int) -> NodeHealthStatus:
+        if self._machine is not None:
+            return self._machine.look()
+        return modelled_health(self.settings.capabilities, instances, self._load.percent)
 
 
 def _handover_clients(connect: Callable[[str], Any], wires: Wires) -> Clients:
