@@ -11,7 +11,7 @@ import pytest
 from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.handover import Collect, TakeOver
 from edgeless_sim.errors import RejectedError, ResourceError
-from edgeless_sim.model.event import CallReturn, PatchRequest
+from edgeless_sim.model.event import CallReturn
 from edgeless_sim.model.function import (
     Predecessor,
     SpawnFunctionRequest,
@@ -20,7 +20,6 @@ from edgeless_sim.model.function import (
 )
 from edgeless_sim.model.ids import FunctionId, InstanceId
 from edgeless_sim.node.departure import COMMIT_S, RETIRED_S, SILENCE_S
-from edgeless_sim.node.gate import HOLD_S
 from edgeless_sim.node.state_store import MemoryStateStore
 
 STATE: Final = StateSpecification(UUID(int=0xEE))
@@ -385,51 +384,5 @@ def test_a_function_that_failed_is_healed_by_moving(play: Any) -> None:
         await pair.move()
         await rig.after(0.1)
         assert pair.out.payloads == ["waits"]
-
-    play(story)
-
-
-def test_a_sender_whose_mark_is_lost_is_held_up_for_a_while(play: Any) -> None:
-    async def story(rig: Any) -> None:
-        pair = Pair(rig)
-        await pair.begin()
-        sender = await rig.start(rig.node(), "Relay", {"out": pair.old})
-        new = await pair.move()
-        # Its last word for the old instance comes nowhere.
-        fault = rig.network.partition(["edge/2"], ["edge/0"])
-        mapping = rig.mapping({"out": new})
-        agent = rig.nodes[sender.node_id].agent
-        await agent.patch_function(PatchRequest(sender, mapping, 1))
-        pair.out.cast(sender, "held")
-        await rig.after(HOLD_S - 0.1)
-        assert pair.states[1].load(STATE) is None
-        await rig.after(0.2)
-        assert pair.states[1].load(STATE) == "held"
-        fault.heal()
-
-    play(story)
-
-
-def test_what_comes_after_a_sender_was_given_up_is_too_late(play: Any) -> None:
-    async def story(rig: Any) -> None:
-        pair = Pair(rig)
-        await pair.begin()
-        sender = await rig.start(rig.node(), "Relay", {"out": pair.old})
-        new = await pair.move()
-        # To the old node everything takes longer than anybody waits.
-        fault = rig.network.delay(round((HOLD_S + 2) * 1e9), 0, ["edge/2"], ["edge/0"])
-        pair.out.cast(sender, "slow")
-        await rig.after(0.1)
-        agent = rig.nodes[sender.node_id].agent
-        await agent.patch_function(PatchRequest(sender, rig.mapping({"out": new}), 1))
-        pair.out.cast(sender, "quick")
-        await rig.after(HOLD_S + 0.1)
-        assert pair.states[1].load(STATE) == "quick"
-        await rig.after(3)
-        pair.out.cast(sender, "next")
-        await rig.after(0.1)
-        assert pair.states[1].load(STATE) == "quick,next"
-        assert [record[2] for record in rig.told("drop")] == ["overtaken while the target moved"]
-        fault.heal()
 
     play(story)
