@@ -213,7 +213,7 @@ def test_a_strange_name_is_not_found(name: str) -> None:
         ["run", "noop", "--speed", "fast"],
         ["run", "noop", "--speed", "0"],
         ["run", "noop", "--no-such-option"],
-        ["top"],
+        ["no-such-command"],
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:

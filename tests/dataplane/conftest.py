@@ -77,7 +77,7 @@ class Wire:
             NodeId(UUID(int=0xA0 + number)),
             self.scheduler,
             self.journal,
-            self.entropy.stream(location),
+            lambda: self.entropy.stream(location),
             lambda url: self.network.connection(location, url),
         )
         MemoryTransport(self.scheduler, self.network.memory, location).attach(

@@ -235,7 +235,7 @@ def test_an_instance_that_goes_gets_no_answers_and_leaves_no_calls(play: Any) ->
 
 def test_deadlines_of_calls_that_returned_do_not_pile_up() -> None:
     scheduler = TimerQueue()
-    calls = PendingCalls(scheduler, Random(1))
+    calls = PendingCalls(scheduler, lambda: Random(1))
     answers: list[CallReturn] = []
     calls.open(b"c", b"t", answers.append)
     for _ in range(5000):

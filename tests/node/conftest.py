@@ -56,7 +56,7 @@ class Peer:
             node_id,
             rig.scheduler,
             rig.journal,
-            rig.entropy.stream(name),
+            lambda: rig.entropy.stream(name),
             lambda url: rig.network.connection(name, url),
         )
         self.handle = DataplaneHandle(self.instance.key, self.plane, rig.journal)

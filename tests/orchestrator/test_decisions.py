@@ -270,11 +270,11 @@ def test_a_node_that_was_tried_is_not_tried_again_before_a_pause() -> None:
     state = make_state(view(1, ("a",)), view(2, ("b",)))
     tried = component(7)
     state.add(tried)
-    tried.tried[NodeId(UUID(int=1))] = None
+    tried.tried = (*tried.tried, NodeId(UUID(int=1)))
     (step,) = plan_refresh(state, Random(1), JUDGE)
     assert isinstance(step, Place)
     assert step.instance_id.node_id == UUID(int=2)
-    tried.tried[NodeId(UUID(int=2))] = None
+    tried.tried = (*tried.tried, NodeId(UUID(int=2)))
     (step,) = plan_refresh(state, Random(1), JUDGE)
     assert isinstance(step, Hold)
     assert step.retry

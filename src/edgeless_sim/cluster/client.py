@@ -39,7 +39,7 @@ class EventClient:
             node_id,
             scheduler,
             journal,
-            dice,
+            lambda: dice,
             lambda url: network.connection(CLIENT, url),
             wires=wires,
             wire=wires.serving(network.url(CLIENT)),

@@ -40,6 +40,7 @@ class PendingCalls:
         "_calls",
         "_deadlines",
         "_dice",
+        "_draw_dice",
         "_scheduler",
         "bereaved",
         "timeout_ns",
@@ -47,10 +48,16 @@ class PendingCalls:
     )
 
     def __init__(
-        self, scheduler: Scheduler, dice: Random, *, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        scheduler: Scheduler,
+        draw_dice: Callable[[], Random],
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
+        """*draw_dice* makes the dice for the first call: 2.5 KiB, and many nodes make none."""
         self._scheduler = scheduler
-        self._dice = dice
+        self._draw_dice = draw_dice
+        self._dice: Random | None = None
         #: When a call ends with Err, from its beginning.
         self.timeout_ns = round(timeout_s * 1e9)
         self._calls: dict[int, _Pending] = {}
@@ -67,9 +74,12 @@ class PendingCalls:
     def open(self, caller: bytes, target: bytes, answer: Callable[[CallReturn], None]) -> int:
         """Number a new call from *caller* to *target*; *answer* is called exactly once."""
         calls = self._calls
-        stream = self._dice.getrandbits(63) | 1
+        dice = self._dice
+        if dice is None:
+            dice = self._dice = self._draw_dice()
+        stream = dice.getrandbits(63) | 1
         while stream in calls:
-            stream = self._dice.getrandbits(63) | 1
+            stream = dice.getrandbits(63) | 1
         calls[stream] = _Pending(caller, target, answer)
         self._scheduler.hold()
         deadlines = self._deadlines

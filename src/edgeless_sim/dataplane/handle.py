@@ -27,6 +27,10 @@ TIMERS_MAX: Final = 1024
 #: Most channels whose events are held before the first patch says where they lead.
 EARLY_CHANNELS_MAX: Final = 64
 
+# Of all that never called, or asked for no delayed cast: never changed.
+_NO_CALLS: Final[dict[int, None]] = {}
+_NO_TIMERS: Final[dict[int, Timer]] = {}
+
 _CAST: Final = int(EventType.CAST)
 _CALL: Final = int(EventType.CALL)
 
@@ -63,8 +67,8 @@ class DataplaneHandle:
         assert route is not None, "an instance can always reach itself"
         self._self_route = route
         self._routes: dict[str, Route] = {SELF: route}
-        self._calls: dict[int, None] = {}
-        self._timers: dict[int, Timer] = {}
+        self._calls = _NO_CALLS
+        self._timers = _NO_TIMERS
         self._timers_max = TIMERS_MAX
 
     def attach(self, inbox: Inbox) -> None:
@@ -174,6 +178,8 @@ class DataplaneHandle:
         else:
             scheduler = self._plane.scheduler
             ticket = self._journal.serial()
+            if self._timers is _NO_TIMERS:
+                self._timers = {}
             self._timers[ticket] = scheduler.timer_at(
                 scheduler.now_ns() + delay_ms * 1_000_000,
                 self._fire,
@@ -261,6 +267,8 @@ class DataplaneHandle:
                 scheduler.call_soon(answer, result)
 
         stream = self._plane.calls.open(self.key, route.target, finish)
+        if self._calls is _NO_CALLS:
+            self._calls = {}
         self._calls[stream] = None
         self._send(route, _CALL, stream, payload, metadata)
         sent = True

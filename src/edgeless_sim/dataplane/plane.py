@@ -83,7 +83,7 @@ class Dataplane:
         node_id: NodeId,
         scheduler: Scheduler,
         journal: Journal,
-        dice: Random,
+        draw_dice: Callable[[], Random],
         connect: Callable[[str], EventPort],
         *,
         call_timeout_s: float = CALL_TIMEOUT_S,
@@ -93,7 +93,7 @@ class Dataplane:
         """*wire* is that on which events arrive here; *wires* know those of the peers."""
         self.node_bytes = node_id.bytes
         self.scheduler = scheduler
-        self.calls = PendingCalls(scheduler, dice, timeout_s=call_timeout_s)
+        self.calls = PendingCalls(scheduler, draw_dice, timeout_s=call_timeout_s)
         #: Instances of this node by key; changed by `attach` and `detach` only.
         self.local: dict[bytes, Inbox] = {}
         #: Who takes the marks for an instance, by its key.

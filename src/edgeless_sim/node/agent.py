@@ -7,8 +7,8 @@ so that the ε-ORC can tell an inventory taken before it from one taken after.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
-from itertools import count
+from functools import cached_property
+from random import Random
 from typing import Final
 
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ from edgeless_sim.node.movable import MovableFunction
 from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.resource import HostedResource
 from edgeless_sim.resources.base import ResourceProvider
-from edgeless_sim.runtimes.base import FunctionInstance, FunctionRuntime
+from edgeless_sim.runtimes.base import FunctionInstance
 from edgeless_sim.runtimes.catalog import RuntimeCatalog
 
 __all__ = ["INSTANCES_MAX", "STOPPED_MAX", "Agent"]
@@ -76,7 +76,6 @@ class Agent:
         self._function_types = function_types
         self._providers = providers
         self._on_change = on_change
-        self._dice = context.actor.entropy.stream(f"{context.actor.name}/instances")
         self.functions: dict[InstanceId, MovableFunction] = {}
         self.resources: dict[InstanceId, HostedResource] = {}
         #: Those of `resources` whose start has not ended: what it ends with.
@@ -89,6 +88,7 @@ class Agent:
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
         # Bound once, and not for each instance.
+        self._new_guest = self._instantiate
         self._when_changed = self._changed
         self._when_gone = self._forget_function
         #: Control operations carried out so far.
@@ -108,9 +108,9 @@ class Agent:
         if pid not in self.functions:
             hosted = self._made(pid, request)
             if request.takes_over is None:
-                self._begin(hosted)
+                self._begin(hosted, request)
             else:
-                await self._take_over(hosted, request.takes_over)
+                await self._take_over(hosted, request, request.takes_over)
         self.revision += 1
         return StartReply(pid, self.revision)
 
@@ -119,36 +119,39 @@ class Agent:
         if function_type not in self._function_types:
             raise RejectedError(_NOT_CREATED, clipped(f"Could not find runner for {function_type}"))
         self._check_fresh(_NOT_CREATED, pid)
-        runtime = self._runtimes.get(function_type)
-        request = replace(
+        # What lasts is kept once; its handle keeps the outputs.
+        kept = replace(
             request,
             code=shared_code(request.code),
             annotations=shared_annotations(request.annotations),
+            instance_id=pid,
+            output_mapping=None,
         )
-        kept = replace(request, output_mapping=None)
         try:
             return MovableFunction(
                 pid,
-                request,
+                kept,
                 self._context,
-                partial(self._instantiate, runtime, pid, kept, count()),
+                self._new_guest,
                 on_change=self._when_changed,
                 on_gone=self._when_gone,
             )
         except BadCodeError as error:
             raise RejectedError(_NOT_CREATED, f"{request.name}: {error}") from None
 
-    def _begin(self, hosted: MovableFunction) -> None:
-        request = hosted.request
+    def _begin(self, hosted: MovableFunction, request: SpawnFunctionRequest) -> None:
         self.functions[hosted.pid] = hosted
         self.handovers.reclaim(request.state_specification.state_id)
         self._record_start(hosted.handle.number, str(request.workflow_id), request.name)
-        hosted.start()
-        # Its handle keeps the outputs, for all the time that it runs.
-        hosted.request = replace(request, output_mapping=None)
+        hosted.begin(request.output_mapping)
         self._changed()
 
-    async def _take_over(self, hosted: MovableFunction, predecessor: Predecessor) -> None:
+    async def _take_over(
+        self,
+        hosted: MovableFunction,
+        request: SpawnFunctionRequest,
+        predecessor: Predecessor,
+    ) -> None:
         pid = hosted.pid
         arriving = self._arriving[pid] = asyncio.get_running_loop().create_future()
         try:
@@ -162,7 +165,7 @@ class Agent:
         finally:
             del self._arriving[pid]
             arriving.set_result(None)
-        self._begin(hosted)
+        self._begin(hosted, request)
         arrival.begin()
         if arrival.cancelled:
             hosted.stop()
@@ -187,14 +190,13 @@ class Agent:
         return self._done()
 
     def _instantiate(
-        self,
-        runtime: FunctionRuntime,
-        pid: InstanceId,
-        request: SpawnFunctionRequest,
-        lives: "count[int]",
+        self, pid: InstanceId, request: SpawnFunctionRequest, life: int
     ) -> FunctionInstance:
         # Dice for each life: who draws nothing need not keep any.
-        life, name = next(lives), f"instance/{pid.function_id}"
+        runtime, name = (
+            self._runtimes.get(request.code.function_type),
+            f"instance/{pid.function_id}",
+        )
         dice = self._context.actor.entropy.stream(f"{name}/{life}" if life else name)
         return runtime.instantiate(pid, request, dice)
 
@@ -356,7 +358,14 @@ class Agent:
             return InstanceId(self._node_id, FunctionId(uuid4_from(self._dice)))
         if wanted.node_id != self._node_id:
             raise RejectedError("wrong node", f"{wanted} is not of node {self._node_id}")
-        return wanted
+        # With its own id, which all that it hosts share.
+        return InstanceId(self._node_id, wanted.function_id)
+
+    @cached_property
+    def _dice(self) -> Random:
+        # Made when it is needed: 2.5 KiB, and the ε-ORC draws the ids of what it starts.
+        actor = self._context.actor
+        return actor.entropy.stream(f"{actor.name}/instances")
 
     def _check_fresh(self, summary: str, pid: InstanceId) -> None:
         """Raise `RejectedError` if there cannot be a new instance called *pid*."""

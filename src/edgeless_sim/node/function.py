@@ -17,7 +17,7 @@ from edgeless_sim.model.event import ERR, METADATA_ROOT, NO_REPLY, CallReturn, E
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.chronicle import FunctionChronicle
-from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.hosting import HostingContext, Instantiate
 from edgeless_sim.node.instance_state import InstanceState
 from edgeless_sim.node.outputs import OutputPerformer
 from edgeless_sim.node.phase import INIT, STOP, Phase
@@ -67,6 +67,7 @@ class HostedFunction:
         "_entry",
         "_guest",
         "_instantiate",
+        "_lives",
         "_on_change",
         "_on_gone",
         "_outputs",
@@ -92,12 +93,12 @@ class HostedFunction:
         pid: InstanceId,
         request: SpawnFunctionRequest,
         context: HostingContext,
-        instantiate: Callable[[], FunctionInstance],
+        instantiate: Instantiate,
         *,
         on_change: Callable[[], None],
         on_gone: Callable[["HostedFunction"], None],
     ) -> None:
-        """Raise `BadCodeError` if the code cannot be loaded; nothing is left then."""
+        """Keeps *request*. Raises `BadCodeError` if its code cannot be loaded; no trace is left."""
         self.pid = pid
         self.request = request
         self.reason = ""
@@ -106,7 +107,8 @@ class HostedFunction:
         self._instantiate = instantiate
         self._on_change = on_change
         self._on_gone = on_gone
-        self._guest: FunctionInstance | None = instantiate()
+        self._lives = self._calls_refused = 0
+        self._guest: FunctionInstance | None = instantiate(pid, request, 0)
         self.handle = DataplaneHandle(pid.key, context.plane, context.actor.journal)
         self._chronicle = FunctionChronicle(
             pid, self.handle.number, context.actor.journal, context.telemetry
@@ -125,7 +127,6 @@ class HostedFunction:
         self.stopping = False
         #: Whether the stop hook is the next segment.
         self._ends_next = False
-        self._calls_refused = 0
         self._restarts = RestartPolicy()
         self._timer: Timer | None = None
 
@@ -133,8 +134,6 @@ class HostedFunction:
 
     def start(self) -> None:
         """Take events from now on; ``init`` is the first segment."""
-        if self.request.output_mapping is not None:
-            self.handle.patch(self.request.output_mapping, self.request.generation)
         self.handle.attach(self)
         self._chronicle.instantiated()
         self._enter(INIT)
@@ -349,7 +348,8 @@ class HostedFunction:
     def _restart(self) -> None:
         self._timer = None
         try:
-            self._guest = self._instantiate()
+            self._lives += 1
+            self._guest = self._instantiate(self.pid, self.request, self._lives)
         except EdgelessError as error:
             self._back_off(str(error))
             return

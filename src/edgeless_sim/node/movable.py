@@ -4,17 +4,16 @@ Between the end of the guest and the moment at which the other node is sure to h
 the instance can still go on here, with a new guest (see `edgeless_sim.node.departure`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from edgeless_sim.model.event import Event
+from edgeless_sim.model.event import Event, Target
 from edgeless_sim.model.function import SpawnFunctionRequest
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.chronicle import FunctionChronicle
 from edgeless_sim.node.function import STOP_TIMEOUT_S, HostedFunction
-from edgeless_sim.node.hosting import HostingContext
+from edgeless_sim.node.hosting import HostingContext, Instantiate
 from edgeless_sim.node.phase import STOP, Phase
-from edgeless_sim.runtimes.base import FunctionInstance
 
 __all__ = ["FINISH_S", "Leaving", "MovableFunction"]
 
@@ -56,7 +55,7 @@ class MovableFunction(HostedFunction):
         pid: InstanceId,
         request: SpawnFunctionRequest,
         context: HostingContext,
-        instantiate: Callable[[], FunctionInstance],
+        instantiate: Instantiate,
         *,
         on_change: Callable[[], None],
         on_gone: Callable[[HostedFunction], None],
@@ -75,6 +74,12 @@ class MovableFunction(HostedFunction):
     def chronicle(self) -> FunctionChronicle:
         """Where what happens to it is told."""
         return self._chronicle
+
+    def begin(self, outputs: Mapping[str, Target] | None) -> None:
+        """Send to *outputs*, and take events from now on."""
+        if outputs is not None:
+            self.handle.patch(outputs, self.request.generation)
+        self.start()
 
     def leave(self, leaving: Leaving) -> None:
         """Run the stop hook after what runs now, then tell *leaving*. Its events wait."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from edgeless_sim.api.clients import HandoverClient
@@ -83,7 +84,7 @@ class Node:
             settings.node_id,
             context.scheduler,
             context.journal,
-            context.entropy.stream(f"{context.name}/calls/{nonce}"),
+            partial(context.entropy.stream, f"{context.name}/calls/{nonce}"),
             connect,
             call_timeout_s=settings.call_timeout_s,
             wires=wires,

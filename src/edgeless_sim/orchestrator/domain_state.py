@@ -177,7 +177,7 @@ class DomainState:
             component.successor = placement
         elif component.current is not None:
             assert component.short, component.logical_id
-            component.further.append(placement)
+            component.further = (*component.further, placement)
             self.waiting.note_short(component)
         else:
             assert component.current is None, component.logical_id
@@ -198,10 +198,10 @@ class DomainState:
         placement.generation = generation
         if placement in component.further:
             component.further_failures = 0
-            component.further_tried.clear()
+            component.further_tried = ()
         else:
             component.failures = 0
-            component.tried.clear()
+            component.tried = ()
         if placement is component.successor:
             predecessor, component.current, component.successor = (
                 component.current,
@@ -235,7 +235,7 @@ class DomainState:
                 self.waiting.unplaced[component.logical_id] = None
             self.rewire_predecessors(component.logical_id)
         else:
-            component.further.remove(placement)
+            component.give_up(placement)
             self.rewire_predecessors(component.logical_id)
         self.waiting.note_short(component)
         if node is not None:

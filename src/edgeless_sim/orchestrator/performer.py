@@ -217,11 +217,11 @@ class NodePerformer:
     ) -> None:
         beside = placement is component.successor or placement in component.further
         if placement in component.further:
-            component.further_tried[node.node_id] = None
+            component.further_tried = (*component.further_tried, node.node_id)
         self._state.drop(component, placement, may_run=may_run)
         self._chronicle.component(component, "refused", f"{node.view.name}: {error}")
         if not beside:
-            component.tried[node.node_id] = None
+            component.tried = (*component.tried, node.node_id)
             component.refusal = error
             self._reports.failed(component, error)
         self._reports.changed()

@@ -4,7 +4,7 @@
 performs a step changes the state; that is why `plan_refresh` is to be read step by step.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
@@ -224,7 +224,7 @@ def _plan_further(
 ) -> Place | Suffice:
     """Another instance of a component that runs: on a node that has none of it."""
     found = state.feasible(component.needs)
-    out = {**dict.fromkeys(component.hosts()), **component.further_tried}
+    out = (*component.hosts(), *component.further_tried)
     tried = bool(component.further_tried)
     if not _without(found.nodes, out) or len(component.further_tried) >= CANDIDATES_MAX:
         return Suffice(component.logical_id, retry=tried)
@@ -238,7 +238,7 @@ def _plan_further(
     return _place(component, node, dice, why, scores)
 
 
-def _without(nodes: tuple[NodeView, ...], out: Mapping[NodeId, None]) -> tuple[NodeView, ...]:
+def _without(nodes: tuple[NodeView, ...], out: Collection[NodeId]) -> tuple[NodeView, ...]:
     # The same tuple if none is out: a strategy may recognise the one that it saw last by identity.
     return tuple(node for node in nodes if node.node_id not in out) if out else nodes
 
@@ -246,7 +246,7 @@ def _without(nodes: tuple[NodeView, ...], out: Mapping[NodeId, None]) -> tuple[N
 def _chosen(
     state: DomainState,
     component: Component,
-    out: Mapping[NodeId, None],
+    out: Collection[NodeId],
     *,
     dice: Random,
     judge: Judge,

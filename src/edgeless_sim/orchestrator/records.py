@@ -75,13 +75,13 @@ class Component:
     """Where it is going to be, while it migrates."""
     wanted: int = 1
     """Most instances: a function may ask for several (``max_instances``)."""
-    further: list[Placement] = field(default_factory=list)
+    further: tuple[Placement, ...] = ()
     """The instances beside ``current``, each on a node of its own, oldest first."""
     accepted: bool = False
     """The ε-CON was told that it runs: from then on it is kept whatever happens."""
-    tried: dict[NodeId, None] = field(default_factory=dict)
+    tried: tuple[NodeId, ...] = ()
     """Nodes that failed to start it, since the last pause."""
-    further_tried: dict[NodeId, None] = field(default_factory=dict)
+    further_tried: tuple[NodeId, ...] = ()
     """As ``tried``, of its further instances."""
     further_failures: int = 0
     """As ``failures``, of its further instances."""
@@ -118,7 +118,11 @@ class Component:
         self.current, self.successor = self.successor, None
         if self.current is None and self.further:
             self.current = next((p for p in self.further if p.confirmed), self.further[0])
-            self.further.remove(self.current)
+            self.give_up(self.current)
+
+    def give_up(self, placement: Placement) -> None:
+        """*placement* is none of the further ones any more."""
+        self.further = tuple(one for one in self.further if one is not placement)
 
     def hosts(self) -> tuple[NodeId, ...]:
         """The nodes on which it is, or is going to be."""

@@ -149,8 +149,8 @@ class ComponentRequests:
         if logical_id in self._stopped:
             raise RejectedError("stale start", f"{logical_id} was stopped before")
         mapping = _logical(request.output_mapping or {})
-        # What is kept as `mapping`, and with a hundred thousand others, is kept once.
-        kept: Request = replace(request, output_mapping=None)
+        # What is kept as `mapping`, as `logical_id`, and with others, is kept once.
+        kept: Request = replace(request, output_mapping=None, instance_id=None)
         if isinstance(kept, SpawnFunctionRequest):
             kept = replace(
                 kept,

@@ -67,12 +67,12 @@ class Waiting:
         component = self._components.get(logical_id)
         if component is not None and logical_id in self.held:
             self.held.discard(logical_id)
-            component.tried.clear()
+            component.tried = ()
             self.unplaced[logical_id] = None
             return True
         if component is not None and logical_id in self.sated:
             self.sated.discard(logical_id)
-            component.further_tried.clear()
+            component.further_tried = ()
             self.short[logical_id] = None
             return True
         return False

@@ -7,6 +7,7 @@ decimal is read exactly, never through a float. Not here: where the dice come fr
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 from random import Random
 from typing import Final, TypeAlias
@@ -25,6 +26,8 @@ __all__ = [
 #: Eleven days. In nanoseconds it is below 2**53, so that a float holds every duration exactly.
 DURATION_MS_MAX: Final = 10**9
 _TEXT_CHARS_MAX: Final = 64
+#: A hundred thousand functions of one kind have one distribution.
+_REMEMBERED: Final = 1024
 _BLANK: Final = " \t\r\n"
 _NUMBER: Final = r"([0-9]{1,10}(?:\.[0-9]{1,6})?)"
 _FORM: Final = re.compile(rf"([cue])\({_NUMBER}(?:;{_NUMBER})?\)")
@@ -72,6 +75,7 @@ class Exponential:
 Distribution: TypeAlias = Constant | Uniform | Exponential
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_distribution(text: str) -> Distribution:
     """Read ``c(T)``, ``u(LOW;HIGH)`` or ``e(MEAN)``, in ms; blanks around it do not count.
 
