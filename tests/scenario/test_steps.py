@@ -101,6 +101,19 @@ def test_a_one_way_partition_loses_events_one_way(tmp_path: Path) -> None:
     assert causes == {"one-way partition"}
 
 
+def test_a_step_begins_after_the_start_of_the_workflow_that_it_names(tmp_path: Path) -> None:
+    outcome, records = play(
+        tmp_path,
+        'at = "1.1s"\ndo = "send"\nto = "w/ponger"\npayload = "early"',
+        head=HEAD.replace('"5ms"', '"200ms"'),
+    )
+    assert outcome.failure is None, outcome.failure
+    started = [r[0] for r in records if r[1] == "start"]
+    sent = [r[0] for r in records if r[1] == "send" and r[6] == len("early")]
+    assert len(started) == 2
+    assert min(sent) > max(started) > 1.1e9
+
+
 def test_a_cordoned_node_gets_nothing(tmp_path: Path) -> None:
     cordon = 'at = "0.5s"\ndo = "cordon"\nnode = "edge/{}"'
     uncordon = 'at = "0.6s"\ndo = "uncordon"\nnode = "edge/2"'

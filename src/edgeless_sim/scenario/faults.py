@@ -46,12 +46,15 @@ class StepPerformer:
         self._observer = observer
         self._web = web
         self._names = names
+        # Workflows whose start has not been answered.
+        self._starting: dict[str, anyio.Event] = {}
 
     async def perform(self, step: do.Step, done: Callable[[], object]) -> None:
         """Perform *step*; call *done* when it has taken effect, and then see to what it undoes.
 
         Raises the `EdgelessError` of the cluster, or `ExpectationError` for a wrong reply.
         """
+        await self._start_of(step)
         match step:
             case do.StartWorkflow() | do.StopWorkflow():
                 await self._workflow(step)
@@ -85,8 +88,29 @@ class StepPerformer:
             self._names.unnamed(step.workflow)
             return
         request = self._scenario.files.workflows[step.file]
-        status = await self._cluster.start_workflow(request, name=step.workflow)
+        started = self._starting[step.workflow] = anyio.Event()
+        try:
+            status = await self._cluster.start_workflow(request, name=step.workflow)
+        finally:
+            self._starting.pop(step.workflow, None)
+            started.set()
         self._names.named(step.workflow, status.workflow_id)
+
+    async def _start_of(self, step: do.Step) -> None:
+        """Wait for the answer to the start of the workflow that *step* names, if it is under way:
+        in real time that takes as long as the machine takes."""
+        match step:
+            case do.StopWorkflow():
+                named = step.workflow
+            case do.Migrate():
+                named = step.component
+            case do.Send() | do.CallComponent():
+                named = step.to
+            case _:
+                return
+        started = self._starting.get(named.partition("/")[0])
+        if started is not None:
+            await started.wait()
 
     async def _outage(
         self,
