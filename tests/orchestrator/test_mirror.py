@@ -101,6 +101,21 @@ def test_different_healths_are_kept_the_newest_of_them_and_not_too_old_ones(play
     play(story)
 
 
+def test_a_health_that_comes_back_is_kept_again(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        node.alive = False
+        for load in (5, 7, 5):
+            node.send_refresh(health_status=NodeHealthStatus(proc_cpu_usage=load))
+            await world.clock.sleep(0.1)
+        (shown,) = await shown_of(world, NODES)
+        assert [each.health.proc_cpu_usage for each in shown.health][-3:] == [5, 7, 5]
+        times = [each.time_s for each in shown.health]
+        assert times == sorted(set(times))
+
+    play(story)
+
+
 def test_a_node_that_has_gone_is_shown_no_more(play: Any) -> None:
     async def story(world: Any) -> None:
         nodes = await world.nodes(2)

@@ -213,6 +213,14 @@ def test_a_deadline_of_edgeless_lasts_from_a_second_to_an_hour(
     assert AGENT.decode_request(NODES, payload).ttl_s == ttl_s
 
 
+@pytest.mark.parametrize("ahead_s", [-3_600, 0, 3_600])
+def test_a_duration_is_the_same_whatever_the_two_calendars_say(scribe: Any, ahead_s: int) -> None:
+    """Between programs of ours the sender's calendar does not count (defect U06)."""
+    deadline = scribe.number(10, NOW_S + ahead_s + 20)
+    payload = scribe.text(2, A) + deadline + scribe.double(1003, 20.0)
+    assert AGENT.decode_request(NODES, payload).ttl_s == 20.0
+
+
 @pytest.mark.parametrize("ttl_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_duration_that_is_none_is_refused(scribe: Any, ttl_s: float) -> None:
     payload = scribe.text(2, A) + scribe.double(1003, ttl_s)
