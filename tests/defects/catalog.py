@@ -21,8 +21,8 @@ class Listed(NamedTuple):
     plant: Plant
     test: str
     """Of the behaviour: ``folder/file.py::name``."""
-    shows: str = "AssertionError"
-    """Stands in what that test says when it fails."""
+    shows: str = ""
+    """Stands in what that test says when it fails; empty = an assertion of its own."""
 
 
 LISTED: Final = (
@@ -45,6 +45,7 @@ LISTED: Final = (
         "a store is written bit by bit",
         further.a_store_is_written_bit_by_bit,
         "controller/test_workflow_store.py::test_a_store_never_grows_beyond_its_size",
+        "a workflow is not complete",
     ),
     Listed(
         "U02",
@@ -58,6 +59,7 @@ LISTED: Final = (
         plants.nothing_is_deployed_again_after_a_restart_of_the_orchestrator,
         "controller/test_domains.py"
         "::test_a_restarted_orchestrator_gets_its_workflows_at_once_under_new_logical_ids",
+        "assert all(lid in expected for lid in running[domain_id])",
     ),
     Listed(
         "U04",
@@ -180,7 +182,7 @@ LISTED: Final = (
         "U28",
         "outputs may lead to nobody",
         further.outputs_may_lead_to_nobody,
-        "controller/test_workflows.py::test_an_invalid_workflow_is_refused_before_anything_starts",
+        "model/test_workflow.py::test_a_target_of_a_resource_must_exist_too",
         "DID NOT RAISE",
     ),
     Listed(
@@ -210,8 +212,7 @@ LISTED: Final = (
         "U30",
         "a stray resource is stopped as a function",
         plants.a_stray_resource_is_stopped_as_a_function,
-        "controller/test_repair.py"
-        "::test_a_component_that_nobody_wants_is_stopped_whatever_its_kind",
+        "orchestrator/test_membership.py::test_a_resource_that_nobody_wants_is_stopped_as_one",
     ),
     Listed(
         "U31",
@@ -233,6 +234,7 @@ LISTED: Final = (
         further.a_provider_belongs_to_who_names_it_first,
         "orchestrator/test_orchestrator.py"
         "::test_a_resource_of_the_same_provider_id_on_two_nodes_outlives_one_of_them",
+        "edge/1: no provider of rc-1",
     ),
     Listed(
         "U33",
@@ -277,6 +279,7 @@ LISTED: Final = (
         "a lost patch is not sent again",
         plants.a_patch_without_an_answer_is_not_repeated,
         "orchestrator/test_repair.py::test_a_lost_patch_is_sent_again",
+        """assert node.outputs[source]["out"]""",
     ),
     Listed(
         "U36",

@@ -141,14 +141,21 @@ def what_is_wrong_with_tls_files_leads_to_plain_text(patch: Patch) -> None:
 
 
 def a_provider_belongs_to_who_names_it_first(patch: Patch) -> None:
-    original = Membership.join
+    def without_others(original: Any) -> Any:
+        def taken(self: Any, request: Any) -> None:
+            known = {
+                each.provider_id
+                for node in self._state.nodes.values()
+                for each in node.view.providers
+                if node.node_id != request.node_id
+            }
+            own = [each for each in request.resource_providers if each.provider_id not in known]
+            original(self, msgspec.structs.replace(request, resource_providers=tuple(own)))
 
-    def join(self: Any, request: Any) -> None:
-        known = {each.provider_id for node in self._state.nodes.values() for each in node.providers}
-        kept = tuple(each for each in request.resource_providers if each.provider_id not in known)
-        original(self, msgspec.structs.replace(request, resource_providers=kept))
+        return taken
 
-    patch.setattr(Membership, "join", join)
+    for name in ("join", "refresh"):
+        patch.setattr(Membership, name, without_others(getattr(Membership, name)))
 
 
 # --- U07, U20, U34, U37: on the node
@@ -329,14 +336,14 @@ def cells_are_not_quoted(patch: Patch) -> None:
 
 
 def what_has_a_colon_is_dropped(patch: Patch) -> None:
-    original = redis_values.read_point
+    original = redis_values.read_text
 
-    def read(name: str, member: bytes, score: float) -> Any:
-        if member.count(b":") != 1:
+    def read(member: bytes) -> str:
+        if member.count(b":") > 1:
             raise ValueError("it is not TIME:VALUE")
-        return original(name, member, score)
+        return original(member)
 
-    patch.setattr(redis_values, "read_point", read)
+    patch.setattr(redis_values, "read_text", read)
 
 
 def a_health_that_was_there_before_is_not_added(patch: Patch) -> None:

@@ -125,6 +125,12 @@ def a_reset_without_an_echo_is_taken_for_done(patch: Patch) -> None:
     patch.setattr(DomainRegister, "_acknowledge", acknowledge)
 
 
+def resets_are_not_confirmed_and_strays_not_looked_for(patch: Patch) -> None:
+    """As in EDGELESS, which has neither: the one repairs most of what the other lets happen."""
+    a_reset_without_an_echo_is_taken_for_done(patch)
+    components_that_the_controller_does_not_know_are_left_alone(patch)
+
+
 def a_stray_resource_is_stopped_as_a_function(patch: Patch) -> None:
     original = NodePerformer._stop
 

@@ -299,6 +299,8 @@ def test_a_repeated_start_makes_one_resource_and_a_repeated_stop_is_no_error(pla
         for _ in range(2):
             await node.agent.stop_resource(pid)
         assert window.stopped == [pid]
+        assert node.agent.resources == {}
+        assert node.agent.inventory() == ()
 
     play(story)
 

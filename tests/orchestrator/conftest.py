@@ -91,6 +91,8 @@ class FakeNode:
         self.location = f"node/{self.name}"
         self.calls: list[tuple[str, Any]] = []
         self.instances: dict[InstanceId, int] = {}
+        #: Which of them are resources.
+        self.resources: dict[InstanceId, None] = {}
         self.outputs: dict[InstanceId, dict[str, Target]] = {}
         self.states: dict[InstanceId, tuple[InstanceState, str]] = {}
         self.revision = 0
@@ -190,11 +192,16 @@ class FakeNode:
             pid = InstanceId(self.node_id, FunctionId(UUID(int=0xABC000 + len(self.calls))))
         self.revision += 1
         self.instances.setdefault(pid, request.generation)
+        if method == "start_resource":
+            self.resources[pid] = None
         self.outputs.setdefault(pid, {} if self.foreign else placed(request.output_mapping))
         return StartReply(pid, self.revision)
 
     async def _stop(self, method: str, instance_id: InstanceId) -> StopReply:
         await self._obey(method, instance_id)
+        if (instance_id in self.resources) is not (method == "stop_resource"):
+            return StopReply(self.revision)
+        self.resources.pop(instance_id, None)
         if self.instances.pop(instance_id, None) is not None:
             self.outputs.pop(instance_id, None)
             self.revision += 1

@@ -234,6 +234,21 @@ def test_an_instance_that_nobody_wants_is_stopped_and_the_node_is_not_reset(play
     play(story)
 
 
+def test_a_resource_that_nobody_wants_is_stopped_as_one(play: Any) -> None:
+    """A start whose answer was lost may have left it (defects U30, U37)."""
+
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        stray = InstanceId(node.node_id, FunctionId(UUID(int=0xDEAD)))
+        node.instances[stray] = 0
+        node.resources[stray] = None
+        await world.clock.sleep(3)
+        await world.settled()
+        assert node.instances == {}
+
+    play(story)
+
+
 def test_a_function_whose_only_node_is_gone_waits_and_comes_back_with_it(play: Any) -> None:
     async def story(world: Any) -> None:
         stable = await world.node(0, labels=("stable",))
