@@ -1,7 +1,8 @@
 """Exploring finds what it is for: EDGELESS's defects, and slips of our own, planted one by one.
 
-Each is planted into the product and found by the seed that stands beside it; how many seeds it
-takes from 0 on is the number of that seed plus one.
+Each is planted into the product and found by the seed that stands beside it, the first that does
+(another order of events is another experiment: then `-m slow` tells how often each is found now).
+Of the listed defects those occur here that a simulated cluster can have; `tests/defects` has all.
 """
 
 from collections.abc import Callable
@@ -23,26 +24,28 @@ class Planted(NamedTuple):
     seed: int
     invariants: tuple[str, ...]
     """One of them is broken."""
+    of_30: int
+    """How many of the seeds 0 to 29 find it."""
 
 
 PLANTED: Final[dict[str, Planted]] = {
-    "U01": Planted(plants.workflows_are_not_stored, 0, ("I07",)),
-    "U02": Planted(plants.a_stop_of_an_orphan_is_ignored, 6, ("I07", "I09")),
+    "U01": Planted(plants.workflows_are_not_stored, 0, ("I07",), 8),
+    "U02": Planted(plants.a_stop_of_an_orphan_is_ignored, 6, ("I07", "I09"), 2),
     "U03": Planted(
-        plants.nothing_is_deployed_again_after_a_restart_of_the_orchestrator, 12, ("I01",)
+        plants.nothing_is_deployed_again_after_a_restart_of_the_orchestrator, 12, ("I01",), 1
     ),
-    "U24": Planted(plants.requirements_are_not_looked_at, 2, ("I06",)),
-    "U30": Planted(plants.a_stray_resource_is_stopped_as_a_function, 1, ("I13",)),
-    "U34": Planted(plants.a_stopped_instance_keeps_its_inbox, 0, ("I39",)),
-    "U36": Planted(plants.a_patch_without_an_answer_is_not_repeated, 11, ("I16",)),
-    "U37 node": Planted(plants.strays_on_nodes_are_left_alone, 1, ("I13",)),
+    "U24": Planted(plants.requirements_are_not_looked_at, 2, ("I06",), 16),
+    "U30": Planted(plants.a_stray_resource_is_stopped_as_a_function, 1, ("I13",), 13),
+    "U34": Planted(plants.a_stopped_instance_keeps_its_inbox, 0, ("I39",), 28),
+    "U36": Planted(plants.a_patch_without_an_answer_is_not_repeated, 1, ("I13",), 2),
+    "U37 node": Planted(plants.strays_on_nodes_are_left_alone, 1, ("I13",), 15),
     "U37 domain": Planted(
-        plants.components_that_the_controller_does_not_know_are_left_alone, 47, ("I13",)
+        plants.components_that_the_controller_does_not_know_are_left_alone, 7, ("I13",), 4
     ),
-    "U38": Planted(plants.a_reset_without_an_echo_is_taken_for_done, 7, ("I13",)),
-    "copies": Planted(plants.copies_of_events_are_handled, 21, ("I22",)),
-    "cordons": Planted(plants.cordons_are_not_looked_at, 2, ("I14",)),
-    "stops": Planted(plants.stops_are_not_stored, 3, ("I07", "I09")),
+    "U38": Planted(plants.resets_are_not_confirmed_and_strays_not_looked_for, 6, ("I13",), 5),
+    "copies": Planted(plants.copies_of_events_are_handled, 21, ("I22",), 1),
+    "cordons": Planted(plants.cordons_are_not_looked_at, 2, ("I14",), 13),
+    "stops": Planted(plants.stops_are_not_stored, 3, ("I07", "I09"), 2),
 }
 
 
@@ -58,3 +61,16 @@ def test_a_planted_defect_is_found(name: str, monkeypatch: Patch) -> None:
     assert any(each.startswith(planted.invariants) for each in found), found
     monkeypatch.undo()
     assert violations(planted.seed) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANTED)
+def test_how_many_seeds_find_a_planted_defect(
+    name: str, monkeypatch: Patch, record_property: Callable[[str, object], None]
+) -> None:
+    planted = PLANTED[name]
+    planted.plant(monkeypatch)
+    found = [seed for seed in range(30) if violations(seed)]
+    record_property(name, found)
+    # Half of them: a change of the product moves what happens in a seed.
+    assert 2 * len(found) >= planted.of_30, f"{name} is found by {found}"
