@@ -155,6 +155,8 @@ def test_a_second_living_node_of_the_same_id_is_refused(play: Any) -> None:
         ({"agent_url": "http://"}, "invalid node configuration"),
         ({"agent_url": "http://:7021"}, "invalid node configuration"),
         ({"invocation_url": "file:///etc/passwd"}, "invalid node configuration"),
+        ({"agent_url": "http://" + "h" * 10_000}, "invalid node configuration"),
+        ({"agent_url": "memory://orc/edge"}, "invalid node configuration"),
         ({"ttl_s": float("inf")}, "invalid node configuration"),
         ({"ttl_s": -1.0}, "invalid node configuration"),
         ({"node_id": NIL}, "invalid node configuration"),

@@ -76,7 +76,7 @@ class Orchestrator:
         self._scheduler = context.scheduler
         self._chronicle = Chronicle(context.journal, settings.domain_id)
         self._state = DomainState()
-        self._register = NodeRegister(settings.keep_alive_s, connect)
+        self._register = NodeRegister(settings.keep_alive_s, connect, settings.url)
         self._membership = Membership(self._state, self._chronicle)
         # The time is part of the name: a restarted ε-ORC must not choose the same ids again.
         name = f"{context.name}/placement/{context.scheduler.now_ns()}"

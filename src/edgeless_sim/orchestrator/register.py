@@ -58,9 +58,13 @@ class NodeRegister:
     process cannot use.
     """
 
-    def __init__(self, keep_alive_s: float, connect: Callable[[str], object]) -> None:
+    def __init__(
+        self, keep_alive_s: float, connect: Callable[[str], object], own_url: str = ""
+    ) -> None:
+        """*own_url* is that of the ε-ORC, at which there can be no node."""
         self._keep_alive_s = keep_alive_s
         self._connect = connect
+        self._own_url = own_url
         self._entries: dict[NodeId, _Entry] = {}
         self._by_peer: dict[str, _Entry] = {}
         # Nonces of nodes that have gone: once the node is back, a late registration of one of those
@@ -163,6 +167,9 @@ class NodeRegister:
             )
 
     def _check_usable(self, url: str) -> None:
+        if url == self._own_url:
+            # It would take what it tells the node for requests of the ε-CON (reliability B61).
+            raise RejectedError("invalid node configuration", "agent_url: it is the ε-ORC's own")
         try:
             self._connect(url)
         except ValueError as error:
