@@ -15,8 +15,10 @@ from tests.defects.plants import (
     nothing,
 )
 
-from edgeless_sim.api.messages import StartReply
+from edgeless_sim.api.messages import StartReply, StopReply
 from edgeless_sim.api.protobuf import components, deadlines, domains, nodes, workflows
+from edgeless_sim.api.protobuf.fields import read_list, read_map
+from edgeless_sim.api.protobuf.identifiers import read_instance
 from edgeless_sim.controller import workflow_service
 from edgeless_sim.controller.register import DomainEntry
 from edgeless_sim.controller.workflow_database import DatabaseWorkflowStore
@@ -257,7 +259,6 @@ def an_empty_list_of_labels_is_a_label(patch: Patch) -> None:
 
 def functions_that_cannot_be_read_are_left_out(patch: Patch) -> None:
     original = workflows._read_function
-    read_list = workflows.read_list
 
     def read(message: Any) -> Any:
         try:
@@ -275,12 +276,9 @@ def functions_that_cannot_be_read_are_left_out(patch: Patch) -> None:
 
 
 def outputs_that_cannot_be_read_are_left_out(patch: Patch) -> None:
-    original = components.read_instance
-    read_map = components.read_map
-
     def readable(message: Any) -> bool:
         try:
-            original("", message)
+            read_instance("", message)
         except ValueError:
             return False
         return True
@@ -315,7 +313,7 @@ def patches_of_unknown_components_are_kept(patch: Patch) -> None:
 
     def kept(self: Any, request: Any, kind: Any) -> Any:
         if request.function_id.function_id not in self._state.components:
-            return requests.StopReply()
+            return StopReply()
         return original(self, request, kind)
 
     patch.setattr(ComponentRequests, "_patch", kept)
