@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from tests.orchestrator.fake_controller import FakeController
 
 from edgeless_sim.api.clients import ComponentClient, DomainMirrorClient
 from edgeless_sim.api.codec import MsgpackCodec, decode_reply
@@ -17,8 +18,6 @@ from edgeless_sim.api.messages import (
     InstanceState,
     StartReply,
     StopReply,
-    UpdateDomainRequest,
-    UpdateDomainResponse,
     UpdateNodeRequest,
     UpdateNodeResponse,
     UpdatePeersRequest,
@@ -240,21 +239,6 @@ class FakeNode:
         await self._obey("reset", None)
         self.instances.clear()
         return StopReply()
-
-
-class FakeController:
-    """Takes the registration of the domain; answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.updates: list[UpdateDomainRequest] = []
-        self.times: list[int] = []
-        self.epoch = 0
-        self.insists = False
-
-    async def update_domain(self, request: UpdateDomainRequest) -> UpdateDomainResponse:
-        self.updates.append(request)
-        self.times.append(current_scheduler().now_ns())
-        return UpdateDomainResponse(self.insists or request.epoch != self.epoch, self.epoch)
 
 
 class World:
