@@ -1,7 +1,7 @@
 """Exploring finds what it is for: EDGELESS's defects, and slips of our own, planted one by one.
 
 Each is planted into the product and found by the seed that stands beside it, the first to do so
-quickly. Another order of events is another experiment: then `-m slow` tells how often each is found.
+quickly. Another order of events is another experiment: `-m slow` then tells how often it is found.
 Of the listed defects those are here that a simulated cluster can have; `tests/defects` has all.
 """
 
