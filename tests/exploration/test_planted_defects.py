@@ -1,7 +1,7 @@
 """Exploring finds what it is for: EDGELESS's defects, and slips of our own, planted one by one.
 
-Each is planted into the product and found by the seed that stands beside it, the first to do so
-quickly. Another order of events is another experiment: `-m slow` then tells how often it is found.
+Each is planted into the product and found by the seed that stands beside it. Another order of
+events is another experiment: then one of a hundred has to, and `-m slow` tells how many do.
 Of the listed defects those are here that a simulated cluster can have; `tests/defects` has all.
 """
 
@@ -57,6 +57,10 @@ def violations(seed: int) -> tuple[str, ...]:
     return explore_seed(seed, built_in()).violations
 
 
+def finds(planted: Planted, seed: int) -> bool:
+    return any(each.startswith(planted.invariants) for each in violations(seed))
+
+
 @pytest.mark.parametrize(
     "name",
     # A node that joins anew at each refresh makes many events.
@@ -65,10 +69,10 @@ def violations(seed: int) -> tuple[str, ...]:
 def test_a_planted_defect_is_found(name: str, monkeypatch: Patch) -> None:
     planted = PLANTED[name]
     planted.plant(monkeypatch)
-    found = violations(planted.seed)
-    assert any(each.startswith(planted.invariants) for each in found), found
+    finder = next((seed for seed in (planted.seed, *range(100)) if finds(planted, seed)), None)
+    assert finder is not None, f"none of a hundred seeds finds {name}"
     monkeypatch.undo()
-    assert violations(planted.seed) == ()
+    assert violations(finder) == ()
 
 
 @pytest.mark.slow

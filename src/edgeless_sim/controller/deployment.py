@@ -188,7 +188,7 @@ def plan_starts(
                 state_specification=StateSpecification(state_id),
                 workflow_id=workflow_id,
                 name=function.name,
-                instance_id=logical(component.lid),
+                instance_id=targets[component.name].instance,
                 output_mapping=_translated(function.output_mapping, targets),
             ),
         )
@@ -206,7 +206,7 @@ def plan_starts(
                 configuration=resource.configurations,
                 workflow_id=workflow_id,
                 name=resource.name,
-                instance_id=logical(component.lid),
+                instance_id=targets[component.name].instance,
                 output_mapping=_translated(resource.output_mapping, targets),
             ),
         )

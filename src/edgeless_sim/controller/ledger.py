@@ -12,7 +12,10 @@ costs as many steps as it has lines, and as many more as there are operations it
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Final
+
+from msgspec.structs import replace
 
 from edgeless_sim.api.messages import ComponentInventory, ComponentState
 from edgeless_sim.controller.deployment import Component, ComponentKind, Start, Stop
@@ -179,9 +182,14 @@ class DomainLedger:
             inventory.pop(lid, None)
         for component in components:
             lid = component.logical_id
+            item = self._expected.get(lid)
+            if item is not None and item.start is not None and item.start.lid == lid:
+                # The message brought copies: of a hundred thousand, 15 MiB.
+                lid = item.start.lid
+                component = replace(component, logical_id=lid, node=intern(component.node))
             inventory[lid] = component
             self._unseen.pop(lid, None)
-            if lid not in self._expected:
+            if item is None:
                 self._suspects[lid] = None
         for lid in gone:
             self._look_for(lid)

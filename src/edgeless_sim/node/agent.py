@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from random import Random
+from sys import intern
 from typing import Final
 
 from msgspec.structs import replace
@@ -124,6 +125,7 @@ class Agent:
             request,
             code=shared_code(request.code),
             annotations=shared_annotations(request.annotations),
+            name=intern(request.name),
             instance_id=pid,
             output_mapping=None,
         )

@@ -122,12 +122,11 @@ class HostedFunction:
         self._entry = INIT
         self._reply: CallReturn | None = None
         self._step: Step | None = None
-        self._segment_ns = 0
-        self._stream = 0
+        self._segment_ns = self._stream = 0
         self.stopping = False
         #: Whether the stop hook is the next segment.
         self._ends_next = False
-        self._restarts = RestartPolicy()
+        self._restarts: RestartPolicy | None = None
         self._timer: Timer | None = None
 
     # -- life cycle -----------------------------------------------------------------------------
@@ -333,7 +332,8 @@ class HostedFunction:
         """The guest is broken: start another one later, or give up."""
         self._discard_guest()
         self.handle.cancel_timers()
-        delay_s = self._restarts.delay_s(self._context.actor.scheduler.now_ns())
+        restarts = self._restarts = self._restarts or RestartPolicy()
+        delay_s = restarts.delay_s(self._context.actor.scheduler.now_ns())
         self.reason = reason
         if delay_s is None:
             self.phase = Phase.FAILED

@@ -27,6 +27,7 @@ __all__ = ["LOG_BURST_LINES", "LOG_LINES_PER_S", "OutputPerformer"]
 LOG_LINES_PER_S: Final = 100
 LOG_BURST_LINES: Final = 1000
 
+_BURST: Final = float(LOG_BURST_LINES)
 _LEVELS: Final = {level.value: level.name.lower() for level in LogLevel}
 
 
@@ -46,7 +47,7 @@ class OutputPerformer:
         self._handle = handle
         self._state = state
         self._context = context
-        self._log_credit = float(LOG_BURST_LINES)
+        self._log_credit = _BURST
         self._log_credit_ns = context.actor.scheduler.now_ns()
 
     def perform(self, outputs: Sequence[Output], metadata: bytes) -> None:

@@ -21,7 +21,6 @@ __all__ = ["EXPLAINED_MAX", "REMEMBERED_MAX", "DecisionLog"]
 REMEMBERED_MAX: Final = 4
 #: Most components that are explained at once.
 EXPLAINED_MAX: Final = 2_048
-_NO_SCORES: Final = array("d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class _Decided:
     totals: tuple[int, int]
     scored: tuple[str, ...]
     """Who got the scores; mostly shared, too."""
-    scores: "array[float]"
+    scores: bytes
+    """Doubles, side by side; an array takes half as much again."""
 
 
 class DecisionLog:
@@ -83,7 +83,7 @@ class DecisionLog:
             found.shown,
             self._totals,
             self._scored,
-            array("d", scores.values()) if scores else _NO_SCORES,
+            array("d", scores.values()).tobytes() if scores else b"",
         )
         before = self._decided.get(logical_id, ())
         self._decided[logical_id] = (*before, decided)[-REMEMBERED_MAX:]
@@ -108,7 +108,7 @@ class DecisionLog:
         )
 
     def _told(self, component: str, decided: _Decided) -> Decision:
-        scores = dict(zip(decided.scored, decided.scores, strict=True))
+        scores = dict(zip(decided.scored, array("d", decided.scores), strict=True))
         candidates = [Candidate(name, against, scores.get(name)) for name, against in decided.found]
         if decided.chosen and all(each.name != decided.chosen for each in candidates):
             candidates = [Candidate(decided.chosen), *candidates][:CANDIDATES_SHOWN_MAX]

@@ -139,6 +139,13 @@ class DomainState:
         self.unmirrored.dependencies[component.logical_id] = None
         self._moved(component)
 
+    def workflow_id(self, workflow_id: WorkflowId) -> WorkflowId:
+        """The object that its components share, if there are any."""
+        siblings = self.workflows.get(workflow_id)
+        if not siblings:
+            return workflow_id
+        return self.components[next(iter(siblings))].request.workflow_id
+
     def remove(self, component: Component) -> None:
         """A component is not wanted any more; its instances are to be stopped."""
         logical_id = component.logical_id

@@ -7,6 +7,7 @@ component goes and how a node is told (`orchestrator`, `performer`).
 import asyncio
 from collections.abc import Callable
 from random import Random
+from sys import intern
 from typing import Final
 from uuid import UUID
 
@@ -150,7 +151,13 @@ class ComponentRequests:
             raise RejectedError("stale start", f"{logical_id} was stopped before")
         mapping = _logical(request.output_mapping or {})
         # What is kept as `mapping`, as `logical_id`, and with others, is kept once.
-        kept: Request = replace(request, output_mapping=None, instance_id=None)
+        kept: Request = replace(
+            request,
+            workflow_id=self._state.workflow_id(request.workflow_id),
+            name=intern(request.name),
+            output_mapping=None,
+            instance_id=None,
+        )
         if isinstance(kept, SpawnFunctionRequest):
             kept = replace(
                 kept,

@@ -5,6 +5,7 @@ Not here: which of the feasible nodes is chosen (`placement`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from edgeless_sim.errors import RejectedError, WorkflowSpecError
@@ -47,6 +48,10 @@ class Needs:
     """The only provider that will do; empty = any of the class (spec 4.4, portal)."""
 
 
+# The same object for equal needs: components keep theirs.
+_needs = lru_cache(maxsize=4_096)(Needs)
+
+
 @dataclass(frozen=True, slots=True)
 class Feasibility:
     """Which nodes can host a component, and why the first few others cannot."""
@@ -76,7 +81,7 @@ class Feasibility:
 
 def function_needs(request: SpawnFunctionRequest) -> Needs:
     """What a function asks of its node; raise `RejectedError` if that cannot be understood."""
-    return Needs(
+    return _needs(
         ComponentKind.FUNCTION, request.code.function_type, _requirements(request.annotations)
     )
 
@@ -91,7 +96,7 @@ def resource_needs(request: ResourceInstanceSpecification) -> Needs:
     crosses = (
         request.class_type == PORTAL_CLASS and configuration.get("domain") == PortalSide.PORTAL
     )
-    return Needs(
+    return _needs(
         ComponentKind.RESOURCE,
         request.class_type,
         _requirements(configuration),
