@@ -1,4 +1,4 @@
-"""Nodes join, restart, go and lie (cases C015, D13, D14, U05, U06, U23, U32, F04)."""
+"""Nodes join, restart, go and lie (cases C015, D13, D14, U05, U06, U23, U32, F03, F04)."""
 
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ import pytest
 
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
+from edgeless_sim.orchestrator.membership import OLDER_INVENTORIES
 
 NIL = NodeId(UUID(int=0))
 
@@ -130,6 +131,44 @@ def test_a_node_that_was_lost_and_was_only_silent_is_taken_again(play: Any) -> N
         await world.settled()
         node.last_answer()
         assert states(world).count("joined") == 2
+
+    play(story)
+
+
+def test_a_node_that_was_set_back_to_a_snapshot_gets_its_instances_again(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        await world.function(1)
+        snapshot = dict(node.instances), node.revision
+        await world.function(2)
+        await world.function(3)
+        await world.settled()
+        assert len(node.instances) == 3
+
+        node.instances, node.revision = snapshot
+        await world.clock.sleep(OLDER_INVENTORIES + 2)
+        assert states(world).count("restarted") == 1
+        await world.clock.sleep(2)
+        assert len(node.instances) == 3
+        placed = world.orchestrator.snapshot().components
+        assert {component.instance for component in placed} == set(node.instances)
+        await world.clock.sleep(20)
+        assert states(world).count("restarted") == 1
+
+    play(story)
+
+
+def test_some_late_inventories_are_no_restart(play: Any) -> None:
+    async def story(world: Any) -> None:
+        node = await world.node(0)
+        await world.function(1)
+        await world.settled()
+        for _ in range(OLDER_INVENTORIES - 1):
+            node.send_refresh(revision=0, inventory=())
+            await world.clock.sleep(0.01)
+        await world.clock.sleep(5)
+        assert "restarted" not in states(world)
+        assert len(node.instances) == 1
 
     play(story)
 

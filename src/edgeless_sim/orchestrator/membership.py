@@ -6,6 +6,7 @@ about the differences found (`plan`).
 
 import logging
 from dataclasses import replace as replaced
+from typing import Final
 
 from edgeless_sim.api.messages import InstanceInventory, UpdateNodeRequest
 from edgeless_sim.model.ids import NodeId
@@ -14,7 +15,9 @@ from edgeless_sim.orchestrator.domain_state import DomainState
 from edgeless_sim.orchestrator.records import Component, Node, Placement
 from edgeless_sim.orchestrator.view import NodeView
 
-__all__ = ["Membership"]
+__all__ = ["OLDER_INVENTORIES", "Membership"]
+
+OLDER_INVENTORIES: Final = 4
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +78,26 @@ class Membership:
         node.agent_url = request.agent_url
         if request.invocation_url != node.invocation_url:
             self._state.set_invocation_url(node, request.invocation_url)
+
+    def went_back(self, request: UpdateNodeRequest) -> bool:
+        """Whether a known node goes on as it was at an earlier time (reliability F03).
+
+        So does a machine that was set back to a snapshot: it has its nonce, and what it hosted
+        then. Fewer than `OLDER_INVENTORIES` in a row are taken for late messages (F44).
+        """
+        node = self._state.nodes[request.node_id]
+        older = request.inventory is not None and request.revision < self._revision_of(node)
+        node.older = node.older + 1 if older else 0
+        return node.older >= OLDER_INVENTORIES
+
+    def _revision_of(self, node: Node) -> int:
+        """The last that it is known to have had, by what it reported and answered."""
+        answered = (
+            max(placement.revision, placement.patch_revision)
+            for instance_id, logical_id in node.instances.items()
+            if (placement := self._state.components[logical_id].placement_of(instance_id))
+        )
+        return max(node.revision, node.stop_revision, *answered)
 
     def compare(self, request: UpdateNodeRequest) -> list[Component]:
         """Compare what a node hosts with what it should; return what it turned out to have started.

@@ -163,7 +163,7 @@ class Orchestrator:
             self._update_node(request)
         except RejectedError as error:
             return door.wire.encode_refusal(UPDATE_NODE, error)
-        if door.wire.repeatable:
+        if door.wire.repeatable and not self._state.nodes[request.node_id].older:
             self._register.remember(request.node_id, incoming.peer, incoming.payload)
         return door.accepted
 
@@ -172,13 +172,16 @@ class Orchestrator:
             raise RejectedError("the orchestrator has stopped")
         before = self._versions()
         registration = self._register.update(request, self._scheduler.now_ns())
-        if registration is Registration.REFRESHED:
-            self._membership.refresh(request)
-        else:
-            if registration is Registration.RESTARTED:
-                self._membership.leave(request.node_id, "restarted", "it has a new nonce")
-                self._performer.forget(request.node_id)
+        restart = "it has a new nonce" if registration is Registration.RESTARTED else ""
+        if registration is Registration.REFRESHED and self._membership.went_back(request):
+            restart = "it goes on as it was at an earlier time"
+        if restart:
+            self._membership.leave(request.node_id, "restarted", restart)
+            self._performer.forget(request.node_id)
+        if restart or registration is Registration.JOINED:
             self._membership.join(request)
+        else:
+            self._membership.refresh(request)
         self._mirror.take(request)
         for component in self._membership.compare(request):
             self._requests.started(component)

@@ -181,6 +181,8 @@ class Node:
     """What it said of itself last."""
     revision: int = 0
     """Of the last inventory."""
+    older: int = 0
+    """Inventories in a row that were older than that."""
     stop_revision: int = 0
     """After the last stop that was answered."""
     failures: int = 0
