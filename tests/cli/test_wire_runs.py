@@ -107,7 +107,7 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
     return [int(word) for word in text.split()]
 
 
-@pytest.mark.parametrize("world", ["tcp", "grpc"])
+@pytest.mark.parametrize("world", [pytest.param("tcp", marks=pytest.mark.slow), "grpc"])
 def test_a_real_run_says_that_its_time_is_real_and_how_to_repeat_it(
     world: str, brief: str, begin: Begin, tmp_path: Path
 ) -> None:

@@ -30,7 +30,8 @@ def _transfers_s(deployment: Any, node: str) -> tuple[float, int]:
     return found[0], int(found[1])
 
 
-@pytest.mark.parametrize("scheme", ["http", pytest.param("tcp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
 def test_calendars_that_are_twenty_years_apart_change_nothing_but_timestamps(
     scheme: str, make_deployment: MakeDeployment, until: Until
 ) -> None:

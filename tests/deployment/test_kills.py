@@ -91,9 +91,8 @@ def test_functions_of_a_killed_node_run_on_the_other_within_17_s(
     assert set(deployment.cli("workflow", "list").split()) == workflows
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workflows_run_again_after_a_restart_of_the_orchestrator(
     number: signal.Signals, make_deployment: MakeDeployment, until: Until
 ) -> None:
@@ -114,7 +113,8 @@ def test_workflows_run_again_after_a_restart_of_the_orchestrator(
     assert set(deployment.cli("workflow", "list").split()) == workflows
 
 
-@pytest.mark.parametrize("fate", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
 def test_workflows_of_a_domain_that_is_lost_move_to_the_other(
     fate: str, make_deployment: MakeDeployment, until: Until
 ) -> None:

@@ -55,7 +55,7 @@ def _mapping(folder: Path, workflow_id: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("scheme", ["http", "tcp"])
+@pytest.mark.parametrize("scheme", [pytest.param("http", marks=pytest.mark.slow), "tcp"])
 def test_a_killed_controller_lists_the_same_workflows_and_they_run_again(
     scheme: str, start: Start, tmp_path: Path
 ) -> None:

@@ -71,7 +71,10 @@ def _client(folder: Path, url: str, tls: str | None) -> Callable[..., tuple[int,
     return ask
 
 
-@pytest.mark.parametrize(("plain", "secured"), [("http", "https"), ("tcp", "tls+tcp")])
+@pytest.mark.parametrize(
+    ("plain", "secured"),
+    [("http", "https"), pytest.param("tcp", "tls+tcp", marks=pytest.mark.slow)],
+)
 def test_every_connection_is_proven_from_both_ends(
     plain: str, secured: str, start: Start, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ def hosts() -> Generator[Hosts]:
         yield _make_namespaces(stack) or Hosts(("127.0.0.1", "127.0.0.2"), ((), ()))
 
 
-@pytest.mark.parametrize("scheme", ["http", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", pytest.param("tcp", marks=pytest.mark.slow)])
 def test_an_exported_cluster_runs_on_two_hosts(
     hosts: Hosts, scheme: str, start: Start, tmp_path: Path
 ) -> None:

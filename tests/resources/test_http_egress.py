@@ -193,6 +193,7 @@ async def test_a_server_that_does_not_answer_is_err_in_time(stage: Any, serve: A
     assert stage.warnings == ["http-egress: no response within 0.2 s"]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_calls_leave_no_growth(stage: Any, serve: Any, no_growth: Any) -> None:
     async def respond(incoming: web.BaseRequest) -> web.Response:
         return web.Response(text="x")

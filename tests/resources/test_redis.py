@@ -222,6 +222,7 @@ async def test_while_the_server_is_away_events_fail_at_once_and_attempts_become_
     assert all(gap >= least for gap, least in zip(gaps, expected, strict=True))
 
 
+@pytest.mark.slow
 async def test_ten_thousand_operations_leave_no_growth(
     stage: Any, provider: Any, redis_server: Any, no_growth: Any
 ) -> None:

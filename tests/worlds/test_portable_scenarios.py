@@ -1,6 +1,6 @@
 """Each portable scenario handles the same events in the three worlds (design, decision 34).
 
-Five of them in every run of the tests; the others, and those of faults, with ``-m slow``.
+Two of them in every run of the tests; the others, and those of faults, with ``-m slow``.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,8 @@ from edgeless_sim.scenario.runner import run_scenario
 from edgeless_sim.testing.multisets import EventMultisets
 
 SCENARIOS: Final = Path(__file__).parents[2] / "scenarios"
-#: Calls within calls; a tree of casts, files and errors; every way to send; a function in Python;
-#: one that moves under load.
-QUICK: Final = ("calls", "countdown", "messaging", "python-function", "live_migration")
+#: Every way to send; a function that moves under load.
+QUICK: Final = ("messaging", "live_migration")
 PORTABLE_LEAST: Final = 8
 DURATION_NS_MAX: Final = 10_000_000_000
 FAULTS: Final = (
