@@ -208,10 +208,12 @@ class Departure:
         self._hurried = True
 
     def crash(self, cause: str) -> None:
-        """See `Leaving.crash`. What is on its way may have arrived."""
+        """See `Leaving.crash`. What is on its way may have arrived, or not: nobody here knows."""
         self._cancel_timer()
-        for event in list(self._outbox)[self._sent :]:
-            if event.serial:
+        for place, event in enumerate(self._outbox):
+            if event.serial and place < self._sent:
+                self.hosted.chronicle.note("cut off", str(event.serial))
+            elif event.serial:
                 self._plane.drop(event, cause)
         self._outbox.clear()
         self._decide(RejectedError(_WORDS, cause))

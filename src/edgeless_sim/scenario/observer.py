@@ -249,6 +249,9 @@ class Observer:
             self._broken.add(subject)
         elif state == "restarted":
             self._broken.discard(subject)
+        elif state == "cut off":
+            # With the node that handed it on: nobody can say whether it has arrived.
+            self._sent_ns.pop(int(reason), None)
 
     def _on_node(self, node: str) -> Iterator[int]:
         for traces in self._traces.values():
