@@ -66,6 +66,8 @@ class Arrival:
         self.hosted = hosted
         #: Whether it is not wanted any more.
         self.cancelled = False
+        #: Whether the new instance is gone. What is on its way is still fetched: it has a fate.
+        self.deserted = False
         self.gate: Gate | None = None
         self._old = predecessor.instance
         self._url = predecessor.agent_url
@@ -175,7 +177,7 @@ class Arrival:
                 collected = await client.collect(request)
             except UnreachableError:
                 silent_ns += clock.now_ns() - asked_ns
-                if silent_ns > SILENCE_S * 1e9:
+                if self.deserted or silent_ns > SILENCE_S * 1e9:
                     break
                 await clock.sleep(_PAUSE_S)
                 silent_ns += round(_PAUSE_S * 1e9)
@@ -186,7 +188,7 @@ class Arrival:
                 return
             silent_ns = 0
             self._take(collected.events)
-            if collected.over:
+            if collected.over or (self.deserted and not collected.events):
                 break
         self._end()
 

@@ -136,6 +136,10 @@ class Handovers:
     def gone(self, pid: InstanceId) -> None:
         """An instance has ended."""
         self._departures.pop(pid, None)
+        arrival = self._arrivals.get(pid)
+        if arrival is not None:
+            # Else its predecessor would wait for ever on a node that seems to have a live instance.
+            arrival.deserted = True
 
     def crash(self, cause: str) -> None:
         """The node is gone. Departures hear of it from their instances."""

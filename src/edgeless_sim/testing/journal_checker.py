@@ -92,6 +92,9 @@ class JournalChecker:
 
     def _start(self, record: Record) -> None:
         stopped_ns = self._stopped.pop(record[2], None)
+        if self._restarted_ns >= 0:
+            # A late start: what the last life was at has ended with it.
+            self._inside.pop(record[2], None)
         # The next life of a node knows nothing of what the last one was told to stop.
         if stopped_ns is not None and stopped_ns >= self._restarted_ns:
             self._note("I28", record, "started again after the stop")
