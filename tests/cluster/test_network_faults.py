@@ -5,6 +5,7 @@ import pytest
 from edgeless_sim.api.methods import METHODS
 from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.cluster.topology import DomainTopology, LinkTopology, NodeGroup, Topology
+from edgeless_sim.controller.workflow_store import MemoryWorkflowStore
 from edgeless_sim.errors import RejectedError, UnreachableError
 from edgeless_sim.kernel import run
 from edgeless_sim.model.workflow import SpawnWorkflowRequest
@@ -121,6 +122,28 @@ def test_the_controller_comes_back_with_what_it_promised(chain: SpawnWorkflowReq
                 await cluster.con.restart()
             await cluster.clock.sleep(10)
             assert [w.name for w in await cluster.controller.list_workflows()] == ["kept"]
+            assert await cluster_violations(cluster) == []
+
+    run(main)
+
+
+def test_a_controller_with_an_empty_disk_has_everything_stopped(
+    chain: SpawnWorkflowRequest,
+) -> None:
+    """F08: what nobody can stop any more must not run on."""
+
+    async def main() -> None:
+        async with open_topology(TOPOLOGY) as cluster:
+            await cluster.start_workflow(chain, name="forgotten")
+            assert any(node.node.agent.inventory() for node in cluster.nodes.values())
+            await cluster.con.crash()
+            cluster.con._store = MemoryWorkflowStore()  # type: ignore[attr-defined]  # its disk
+            await cluster.con.restart()
+            await cluster.clock.sleep(10)
+            assert await cluster.controller.list_workflows() == ()
+            assert not any(node.node.agent.inventory() for node in cluster.nodes.values())
+            await cluster.start_workflow(chain, name="new")
+            await cluster.settled()
             assert await cluster_violations(cluster) == []
 
     run(main)
