@@ -62,6 +62,7 @@ def test_findings_are_json_on_request() -> None:
         (["--seeds", "0"], 2, "--seeds"),
         (["--format", "xml"], 2, "table, json, plain"),
         (["--scenario", "no-such"], 4, "no-such"),
+        (["--scenario", "portal"], 3, "balancer"),
         (["--scenario", "kafka_egress", "--seed", "x"], 2, "--seed"),
     ],
 )

@@ -53,6 +53,7 @@ _DUPLICATED: Final = "frames duplicated"
 _OVERTAKING: Final = "frames that overtook others"
 _NARROWED: Final = "frames slowed by bandwidth"
 _LATE: Final = "late requests"
+_AGAIN: Final = "requests again"
 
 
 class NetworkHandle(Network):
@@ -140,7 +141,7 @@ class NetworkHandle(Network):
         self, method: str, delay_ns: int, match: Match, again: bool, first: int, count: int
     ) -> Callable[[], None]:
         rule = repeated(delay_ns) if again else latency(delay_ns)
-        counted = observed(rule, self._counter(f"{_LATE}: {_short(method)}"))
+        counted = observed(rule, self._counter(f"{_AGAIN if again else _LATE}: {_short(method)}"))
         late = only(numbered(counted, first, count), method=method, kinds=(FrameKind.REQUEST,))
         return self._installed_last(between(late, match))
 

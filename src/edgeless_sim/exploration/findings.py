@@ -141,7 +141,10 @@ def _expected_effects() -> list[str]:
     """What faults must be seen to have done, besides having been made."""
     lost = dict.fromkeys(f"answer lost: {_rpc(kind)}" for kind in RPC_KINDS)
     late = dict.fromkeys(
-        f"late requests: {_rpc(kind)}" for kind in RPC_KINDS if kind[2] != "client"
+        f"{what}: {_rpc(kind)}"
+        for what in ("late requests", "requests again")
+        for kind in RPC_KINDS
+        if kind[2] != "client"
     )
     return [*_PLAIN_EFFECTS, *lost, *late]
 

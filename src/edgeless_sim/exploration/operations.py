@@ -29,9 +29,9 @@ _STORM: Final = 100
 _BURST_MAX: Final = 20
 
 
-async def _start(hands: Hands, dice: Random) -> bool:
+async def _start(hands: Hands, dice: Random, kind: str = ALWAYS) -> bool:
     name, request = dice.choice(hands.setting.workflows)
-    await _begin(hands, "start", f"{name}-{dice.getrandbits(32):08x}", request)
+    await _begin(hands, kind, f"{name}-{dice.getrandbits(32):08x}", request)
     return True
 
 
@@ -44,7 +44,7 @@ async def _start_unplaceable(hands: Hands, dice: Random) -> bool:
 async def _start_and_leave(hands: Hands, dice: Random) -> bool:
     """The client goes away while it waits (F42)."""
     with anyio.move_on_after(dice.choice([0.0, 0.001, 0.01, 0.02, 0.05])):
-        await _start(hands, dice)
+        await _start(hands, dice, "start and leave")
     return True
 
 
@@ -105,16 +105,16 @@ def _some_workflow(hands: Hands, dice: Random) -> WorkflowId | None:
 
 
 async def _cast(hands: Hands, dice: Random) -> bool:
-    return await _cast_many(hands, dice, "cast", "hello")
+    return await _cast_many(hands, dice, "hello")
 
 
 async def _cast_trap(hands: Hands, dice: Random) -> bool:
     """Guests of ours that are fragile end when they get this (F26)."""
-    return await _cast_many(hands, dice, "trap", "trap")
+    return await _cast_many(hands, dice, "trap")
 
 
-async def _cast_many(hands: Hands, dice: Random, kind: str, payload: str) -> bool:
-    status = await _listed(hands, dice, kind)
+async def _cast_many(hands: Hands, dice: Random, payload: str) -> bool:
+    status = await _listed(hands, dice)
     if status is None:
         return False
     client, nodes = hands.cluster.client, hands.cluster.nodes
@@ -128,7 +128,7 @@ async def _cast_many(hands: Hands, dice: Random, kind: str, payload: str) -> boo
 
 
 async def _call(hands: Hands, dice: Random) -> bool:
-    status = await _listed(hands, dice, "call")
+    status = await _listed(hands, dice)
     if status is None:
         return False
     component = dice.choice(status.mapping)
@@ -146,11 +146,13 @@ async def _call(hands: Hands, dice: Random) -> bool:
     return True
 
 
-async def _listed(hands: Hands, dice: Random, kind: str) -> WorkflowStatus | None:
+async def _listed(hands: Hands, dice: Random) -> WorkflowStatus | None:
     """One of the workflows that run, as the ε-CON sees it."""
-    asked = hands.cluster.controller.list_workflows()
-    found = await hands.answer(kind, asked)
-    running = [status for status in found or () if status.mapping]
+    try:
+        found = await hands.cluster.controller.list_workflows()
+    except EdgelessError:
+        return None
+    running = [status for status in found if status.mapping]
     return dice.choice(running) if running else None
 
 

@@ -16,7 +16,7 @@ class Promises:
     """The answers of the ε-CON to one client."""
 
     def __init__(self) -> None:
-        #: Started and not stopped, by id; whether a stop may have happened is in `doubted`.
+        #: Started and not stopped, by id; whether a stop may have happened is in `_doubted`.
         self.running: dict[WorkflowId, str] = {}
         #: When the answer to the stop came, in ns.
         self.stopped: dict[WorkflowId, int] = {}
@@ -57,13 +57,13 @@ class Promises:
         self.stopped.setdefault(workflow_id, now_ns)
 
     def settle(self, listed: Iterable[WorkflowStatus]) -> list[str]:
-        """What is wrong with the list of a cluster that had time; ends the doubts."""
+        """What is wrong with the list of a cluster that had time."""
         found: list[str] = []
-        present: dict[WorkflowId, str] = {}
+        present: set[WorkflowId] = set()
         for status in listed:
-            present[status.workflow_id] = status.name
+            present.add(status.workflow_id)
             found += self._judge(status)
-        for workflow_id, name in list(self.running.items()):
+        for workflow_id, name in self.running.items():
             if workflow_id not in present and workflow_id not in self._doubted:
                 found.append(f"I07: {name} was started, never stopped, and is not listed")
         return found + self.violations

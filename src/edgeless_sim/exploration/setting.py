@@ -105,6 +105,8 @@ def load_setting(name: str | None) -> Setting:
         raise ScenarioError(f"{name}: exploring is simulating, and the scenario is for {worlds}")
     if not scenario.workflows:
         raise ScenarioError(f"{name}: it has no workflow to start (a step 'start_workflow')")
+    if scenario.balancers:
+        raise ScenarioError(f"{name}: workflows in several domains (a balancer) are not explored")
     return Setting(
         replace(scenario.topology(), module_cache=None),
         tuple(sorted(scenario.workflows.items())),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edgeless_sim.exploration.hands import Hands
 from edgeless_sim.exploration.oracle import Part, parts_of
+from edgeless_sim.exploration.setting import unplaceable
 from edgeless_sim.kernel.journal import Record
 from edgeless_sim.node.agent import INSTANCES_MAX
 from edgeless_sim.testing.checkers import rival_targets
@@ -38,7 +39,7 @@ class Watch:
         self._components: dict[int, tuple[str, str]] = {}
         self._parts: dict[str, list[Part]] = {}
         self._situations: Counter[str] = hands.tally.situations
-        for _, request in hands.setting.workflows:
+        for request in (*(each for _, each in hands.setting.workflows), unplaceable()):
             for part in parts_of(request):
                 self._parts.setdefault(part.name, []).append(part)
         journal.subscribe(self._read)
@@ -91,8 +92,8 @@ class Watch:
             self._given(now_ns, workflow, self._domains.get(where, "?"))
             return
         checks = self._hands.tally.checks
-        checks["I06"] += 1
         parts = self._parts.get(component)
+        checks["I06"] += parts is not None
         if parts and not any(self._hands.oracle.fits(part, node) for part in parts):
             self._note(
                 f"I06: {component} was placed on {node} at {now_ns / 1e9:g} s, which lacks "

@@ -108,6 +108,9 @@ class StepPerformer:
                 named = step.to
             case _:
                 return
+        await self._started(named)
+
+    async def _started(self, named: str) -> None:
         started = self._starting.get(named.partition("/")[0])
         if started is not None:
             await started.wait()
@@ -188,6 +191,7 @@ class StepPerformer:
         if not name.startswith("@"):
             return name
         workflow, _, component = name[1:].partition("/")
+        await self._started(workflow)
         # Not asked of the ε-CON, whose answer would take time, or never come.
         await self._cluster.caught_up()
         node = self._observer.component(workflow, component).node
