@@ -15,7 +15,7 @@ import msgspec
 
 from edgeless_sim.cli.mirror_words import time_words, value_words
 from edgeless_sim.model.ids import FunctionId, LogicalId
-from edgeless_sim.model.mirror import DomainMirror, MirroredComponent, Series, SeriesMetric
+from edgeless_sim.model.mirror import DomainMirror, Series, SeriesMetric
 
 __all__ = [
     "CSV_HEADER",
@@ -53,8 +53,8 @@ def series_files(mirror: DomainMirror) -> Iterator[tuple[str, str]]:
 def component_files(mirror: DomainMirror) -> Iterator[tuple[str, str]]:
     """Names and contents: ``fun-LID.json`` and ``res-LID.json``, what was asked for."""
     for each in mirror.components:
-        kind, entry = _request(each)
-        text = msgspec.json.format(msgspec.json.encode(entry), indent=2).decode()
+        kind = "res" if each.function is None else "fun"
+        text = msgspec.json.format(msgspec.json.encode(each.asked()), indent=2).decode()
         yield f"{kind}-{each.logical_id}.json", text
 
 
@@ -111,33 +111,3 @@ def _file_name(name: str) -> str:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
         safe = f"{safe[:_NAME_CHARS_MAX]}-{digest}"
     return safe
-
-
-def _request(component: MirroredComponent) -> tuple[str, dict[str, object]]:
-    """The kind and the request, with EDGELESS's keys."""
-    function, resource = component.function, component.resource
-    if function is not None:
-        code, state = function.code, function.state_specification
-        spec = {
-            "id": code.id,
-            "function_type": code.function_type,
-            "version": code.version,
-            "binary": None,
-            "code": code.code,
-            "outputs": code.outputs,
-        }
-        return "fun", {
-            "spec": spec,
-            "annotations": function.annotations,
-            "state_specification": {
-                "state_id": str(state.state_id),
-                "state_policy": state.policy.value,
-            },
-            "workflow_id": str(function.workflow_id),
-        }
-    assert resource is not None, component
-    return "res", {
-        "class_type": resource.class_type,
-        "configuration": resource.configuration,
-        "workflow_id": str(resource.workflow_id),
-    }

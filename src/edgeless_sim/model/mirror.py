@@ -74,6 +74,38 @@ class MirroredComponent(msgspec.Struct, frozen=True):
     outputs: dict[str, LogicalId] = {}
     """The dependency graph: channel and target, as the ε-CON asked for them."""
 
+    def __post_init__(self) -> None:
+        if (self.function is None) == (self.resource is None):
+            raise ValueError("a component is a function or a resource")
+
+    def asked(self) -> dict[str, object]:
+        """What was asked for, with EDGELESS's keys, for its JSON (spec 7.1, 7.5)."""
+        function, resource = self.function, self.resource
+        if function is not None:
+            code, state = function.code, function.state_specification
+            return {
+                "spec": {
+                    "id": code.id,
+                    "function_type": code.function_type,
+                    "version": code.version,
+                    "binary": None,
+                    "code": code.code,
+                    "outputs": code.outputs,
+                },
+                "annotations": function.annotations,
+                "state_specification": {
+                    "state_id": str(state.state_id),
+                    "state_policy": state.policy.value,
+                },
+                "workflow_id": str(function.workflow_id),
+            }
+        assert resource is not None, "it is one of the two"
+        return {
+            "class_type": resource.class_type,
+            "configuration": resource.configuration,
+            "workflow_id": str(resource.workflow_id),
+        }
+
 
 class Point(msgspec.Struct, frozen=True, gc=False):
     """A measured value (in seconds) or a line of a log, and when (seconds since 1970)."""

@@ -195,12 +195,9 @@ class Agent:
         self, pid: InstanceId, request: SpawnFunctionRequest, life: int
     ) -> FunctionInstance:
         # Dice for each life: who draws nothing need not keep any.
-        runtime, name = (
-            self._runtimes.get(request.code.function_type),
-            f"instance/{pid.function_id}",
-        )
+        name = f"instance/{pid.function_id}"
         dice = self._context.actor.entropy.stream(f"{name}/{life}" if life else name)
-        return runtime.instantiate(pid, request, dice)
+        return self._runtimes.get(request.code.function_type).instantiate(pid, request, dice)
 
     def _forget_function(self, hosted: HostedFunction) -> None:
         self.functions.pop(hosted.pid, None)

@@ -157,37 +157,12 @@ def provider_json(node_id: NodeId, provider: ResourceProviderSpecification) -> b
 
 def instance_json(component: MirroredComponent) -> bytes:
     """The value at an `instance_key`."""
-    function, resource = component.function, component.resource
     shown: dict[str, Any]
-    if function is not None:
-        code, state = function.code, function.state_specification
-        specification = {
-            "id": code.id,
-            "function_type": code.function_type,
-            "version": code.version,
-            "binary": None,
-            "code": code.code,
-            "outputs": code.outputs,
-        }
-        asked = {
-            "spec": specification,
-            "annotations": function.annotations,
-            "state_specification": {
-                "state_id": str(state.state_id),
-                "state_policy": state.policy.value,
-            },
-            "workflow_id": str(function.workflow_id),
-        }
-        shown = {"Function": [asked, [str(instance) for instance in component.instances]]}
+    if component.function is not None:
+        shown = {"Function": [component.asked(), [str(each) for each in component.instances]]}
     else:
-        assert resource is not None, "it is one of the two"
-        wanted = {
-            "class_type": resource.class_type,
-            "configuration": resource.configuration,
-            "workflow_id": str(resource.workflow_id),
-        }
         place = component.instances[0] if component.instances else _NOWHERE
-        shown = {"Resource": [wanted, str(place)]}
+        shown = {"Resource": [component.asked(), str(place)]}
     return _JSON.encode(shown)
 
 
