@@ -24,6 +24,9 @@ from edgeless_sim.api.methods import METHODS
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.domain import DomainCapabilities
 from edgeless_sim.model.event import Event
+from edgeless_sim.model.function import SpawnFunctionRequest
+from edgeless_sim.model.mirror import MirroredComponent
+from edgeless_sim.model.resource import ResourceInstanceSpecification
 
 CODEC = MsgpackCodec()
 
@@ -55,8 +58,20 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if issubclass(kind, enum.Enum):
         return st.sampled_from(kind)
     assert issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind), kind
-    hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{name: values_of(hint) for name, hint in hints.items()})
+    fields = {name: values_of(hint) for name, hint in typing.get_type_hints(kind).items()}
+    if kind is MirroredComponent:
+        return a_function_or_a_resource(fields)
+    return st.builds(kind, **fields)
+
+
+def a_function_or_a_resource(fields: dict[str, Any]) -> st.SearchStrategy[MirroredComponent]:
+    function = {**fields, "function": values_of(SpawnFunctionRequest), "resource": st.none()}
+    resource = {
+        **fields,
+        "function": st.none(),
+        "resource": values_of(ResourceInstanceSpecification),
+    }
+    return st.builds(MirroredComponent, **function) | st.builds(MirroredComponent, **resource)
 
 
 def message_types() -> dict[str, Any]:
