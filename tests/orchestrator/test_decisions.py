@@ -293,6 +293,19 @@ class Bad:
         return self._answer
 
 
+class Spiteful:
+    """Not even its looks can be had."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("never ask me")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("never compare me")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("never hash me")
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -300,12 +313,13 @@ class Bad:
         (NodeId(UUID(int=99)), "which is not feasible"),
         (None, "it chose None"),
         (float("nan"), "it chose nan"),
-        ([], "unhashable"),
+        ([], "it chose []"),
+        (Spiteful(), "RuntimeError: never ask me"),
         ("x" * 10_000, "it chose 'xxx"),
         (ZeroDivisionError("oh"), "ZeroDivisionError: oh"),
         (RecursionError("deep"), "RecursionError: deep"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[:30],
 )
 def test_a_strategy_that_fails_is_blamed_and_nothing_changes(answer: Any, said: str) -> None:
     state = make_state(view(1), view(2, ("file-2",)))

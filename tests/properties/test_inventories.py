@@ -68,6 +68,7 @@ class Domain:
         """Announce until there is nothing more to tell."""
         requests = [self.exchange()]
         while requests[-1].more:
+            assert len(requests) < 1_000, "it does not come to an end"
             requests.append(self.exchange())
         return requests
 
@@ -165,10 +166,29 @@ def test_who_has_not_listened_for_too_long_is_told_all_again(
     play(story)
 
 
+def test_all_again_may_take_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeless_sim.orchestrator.domain_state._GONE_MAX", 3)
+    monkeypatch.setattr(announcement, "PART_MAX", 4)
+
+    def story(domain: Domain) -> None:
+        for number in range(1, 31):
+            domain.add(number)
+        domain.exchange_all()
+        for number in range(1, 16):
+            domain.remove(number)
+        parts = domain.exchange_all()
+        assert [part.base is None for part in parts] == [True, False, False, False]
+        assert domain.known() == domain.wanted()
+
+    play(story)
+
+
+@pytest.mark.parametrize("gone_max", [3, 16_384])
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_is_lost_doubled_or_late_the_books_end_with_what_runs(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, gone_max: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edgeless_sim.orchestrator.domain_state._GONE_MAX", gone_max)
     monkeypatch.setattr(announcement, "PART_MAX", 4)
     dice = Random(seed)
 

@@ -12,7 +12,7 @@ import msgspec
 from edgeless_sim.controller.choice import Choice
 from edgeless_sim.controller.link import DomainLink
 from edgeless_sim.controller.workflows import Phase, Workflow, WorkflowTable
-from edgeless_sim.errors import EdgelessError, UnknownComponentError
+from edgeless_sim.errors import EdgelessError, UnknownComponentError, UnreachableError
 from edgeless_sim.model.decision import CANDIDATES_SHOWN_MAX, Candidate, Decision
 from edgeless_sim.model.ids import DomainId, LogicalId, WorkflowId
 from edgeless_sim.model.names import clipped
@@ -74,13 +74,16 @@ class Explanations:
             for component in workflow.deployment.components:
                 by_domain.setdefault(component.domain_id, []).append(component.lid)
         told = await asyncio.gather(
-            *(self._of_domain(domain_id, lids) for domain_id, lids in by_domain.items())
+            *(self._of_domain(each, lids) for each, lids in by_domain.items())
         )
         return (*workflow.decisions, *(decision for decisions in told for decision in decisions))
 
     async def _of_domain(self, domain_id: DomainId, lids: list[LogicalId]) -> tuple[Decision, ...]:
         try:
-            return await self._links[domain_id].explain(tuple(lids))
+            link = self._links.get(domain_id)
+            if link is None:
+                raise UnreachableError("its domain has gone meanwhile")
+            return await link.explain(tuple(lids))
         except EdgelessError as error:
             reason = clipped(f"the ε-ORC does not explain: {error}")
             return (Decision(self._now_s(), "", "unknown", "", f"ε-ORC of {domain_id}", reason),)

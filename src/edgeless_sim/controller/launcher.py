@@ -115,6 +115,9 @@ class Launcher:
 
     async def deploy(self, workflow: Workflow, assignment: Assignment) -> "Attempt":
         """Deploy *workflow* as *assignment* says, in all domains at the same time."""
+        gone = [domain_id for domain_id in assignment.domains if domain_id not in self._links]
+        if gone:
+            return Attempt(None, dict.fromkeys(gone, "it has gone meanwhile"))
         deployment = plan_deployment(assignment, self._ids)
         self._explain(workflow, deployment, assignment.reason)
         starts = plan_starts(workflow.workflow_id, workflow.state_ids, deployment)

@@ -13,13 +13,13 @@ costs as many steps as it has lines, and as many more as there are operations it
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from sys import intern
 from typing import Final
 
 from msgspec.structs import replace
 
 from edgeless_sim.api.messages import ComponentInventory, ComponentState
 from edgeless_sim.controller.deployment import Component, ComponentKind, Start, Stop
+from edgeless_sim.model.function import shared_name
 from edgeless_sim.model.ids import InstanceId, LogicalId, NodeId
 
 __all__ = ["RETRY_S_MAX", "DomainLedger", "retry_delay_ns"]
@@ -58,7 +58,7 @@ def _sharing(component: ComponentInventory, lid: LogicalId) -> ComponentInventor
     instance = component.instance
     if instance is not None:
         instance = InstanceId(_shared(instance.node_id), instance.function_id)
-    return replace(component, logical_id=lid, node=intern(component.node), instance=instance)
+    return replace(component, logical_id=lid, node=shared_name(component.node), instance=instance)
 
 
 class DomainLedger:

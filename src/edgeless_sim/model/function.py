@@ -1,6 +1,7 @@
 """Function classes and the request that spawns an instance of one (spec 2.1, 10.2)."""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 from weakref import WeakKeyDictionary, ref
@@ -18,6 +19,7 @@ __all__ = [
     "StateSpecification",
     "shared_annotations",
     "shared_code",
+    "shared_name",
 ]
 
 
@@ -75,6 +77,15 @@ def shared_code(code: FunctionClassSpecification) -> FunctionClassSpecification:
         kept = code
         _CODES[code] = ref(code)
     return kept
+
+
+@lru_cache(maxsize=4_096)
+def shared_name(name: str) -> str:
+    """As `shared_code`, for the last names of functions, resources and nodes.
+
+    Not `sys.intern`: some interpreters never forget what was interned, and names come from others.
+    """
+    return name
 
 
 #: Different annotations that are kept for others to share.

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from random import Random
-from sys import intern
 from typing import Final
 
 from msgspec.structs import replace
@@ -30,6 +29,7 @@ from edgeless_sim.model.function import (
     SpawnFunctionRequest,
     shared_annotations,
     shared_code,
+    shared_name,
 )
 from edgeless_sim.model.ids import FunctionId, InstanceId, NodeId
 from edgeless_sim.model.names import clipped
@@ -125,7 +125,7 @@ class Agent:
             request,
             code=shared_code(request.code),
             annotations=shared_annotations(request.annotations),
-            name=intern(request.name),
+            name=shared_name(request.name),
             instance_id=pid,
             output_mapping=None,
         )

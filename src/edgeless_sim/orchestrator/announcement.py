@@ -82,8 +82,9 @@ class DomainAnnouncement:
         if self._request is None or versions != self._versions or self._base != self._held:
             # What is as it was keeps its counter, though it is told in other words.
             self._counter += self._request is None or versions != self._versions
-            self._versions, self._base = versions, self._held
+            self._base = self._held
             components, gone, version = self._news()
+            self._versions = state.version, state.totals_version
             self._request = UpdateDomainRequest(
                 self._domain_id,
                 self._url,
@@ -107,6 +108,11 @@ class DomainAnnouncement:
             # It is so long ago that nobody remembers what has gone since.
             self._base = None
         changed, version = state.changes.since(self._base or 0, PART_MAX)
+        known = max(self._held or 0, state.changes.floor)
+        if self._base is None and version < min(known, state.version):
+            # The first part would be older than what the ε-CON has, or too old to go on from.
+            state.count_anew()
+            changed, version = state.changes.since(0, PART_MAX)
         self._more = version < state.version
         components: list[ComponentInventory] = []
         gone: list[LogicalId] = []

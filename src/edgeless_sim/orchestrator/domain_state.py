@@ -139,6 +139,14 @@ class DomainState:
         self.unmirrored.dependencies[component.logical_id] = None
         self._moved(component)
 
+    def count_anew(self) -> None:
+        """All components count as changed just now, and nothing as gone: a listing begins."""
+        for logical_id in self._gone:
+            self.changes.forget(logical_id)
+        self._gone.clear()
+        for logical_id in self.components:
+            self.changes.note(logical_id)
+
     def workflow_id(self, workflow_id: WorkflowId) -> WorkflowId:
         """The object that its components share, if there are any."""
         siblings = self.workflows.get(workflow_id)

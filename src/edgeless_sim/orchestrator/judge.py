@@ -77,11 +77,13 @@ class Judge:
         view: DomainView,
         dice: Random,
     ) -> Choice:
-        """Its choice, which may be any object; raise `RejectedError` that blames it for a fault."""
+        """Its choice, perhaps of no node; raise `RejectedError` that blames it for a fault."""
 
         def ask() -> Choice:
-            chosen = self.strategy.choose(candidates, component, view, dice)
-            return Choice(chosen, self._scores(candidates, component, view))
+            chosen: object = self.strategy.choose(candidates, component, view, dice)
+            if not isinstance(chosen, UUID):
+                raise TypeError(f"it chose {chosen!r}, which is no id of a node")
+            return Choice(NodeId(chosen), self._scores(candidates, component, view))
 
         return self._asked(ask)
 

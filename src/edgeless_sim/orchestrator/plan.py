@@ -256,10 +256,7 @@ def _chosen(
     candidates = _without(state.feasible(component.needs).nodes, out)
     view = LiveView(state) if judge.wants_components else DomainView(state.views())
     choice = judge.choose(candidates, component.view(""), view, dice)
-    try:
-        node = None if choice.node_id in out else state.nodes.get(choice.node_id)
-    except TypeError as fault:
-        raise judge.blame(f"{type(fault).__name__}: {fault}") from None
+    node = None if choice.node_id in out else state.nodes.get(choice.node_id)
     if node is None or infeasible_reason(component.needs, node.view):
         raise judge.blame(f"it chose {choice.node_id!r}, which is not feasible")
     return node.view, choice.scores

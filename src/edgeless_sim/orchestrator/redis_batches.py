@@ -84,7 +84,7 @@ class RedisBatches:
                     found[keys[key]] = read(keys[key], value)
         for key, kind in await self._each(absent, lambda pipe, key: pipe.type(key)):
             # What went meanwhile is no surprise.
-            if kind not in (b"none", b"string"):
+            if self._is_answer(key, kind) and kind not in (b"none", b"string"):
                 self.skip(key, f"it is a {kind.decode()}")
         return found
 

@@ -7,7 +7,6 @@ component goes and how a node is told (`orchestrator`, `performer`).
 import asyncio
 from collections.abc import Callable
 from random import Random
-from sys import intern
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +21,12 @@ from edgeless_sim.errors import (
 )
 from edgeless_sim.kernel.entropy import uuid4_from
 from edgeless_sim.model.event import PatchRequest, Target
-from edgeless_sim.model.function import SpawnFunctionRequest, shared_annotations, shared_code
+from edgeless_sim.model.function import (
+    SpawnFunctionRequest,
+    shared_annotations,
+    shared_code,
+    shared_name,
+)
 from edgeless_sim.model.ids import DomainId, FunctionId, InstanceId, LogicalId, NodeId
 from edgeless_sim.model.names import clipped
 from edgeless_sim.model.recent import Recent
@@ -154,7 +158,7 @@ class ComponentRequests:
         kept: Request = replace(
             request,
             workflow_id=self._state.workflow_id(request.workflow_id),
-            name=intern(request.name),
+            name=shared_name(request.name),
             output_mapping=None,
             instance_id=None,
         )
