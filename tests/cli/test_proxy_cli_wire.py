@@ -260,9 +260,7 @@ def test_top_workflow_shows_the_last_minute(serve: Ask, edge: Orchestrator) -> N
             "ping\tedge\tvm\t2.0\t1.0\t3.1\t0.4\t0.4\t0.4\n"
         )
     table = _ask(*where, "top", "workflow", "game", "--once", "--format", "table").stdout
-    assert (
-        table.splitlines()[0].split("  ")[:3] == ["Name    ", "Domain", "Node"] or "Exec" in table
-    )
+    assert table.split()[:4] == ["Name", "Domain", "Node", "Exec"]
     entries = json.loads(
         _ask(*where, "top", "workflow", "game", "--once", "--format", "json").stdout
     )

@@ -154,6 +154,7 @@ def test_events_of_daemons_cross_domains_and_balancers_come_and_go(
         process = domains.processes["bridge"]
         process.send_signal(number)
         assert process.wait(STOP_S) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+        assert "Traceback" not in domains.log("bridge").read_text()
         domains.start("edgeless_bal_d", "bridge")
         person.until(lambda: "Registering this node" in domains.log("bridge").read_text())
         seen = lines()
@@ -193,4 +194,6 @@ def test_a_component_moves_by_the_client_and_refusals_are_in_edgeless_words(
     shown = domains.cli("workflow", "inspect", workflow_id).stdout
     assert f"MAP {function} -> shop [" in shown
     assert migrate("plant", function) == (0, f"migration of {workflow_id} to plant successful")
-    assert "portal" not in domains.cli("workflow", "inspect", workflow_id).stdout
+    shown = domains.cli("workflow", "inspect", workflow_id).stdout
+    assert f"MAP {function} -> plant [" in shown
+    assert "portal" not in shown

@@ -135,9 +135,9 @@ class Stuck(Gathering):
 
 
 @pytest.fixture
-def here() -> str:
+def here(monkeypatch: pytest.MonkeyPatch) -> str:
     """What a strategy of this file is called by."""
-    sys.modules["own_judge"] = sys.modules[__name__]
+    monkeypatch.setitem(sys.modules, "own_judge", sys.modules[__name__])
     return "own_judge"
 
 

@@ -147,9 +147,12 @@ def gated(server: Server) -> Gate:
 
 
 async def until(condition: Callable[[], Any], what: str = "it has not happened") -> Any:
-    async with asyncio.timeout(PATIENCE_S):
-        while not (found := condition()):  # noqa: ASYNC110 - another process has no event of ours
-            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := condition()):  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        pytest.fail(f"not within {PATIENCE_S} s: {what}")
     return found
 
 

@@ -163,6 +163,7 @@ def test_a_server_that_is_no_redis_is_told_and_disturbs_nothing(
 
     mirrored(story, f"redis://127.0.0.1:{port}")
     assert "Traceback" not in caplog.text
+    assert f"no mirror at redis://127.0.0.1:{port}" in caplog.text or answer == b"*1\r\n"
 
 
 @pytest.mark.parametrize("trouble", ["blocked", "slow"])
