@@ -5,17 +5,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import pytest
 from typer.testing import CliRunner
 
 from edgeless_sim.cli.main import app
+from edgeless_sim.cluster.cluster import Cluster, open_topology
 from edgeless_sim.controller.workflow_store import MemoryWorkflowStore
-from edgeless_sim.errors import ScenarioError
+from edgeless_sim.errors import ScenarioError, SimulationError
 from edgeless_sim.exploration.faults import FAULTS
-from edgeless_sim.exploration.findings import findings_of
+from edgeless_sim.exploration.findings import Record
+from edgeless_sim.exploration.hands import Hands
 from edgeless_sim.exploration.operations import OPERATIONS
 from edgeless_sim.exploration.oracle import Oracle, parts_of
 from edgeless_sim.exploration.pool import explore_seeds
@@ -24,6 +30,7 @@ from edgeless_sim.exploration.setting import built_in, load_setting, unplaceable
 from edgeless_sim.exploration.swarm import draw_swarm, occasions
 from edgeless_sim.exploration.tally import SeedResult
 from edgeless_sim.kernel.entropy import Entropy
+from edgeless_sim.kernel.loop import run
 
 TIMEOUT_S: Final = 120
 
@@ -125,7 +132,10 @@ def test_a_seed_turns_off_about_half_of_what_there_is() -> None:
 
 def test_what_never_happened_is_said() -> None:
     results = list(explore_seeds([4], None, processes=1))
-    found = findings_of(results, scenario=None, first_seed=4, seeds_wanted=1, wall_s=1)
+    record = Record(scenario=None, first_seed=4, seeds_wanted=1)
+    for result in results:
+        record.add(result)
+    found = record.findings(wall_s=1)
     done = {f"fault {each.kind!r}" for each in found.faults if each.times}
     assert not done & set(found.never)
     assert done | set(found.never) >= {f"fault {kind!r}" for kind in FAULTS}
@@ -143,9 +153,77 @@ def test_the_oracle_knows_where_what_fits() -> None:
     assert oracle.hosts(unplaceable(), ()) == []
 
 
+def test_the_oracle_knows_functions_that_run_elsewhere() -> None:
+    setting = load_setting("serverless")
+    oracle = Oracle(setting.topology, {})
+    for _, request in setting.workflows:
+        assert oracle.hosts(request, ())
+
+
 def test_a_bug_that_ends_a_run_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any) -> bool:
         raise ZeroDivisionError("a slip")
 
     monkeypatch.setitem(OPERATIONS, "start", broken)
-    assert explore_seed(1, built_in()).violations == ("I37: ZeroDivisionError: a slip",)
+    result = explore_seed(1, built_in())
+    assert result.violations == ("I37: ZeroDivisionError: a slip",)
+    assert len(result.digest) == 32
+
+
+def test_what_was_found_before_a_run_ends_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(_: Cluster, **__: Any) -> None:
+        raise SimulationError("not settled after 60 s")
+
+    monkeypatch.setattr(MemoryWorkflowStore, "put", lambda *_: None)
+    monkeypatch.setattr(Cluster, "settled", endless)
+    setting = replace(built_in(), quiet=False)
+    first, *others = explore_seed(0, setting).violations
+    assert first == "G04: SimulationError: not settled after 60 s"
+    assert any(each.startswith("I07") for each in others)
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_each_fault_can_happen_to_a_single_node(kind: str) -> None:
+    setting = load_setting("noop")
+    assert setting.topology.domains[0].nodes_total == 1
+
+    async def story(seed: int) -> None:
+        async with open_topology(setting.topology, seed=seed) as cluster:
+            hands = Hands(cluster, setting, Entropy(seed))
+            await FAULTS[kind](hands, hands.dice(kind))
+
+    for seed in range(8):
+        run(partial(story, seed))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = explore("--seeds", "1000000", "--out", str(tmp_path / "file" / "kept"))
+    assert done.returncode == 1
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+
+
+def test_another_journal_when_a_seed_is_run_again_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moods = count()
+
+    async def moody(hands: Hands, _: Random) -> bool:
+        hands.cluster.journal.record("fault", f"mood {next(moods)}", "")
+        return True
+
+    monkeypatch.setitem(OPERATIONS, "start", moody)
+    command = ["explore", "--seeds", "1", "--processes", "1", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert "seed 0: G12: its journal is another one" in done.stderr
+    assert done.exit_code == 6
+
+
+def test_a_code_and_its_start_fit_through_the_narrowest_link() -> None:
+    assert built_in().code_bytes_max == 0
+    code = [
+        function.class_specification.binary
+        for _, request in load_setting("sqlx").workflows
+        for function in request.functions
+    ]
+    assert load_setting("sqlx").code_bytes_max == max(len(each or b"") for each in code) > 1_000

@@ -11,11 +11,11 @@ import typer
 
 from edgeless_sim.cli.problems import Exit, complain
 from edgeless_sim.cli.progress import count_progress
-from edgeless_sim.exploration.findings import Findings, Happened, findings_of
+from edgeless_sim.errors import ResourceError
+from edgeless_sim.exploration.findings import Findings, Happened, Record
 from edgeless_sim.exploration.pool import explore_seeds, processes_usable
 from edgeless_sim.exploration.run import explore_seed
 from edgeless_sim.exploration.setting import load_setting
-from edgeless_sim.exploration.tally import SeedResult
 from edgeless_sim.kernel.clock import wall_seconds
 from edgeless_sim.report.tables import aligned
 
@@ -43,36 +43,40 @@ class ExploreOptions:
 
 def explore_command(options: ExploreOptions) -> None:
     """Explore, and say what was found; raise `typer.Exit` if that was a violation, or if it was
-    interrupted."""
+    interrupted.
+
+    Raises `OSError` before anything runs if there is no writing to the folder, and
+    `ResourceError` after all is said if a process has died.
+    """
     begun_s = wall_seconds()
-    results: list[SeedResult] = []
-    interrupted = False
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+    record = Record(scenario=options.scenario, first_seed=options.seed, seeds_wanted=options.seeds)
+    ended: BaseException | None = None
     try:
-        _explore(options, results)
-    except KeyboardInterrupt:
-        interrupted = True
-    findings = findings_of(
-        results,
-        scenario=options.scenario,
-        first_seed=options.seed,
-        seeds_wanted=options.seeds,
-        wall_s=wall_seconds() - begun_s,
-    )
+        _explore(options, record)
+    except (KeyboardInterrupt, ResourceError) as error:
+        ended = error
+    findings = record.findings(wall_seconds() - begun_s)
     _show(findings, options)
-    if options.out is not None and not interrupted:
-        _keep_journals(findings, options, options.out)
-    for seed in findings.violations[:_SEEDS_SHOWN]:
-        shown = "; ".join(seed.violations[:_VIOLATIONS_SHOWN])
-        complain(f"error: seed {seed.seed}: {shown}\n  repeat with: {seed.repeat}")
-    if interrupted:
+    for finding in findings.violations[:_SEEDS_SHOWN]:
+        shown = "; ".join(finding.violations[:_VIOLATIONS_SHOWN])
+        complain(f"error: seed {finding.seed}: {shown}\n  repeat with: {finding.repeat}")
+    if ended is not None:
         complain(f"interrupted after {findings.seeds} of {options.seeds} seeds")
+    others = 0
+    if options.out is not None:
+        others = _keep(findings, options, options.out, journals=ended is None)
+    if isinstance(ended, ResourceError):
+        raise ended
+    if ended is not None:
         raise typer.Exit(Exit.INTERRUPTED)
-    if findings.violations:
+    if findings.violations or others:
         raise typer.Exit(Exit.EXPECTATION)
 
 
-def _explore(options: ExploreOptions, results: list[SeedResult]) -> None:
-    """Fill *results*, which stay known when this is interrupted."""
+def _explore(options: ExploreOptions, record: Record) -> None:
+    """Fill *record*, which stays known when this is interrupted."""
     seeds = range(options.seed, options.seed + options.seeds)
     processes = options.processes or processes_usable()
     wanted = not options.quiet
@@ -81,23 +85,29 @@ def _explore(options: ExploreOptions, results: list[SeedResult]) -> None:
         closing(explore_seeds(seeds, options.scenario, processes=processes)) as ready,
     ):
         for result in ready:
-            results.append(result)
+            record.add(result)
             if bar is not None:
-                broken = sum(bool(each.violations) for each in results)
-                bar(len(results), f"{broken} broken")
+                bar(record.seeds, f"{record.broken} broken")
 
 
-def _keep_journals(findings: Findings, options: ExploreOptions, out: Path) -> None:
-    """Write the journals of the seeds that broke something; of a single one always."""
+def _keep(findings: Findings, options: ExploreOptions, out: Path, *, journals: bool) -> int:
+    """Write what was found, and the journals of the seeds that broke something; of a single one
+    always. Return how many of them were not the same journals again."""
+    (out / "findings.json").write_bytes(msgspec.json.format(msgspec.json.encode(findings)) + b"\n")
+    if not journals:
+        return 0
+    others = 0
     seeds = [finding.seed for finding in findings.violations][:_JOURNALS_MAX]
     if options.seeds == 1:
         seeds = [options.seed]
-    out.mkdir(parents=True, exist_ok=True)
     setting = load_setting(options.scenario)
     for seed in seeds:
         with (out / f"seed-{seed}.jsonl").open("wb") as journal:
-            explore_seed(seed, setting, journal=journal)
-    (out / "findings.json").write_bytes(msgspec.json.format(msgspec.json.encode(findings)) + b"\n")
+            digest = explore_seed(seed, setting, journal=journal).digest
+        if digest != findings.digests[seed]:
+            others += 1
+            complain(f"error: seed {seed}: G12: its journal is another one when it is run again")
+    return others
 
 
 def _show(findings: Findings, options: ExploreOptions) -> None:
@@ -136,7 +146,7 @@ def _table(findings: Findings) -> Iterator[str]:
             if names:
                 yield f"  {what}s: {', '.join(names)}"
     yield (
-        f"{findings.seeds} seeds from {findings.first_seed}, {len(findings.violations)} of them "
+        f"{findings.seeds} seeds from {findings.first_seed}, {findings.seeds_broken} of them "
         f"broke something; {findings.simulated_s / 3600:.1f} h simulated in {findings.wall_s:.1f} s"
     )
 

@@ -203,7 +203,7 @@ def explore(
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(help="Beside this one; else one per core.", min=1, max=1024),
+        typer.Option(help="How many work at it; else one per core.", min=1, max=1024),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep findings, and journals of seeds that break something.")

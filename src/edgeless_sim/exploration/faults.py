@@ -24,6 +24,7 @@ _LATE_S: Final = (0.02, 1.0, 4.0, 10.0, 60.0, 120.0)
 #: Kinds of calls of which answers get lost, or requests late, together.
 _RPCS_AT_ONCE: Final = 4
 _FLAPS_MAX: Final = 6
+_BYTES_PER_S_MIN: Final = 1_000
 
 #: What is called between whom: service, method, caller, server.
 RPC_KINDS: Final = (
@@ -144,7 +145,8 @@ async def _one_way(hands: Hands, dice: Random) -> None:
 async def _swizzle(hands: Hands, dice: Random) -> None:
     """Cut off several, one after the other, and heal in another order (F15)."""
     network = hands.cluster.network
-    victims = dice.sample(_places(hands), k=dice.randint(2, 5))
+    places = _places(hands)
+    victims = dice.sample(places, k=min(dice.randint(2, 5), len(places)))
     faults = []
     for victim in victims:
         faults.append(network.partition([victim]))
@@ -182,9 +184,10 @@ async def _reorder(hands: Hands, dice: Random) -> None:
 
 async def _bandwidth(hands: Hands, dice: Random) -> None:
     hands.expect_late(round(2 * _LASTS_S[-1] * _NS_PER_S))
-    narrow = hands.cluster.network.bandwidth(
-        dice.choice([1_000, 10_000, 1_000_000]), *_link(hands, dice)
-    )
+    # A start with its code takes some seconds at most: what queues is late, but not for ever.
+    least = max(_BYTES_PER_S_MIN, hands.setting.code_bytes_max)
+    bytes_per_s = least * dice.choice([1, 10, 1_000])
+    narrow = hands.cluster.network.bandwidth(bytes_per_s, *_link(hands, dice))
     await _while(hands, dice, narrow)
 
 
@@ -264,7 +267,8 @@ def _side(hands: Hands, dice: Random) -> list[str]:
         return [dice.choice(_places(hands))]
     if size == 1:
         return [_domain(hands, dice)]
-    return dice.sample(_places(hands), k=dice.randint(2, 4))
+    places = _places(hands)
+    return dice.sample(places, k=min(dice.randint(2, 4), len(places)))
 
 
 def _places(hands: Hands) -> list[str]:

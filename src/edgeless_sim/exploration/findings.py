@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -10,10 +10,12 @@ import msgspec
 from edgeless_sim.api.methods import METHODS
 from edgeless_sim.exploration.faults import FAULTS, RPC_KINDS
 from edgeless_sim.exploration.operations import OPERATIONS
-from edgeless_sim.exploration.tally import SeedResult, Tally, total
+from edgeless_sim.exploration.tally import SeedResult, Tally
 
-__all__ = ["Findings", "Happened", "SeedFinding", "findings_of", "repeat_command"]
+__all__ = ["FINDINGS_MAX", "Findings", "Happened", "Record", "SeedFinding", "repeat_command"]
 
+#: Most seeds of which it is kept what they broke.
+FINDINGS_MAX: Final = 10_000
 _ENDS: Final = ("ok", "refused", "no answer", "failed", "reply", "no_reply", "err")
 _PLAIN_EFFECTS: Final = (
     "partition",
@@ -53,10 +55,13 @@ class Findings(msgspec.Struct, frozen=True):
     seeds_wanted: int
     seeds: int
     """That were explored to their ends."""
+    seeds_broken: int
+    """That broke something."""
     wall_s: float
     simulated_s: float
     records: int
     violations: list[SeedFinding]
+    """The first `FINDINGS_MAX`, by seed."""
     operations: list[Happened]
     faults: list[Happened]
     effects: list[Happened]
@@ -68,46 +73,74 @@ class Findings(msgspec.Struct, frozen=True):
     """Of the journals, by seed."""
 
 
-def findings_of(
-    results: Sequence[SeedResult],
-    *,
-    scenario: str | None,
-    first_seed: int,
-    seeds_wanted: int,
-    wall_s: float,
-) -> Findings:
-    """What *results* amount to."""
-    results = sorted(results, key=lambda result: result.seed)
-    everything = total(results)
-    operations = _happened(results, lambda tally: tally.operations, OPERATIONS, everything.answers)
-    faults = _happened(results, lambda tally: tally.faults, FAULTS)
-    effects = _happened(results, lambda tally: tally.effects, _expected_effects())
-    return Findings(
-        scenario=scenario,
-        first_seed=first_seed,
-        seeds_wanted=seeds_wanted,
-        seeds=len(results),
-        wall_s=wall_s,
-        simulated_s=sum(result.simulated_s for result in results),
-        records=sum(result.records for result in results),
-        violations=[
-            SeedFinding(x.seed, x.violations, repeat_command(x.seed, scenario))
-            for x in results
-            if x.violations
-        ],
-        operations=operations,
-        faults=faults,
-        effects=effects,
-        situations=dict(sorted(everything.situations.items())),
-        checks=dict(sorted(everything.checks.items())),
-        never=[
-            f"{what} {each.kind!r}"
-            for what, kinds in (("operation", operations), ("fault", faults), ("effect", effects))
-            for each in kinds
-            if not each.times
-        ],
-        digests={result.seed: result.digest for result in results},
-    )
+class Record:
+    """Adds up the results of seeds as they come, in any order, and keeps what is told of them."""
+
+    def __init__(self, *, scenario: str | None, first_seed: int, seeds_wanted: int) -> None:
+        self.seeds = 0
+        #: How many of them broke something.
+        self.broken = 0
+        self._scenario = scenario
+        self._first_seed = first_seed
+        self._seeds_wanted = seeds_wanted
+        self._total = Tally()
+        #: In how many seeds each kind happened, for each table of a tally.
+        self._seeds_with = Tally()
+        self._simulated_s = 0.0
+        self._records = 0
+        self._digests: dict[int, str] = {}
+        self._violations: list[SeedFinding] = []
+
+    def add(self, result: SeedResult) -> None:
+        """One seed has ended."""
+        self.seeds += 1
+        self._total.add(result.tally)
+        for seeds_with, table in zip(self._seeds_with.tables(), result.tally.tables(), strict=True):
+            seeds_with.update(kind for kind, count in table.items() if count)
+        self._simulated_s += result.simulated_s
+        self._records += result.records
+        self._digests[result.seed] = result.digest
+        if result.violations:
+            self.broken += 1
+            if len(self._violations) < FINDINGS_MAX:
+                repeat = repeat_command(result.seed, self._scenario)
+                self._violations.append(SeedFinding(result.seed, result.violations, repeat))
+
+    def findings(self, wall_s: float) -> Findings:
+        """What the results amount to, after *wall_s*."""
+        total, seeds_with = self._total, self._seeds_with
+        operations = _happened(
+            total.operations, seeds_with.operations, OPERATIONS, ends=total.answers
+        )
+        faults = _happened(total.faults, seeds_with.faults, FAULTS)
+        effects = _happened(total.effects, seeds_with.effects, _expected_effects())
+        return Findings(
+            scenario=self._scenario,
+            first_seed=self._first_seed,
+            seeds_wanted=self._seeds_wanted,
+            seeds=self.seeds,
+            seeds_broken=self.broken,
+            wall_s=wall_s,
+            simulated_s=self._simulated_s,
+            records=self._records,
+            violations=sorted(self._violations, key=lambda finding: finding.seed),
+            operations=operations,
+            faults=faults,
+            effects=effects,
+            situations=dict(sorted(total.situations.items())),
+            checks=dict(sorted(total.checks.items())),
+            never=[
+                f"{what} {each.kind!r}"
+                for what, kinds in (
+                    ("operation", operations),
+                    ("fault", faults),
+                    ("effect", effects),
+                )
+                for each in kinds
+                if not each.times
+            ],
+            digests=dict(sorted(self._digests.items())),
+        )
 
 
 def repeat_command(seed: int, scenario: str | None) -> str:
@@ -117,17 +150,12 @@ def repeat_command(seed: int, scenario: str | None) -> str:
 
 
 def _happened(
-    results: Sequence[SeedResult],
-    table: Callable[[Tally], Counter[str]],
-    expected: Sequence[str] | Mapping[str, object],
+    times: Counter[str],
+    seeds: Counter[str],
+    expected: Iterable[str],
     ends: Mapping[str, int] = {},
 ) -> list[Happened]:
     """The expected kinds in their order, then the others in that of their names."""
-    times: Counter[str] = Counter()
-    seeds: Counter[str] = Counter()
-    for result in results:
-        times.update(table(result.tally))
-        seeds.update(kind for kind, count in table(result.tally).items() if count)
     kinds = dict.fromkeys((*expected, *sorted(times)))
     return [Happened(kind, seeds[kind], times[kind], _ends(kind, ends)) for kind in kinds]
 

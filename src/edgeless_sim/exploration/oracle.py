@@ -44,7 +44,10 @@ class Oracle:
             able = group.cpus > 0 and part.class_specification.function_type in group.runtimes
         else:
             wanted = part.configurations
-            able = part.class_type in group.providers_of(node).values()
+            able = part.class_type in (
+                *group.providers,
+                *(each.class_type for each in group.serverless),
+            )
         return able and self._allowed(wanted, node, group)
 
     def feasible(self, part: Part, domain: str, cordoned: Collection[str]) -> list[str]:

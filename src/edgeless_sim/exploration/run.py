@@ -4,7 +4,6 @@ The same seed is the same journal, in any process.
 """
 
 import asyncio
-from collections.abc import Sequence
 from random import Random
 from typing import BinaryIO, Final
 
@@ -50,7 +49,10 @@ class _Exploration:
         self._setting = setting
         self._journal = journal
         self._entropy = Entropy(seed)
+        self._found: list[str] = []
         self._unhandled: list[str] = []
+        self._checker = JournalChecker()
+        self._watch: Watch | None = None
         self._hands: Hands | None = None
         self._digest = ""
 
@@ -62,32 +64,38 @@ class _Exploration:
             self._setting.topology, seed=self._seed, journal_sink=self._journal
         ) as cluster:
             hands = self._hands = Hands(cluster, self._setting, self._entropy)
-            checker = JournalChecker()
-            cluster.journal.subscribe(checker)
-            watch = Watch(hands, lone=swarm.lone)
-            await self._play(hands, swarm)
-            await self._heal(hands)
-            violations = await settled_violations(hands)
-            watch.end()
-            await self._stop_all(hands)
-            violations += empty_violations(cluster)
-            cluster.journal.flush()
-            violations += watch.violations + checker.violations
-            violations += [f"I24: event {each} is unexplained" for each in checker.unexplained()]
-            hands.tally.checks.update(
-                ("I21", "I22", "I23", "I24", "I25", "I28", "I29", "I37", "I39", "I44")
-            )
-            hands.tally.effects.update(cluster.counters())
-            self._digest = cluster.journal.digest()
+            cluster.journal.subscribe(self._checker)
+            try:
+                await self._play_and_judge(hands, swarm)
+            finally:
+                cluster.journal.flush()
+                self._digest = cluster.journal.digest()
             cluster.conclude()
-            return self._result(violations)
+            return self._result()
 
     def broken(self, error: Exception) -> SeedResult:
-        """The result of a run that *error* has ended."""
+        """The result of a run that *error* has ended, with what had been found until then."""
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
-        what = "G12" if isinstance(error, SimulationError) else "I37"
-        return self._result([f"{what}: {type(error).__name__}: {error}"])
+        # A simulation fails if nothing happens any more, or if it never comes to rest.
+        what = "G04" if isinstance(error, SimulationError) else "I37"
+        self._found.insert(0, f"{what}: {type(error).__name__}: {error}")
+        return self._result()
+
+    async def _play_and_judge(self, hands: Hands, swarm: Swarm) -> None:
+        watch = self._watch = Watch(hands, lone=swarm.lone)
+        await self._play(hands, swarm)
+        await self._heal(hands)
+        self._found += await settled_violations(hands)
+        watch.end()
+        await self._stop_all(hands)
+        self._found += empty_violations(hands.cluster)
+        hands.cluster.journal.flush()
+        self._found += [f"I24: event {each} is unexplained" for each in self._checker.unexplained()]
+        hands.tally.checks.update(
+            ("I21", "I22", "I23", "I24", "I25", "I28", "I29", "I37", "I39", "I44")
+        )
+        hands.tally.effects.update(hands.cluster.counters())
 
     async def _play(self, hands: Hands, swarm: Swarm) -> None:
         """Let it happen; return when all of it is over."""
@@ -126,13 +134,15 @@ class _Exploration:
     def _note_unhandled(self, _loop: object, context: dict[str, object]) -> None:
         self._unhandled.append(f"I37: {context['message']}: {context.get('exception')!r}")
 
-    def _result(self, violations: Sequence[str]) -> SeedResult:
+    def _result(self) -> SeedResult:
         hands = self._hands
         cluster = None if hands is None else hands.cluster
+        watched = () if self._watch is None else self._watch.violations
+        violations = (*self._found, *watched, *self._checker.violations, *self._unhandled)
         return SeedResult(
             self._seed,
             self._digest,
-            tuple([*violations, *self._unhandled][:_VIOLATIONS_MAX]),
+            violations[:_VIOLATIONS_MAX],
             Tally() if hands is None else hands.tally,
             0.0 if cluster is None else cluster.clock.now_ns() / 1e9,
             0 if cluster is None else cluster.journal.records_total,

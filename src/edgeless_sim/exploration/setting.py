@@ -38,6 +38,18 @@ class Setting:
         """The slowest domain's."""
         return max(domain.keep_alive_s for domain in self.topology.domains)
 
+    @property
+    def code_bytes_max(self) -> int:
+        """The size of the largest code that a start carries."""
+        return max(
+            (
+                len(function.class_specification.binary or b"")
+                for _, request in self.workflows
+                for function in request.functions
+            ),
+            default=0,
+        )
+
 
 def built_in() -> Setting:
     """Three domains of eight nodes, five workflows that want different things of them."""

@@ -1,10 +1,9 @@
 """What seeds did, and what came of it: counts that add up over seeds and processes."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["SeedResult", "Tally", "total"]
+__all__ = ["SeedResult", "Tally"]
 
 
 @dataclass(slots=True)
@@ -52,11 +51,3 @@ class SeedResult:
     tally: Tally
     simulated_s: float
     records: int
-
-
-def total(results: Iterable[SeedResult]) -> Tally:
-    """All counts together."""
-    tally = Tally()
-    for result in results:
-        tally.add(result.tally)
-    return tally
