@@ -10,11 +10,11 @@ from typing import Final
 
 from edgeless_sim.cluster.mirror_client import MirrorReader, open_wire_mirror
 from edgeless_sim.cluster.settings.tls import ComponentTls
+from edgeless_sim.orchestrator.redis_url import REDIS_SCHEMES
 
 __all__ = ["open_domain"]
 
 _TIMEOUT_S: Final = 5.0
-_REDIS: Final = ("redis", "rediss", "unix")
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ async def open_domain(
     loop in real time; *timeout_s* is for each request. Raises `SettingsError` for a text that is no
     URL, and from the first request on `UnreachableError` and `RejectedError`.
     """
-    if url.partition("://")[0] in _REDIS:
+    if url.partition("://")[0] in REDIS_SCHEMES:
         # Loaded where it is wanted: it takes a tenth of a second.
         from edgeless_sim.orchestrator.redis_mirror import open_redis_mirror
 

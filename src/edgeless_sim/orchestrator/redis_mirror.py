@@ -38,6 +38,7 @@ from edgeless_sim.model.names import clipped, quoted
 from edgeless_sim.model.resource import ResourceProviderSpecification
 from edgeless_sim.orchestrator.proxy import INTENTS_MAX
 from edgeless_sim.orchestrator.redis_batches import RedisBatches
+from edgeless_sim.orchestrator.redis_url import redis_url_fault
 from edgeless_sim.orchestrator.redis_values import (
     read_capabilities,
     read_component,
@@ -51,7 +52,7 @@ from edgeless_sim.orchestrator.redis_values import (
     read_time,
     written_intent,
 )
-from edgeless_sim.resources.redis_rules import read_place
+from edgeless_sim.resources.redis_connection import open_client
 
 __all__ = ["RedisMirrorReader", "open_redis_mirror"]
 
@@ -75,18 +76,11 @@ async def open_redis_mirror(
     there, `RejectedError` if we are not let in; none of them shows a password.
     """
     failed = f"could not connect to a Redis at {_without_password(url)}"
-    try:
-        place = read_place(url)
-    except RejectedError as error:
-        reason = (error.detail or "").removeprefix("url: ")
-        raise SettingsError(clipped(f"{failed}: {reason}")) from None
-    client = Redis(
-        host=place.host,
-        port=place.port,
-        db=place.database,
-        username=place.username,
-        password=place.password,
-        ssl=place.tls,
+    fault = redis_url_fault(url)
+    if fault is not None:
+        raise SettingsError(clipped(f"{failed}: {fault}"))
+    client = open_client(
+        url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 1),

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from edgeless_sim.kernel.clock import Clock
 from edgeless_sim.orchestrator.redis_schema import INTENT_PREFIX, INTENTS_KEY
+from edgeless_sim.resources.redis_connection import open_client
 
 __all__ = ["REDIS_ERRORS", "Command", "RedisWriter", "WrongTypeError", "connected"]
 
@@ -42,7 +43,7 @@ class WrongTypeError(Exception):
 @asynccontextmanager
 async def connected(url: str, clock: Clock) -> AsyncGenerator[Redis]:
     """A client that has reached the server; it has one connection and tries nothing twice."""
-    client = Redis.from_url(
+    client = open_client(
         url,
         socket_timeout=_BATCH_S,
         socket_connect_timeout=_CONNECT_S,

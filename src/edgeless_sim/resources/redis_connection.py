@@ -1,23 +1,32 @@
-"""Where a redis instance may connect, and how (reliability S02).
+"""Connections to a Redis: where a redis instance may connect, and how (reliability S02).
 
 The same rules as for http-egress, asked about the address that a connection is made to: it is
 resolved and checked anew for each connection, since a name may lead elsewhere by then. Not here:
 which addresses those are (`egress_policy`) and what is said to the server (`redis`).
 """
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
-from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio import (
+    Connection,
+    ConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edgeless_sim.errors import ResourceError
 from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.redis_rules import RedisPlace
 from edgeless_sim.resources.resolution import checked_address
 
-__all__ = ["make_client"]
+__all__ = ["make_client", "open_client"]
 
 
 def make_client(
@@ -29,10 +38,10 @@ def make_client(
     without one nothing is refused. What fails is tried *retries* more times at once: the server may
     have restarted since.
     """
-    kind: type[Connection] = _CheckedTls if place.tls else _Checked
+    kind: type[AbstractConnection] = _CheckedTls if place.tls else _Checked
     checks: dict[str, Any] = {"policy": policy}
     if policy is None:
-        kind, checks = SSLConnection if place.tls else Connection, {}
+        kind, checks = _Tls if place.tls else _Plain, {}
     return Redis.from_pool(
         ConnectionPool(
             connection_class=kind,
@@ -50,7 +59,55 @@ def make_client(
     )
 
 
-class _Checked(Connection):
+def open_client(url: str, **settings: Any) -> Redis:
+    """A client of the Redis at *url*, which may be a ``unix://`` socket; nothing is refused."""
+    client = Redis.from_url(url, **settings)
+    pool = client.connection_pool
+    pool.connection_class = _HEEDING[pool.connection_class]
+    return client
+
+
+class _Heeding(AbstractConnection):
+    """Can be cancelled at any time.
+
+    The library sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that
+    comes when it is just done: a Ctrl-C would be forgotten.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """See `AbstractConnection.send_packed_command`."""
+        # Without a timeout of its own it does not use `wait_for`.
+        timeout_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = timeout_s
+
+
+class _Plain(_Heeding, Connection):
+    pass
+
+
+class _Tls(_Heeding, SSLConnection):
+    pass
+
+
+class _Unix(_Heeding, UnixDomainSocketConnection):
+    pass
+
+
+_HEEDING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    Connection: _Plain,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
+
+
+class _Checked(_Plain):
     """Connects to an address that was checked, and to no other that its name may have by then."""
 
     def __init__(self, *, policy: EgressPolicy, **settings: Any) -> None:
@@ -64,7 +121,7 @@ class _Checked(Connection):
         await super().connect()  # type: ignore[no-untyped-call]  # the library has no hints here
 
 
-class _CheckedTls(SSLConnection):
+class _CheckedTls(_Tls):
     """As `_Checked`; but TLS needs the name. Who answers must have a certificate for it."""
 
     def __init__(self, *, policy: EgressPolicy, **settings: Any) -> None:

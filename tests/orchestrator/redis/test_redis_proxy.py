@@ -5,6 +5,9 @@ import logging
 from typing import Any
 from uuid import UUID
 
+import pytest
+
+from edgeless_sim.cluster.domain_client import open_domain
 from edgeless_sim.model.ids import FunctionId, LogicalId
 from edgeless_sim.model.mirror import LAST_UPDATES
 from edgeless_sim.model.node import (
@@ -62,6 +65,25 @@ def test_a_domain_stands_in_redis_under_the_keys_of_edgeless(mirrored: Any, serv
         assert found == ["5:one: two"]
 
     mirrored(story, server.url)
+
+
+def test_a_redis_may_be_behind_a_unix_socket(
+    mirrored: Any, server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("r") / "redis.sock"
+    server.kill()
+    server.start("--unixsocket", str(path))
+    url = f"unix://{path}"
+
+    async def story(world: Any, mirror: Any) -> None:
+        await world.node(0)
+        await world.function(1)
+        await mirror.round()
+        async with open_domain(url) as domain:
+            shown = await domain.mirror()
+        assert [each.logical_id for each in shown.components] == [lid(1)]
+
+    mirrored(story, url)
 
 
 def test_the_score_of_the_last_health_is_the_last_refresh(mirrored: Any, server: Any) -> None:

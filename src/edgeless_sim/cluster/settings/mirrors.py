@@ -6,18 +6,12 @@ start.
 
 import re
 from collections.abc import Iterator
-from typing import Final
-from urllib.parse import parse_qsl, urlsplit
 
 from edgeless_sim.cluster.settings.orchestrator import OrchestratorSettingsFile
 from edgeless_sim.cluster.settings.unavailable import Fault
-from edgeless_sim.model.names import clipped, name_fault
+from edgeless_sim.orchestrator.redis_url import redis_url_fault
 
-__all__ = ["mirror_faults", "redis_url_fault"]
-
-_EXAMPLE: Final = "such as redis://127.0.0.1:6379"
-_SCHEMES: Final = ("redis", "rediss", "unix")
-_DATABASE: Final = re.compile(r"/?[0-9]{0,4}")
+__all__ = ["mirror_faults"]
 
 
 def mirror_faults(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
@@ -32,28 +26,3 @@ def mirror_faults(settings: OrchestratorSettingsFile) -> Iterator[Fault]:
     for key in ("additional_fields", "additional_header"):
         if re.search(r"[\r\n]", getattr(proxy.dataset_settings, key)):
             yield ("proxy", "dataset_settings", key), "it has more than one line"
-
-
-def redis_url_fault(url: str) -> str | None:
-    """Why *url* does not lead to a Redis, or None."""
-    if not url:
-        return f"it is empty: write the URL of the Redis, {_EXAMPLE}"
-    fault = name_fault(url, 4_096)
-    if fault is not None:
-        return fault
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as cause:
-        return clipped(str(cause))
-    if parts.scheme not in _SCHEMES:
-        return f"write redis://HOST:PORT, rediss:// for TLS or unix://PATH, {_EXAMPLE}"
-    if any(key != "db" or not value.isdecimal() for key, value in parse_qsl(parts.query)):
-        return "the only parameter is db, the number of a database"
-    if parts.scheme == "unix":
-        return None if parts.path else "the path of the socket is missing: write unix:///PATH"
-    if not parts.hostname:
-        return f"the host is missing: write redis://HOST:PORT, {_EXAMPLE}"
-    if not _DATABASE.fullmatch(parts.path):
-        return "after the port there may be a slash and the number of a database, nothing else"
-    return None

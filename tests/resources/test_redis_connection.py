@@ -1,0 +1,45 @@
+"""Clients of a Redis can be cancelled at any time, also where the library would forget that."""
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+
+from edgeless_sim.cluster.ports import LOOPBACK
+from edgeless_sim.resources.redis_connection import make_client, open_client
+from edgeless_sim.resources.redis_rules import read_place
+
+#: More than a connection takes until it waits for its first answer.
+TURNS: Final = 60
+PROMPT_S: Final = 5.0
+NEVER_S: Final = 3600.0
+
+
+@pytest.mark.parametrize("kind", ["mirror", "resource"])
+def test_a_cancellation_is_heeded_whenever_it_comes(kind: str) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1_000):
+            pass
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(silent, LOOPBACK, 0)
+        url = f"redis://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        for turns in range(TURNS):
+            client: Any = (
+                open_client(url, socket_timeout=NEVER_S, socket_connect_timeout=NEVER_S)
+                if kind == "mirror"
+                else make_client(read_place(url), None, NEVER_S)
+            )
+            ping = asyncio.create_task(client.ping())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ping.cancel()
+            done, _ = await asyncio.wait({ping}, timeout=PROMPT_S)
+            assert done, f"a cancellation after {turns} turns of the loop was lost"
+            assert ping.cancelled()
+            await client.aclose()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
