@@ -212,6 +212,8 @@ def test_a_strange_name_is_not_found(name: str) -> None:
         ["run", "noop", "--format", "xml"],
         ["run", "noop", "--speed", "fast"],
         ["run", "noop", "--speed", "0"],
+        ["run", "noop", "--speed", "0.0000000001"],
+        ["run", "noop", "--speed", "9" * 400 + "x"],
         ["run", "noop", "--no-such-option"],
         ["no-such-command"],
     ],

@@ -253,6 +253,37 @@ def test_a_workflow_may_be_in_several_domains() -> None:
     assert workflow(at(live, S)).domain == "cloud, edge"
 
 
+def test_what_joined_domains_goes_when_a_workflow_is_deployed_anew() -> None:
+    live = reader(
+        (5, "def", 20, "component", "wf-id/portal-1-sink-local"),
+        (5, "place", 4, 2, "game/ping: divided"),
+        (5, "place", 5, 2, "game/pong: divided"),
+        (5, "place", 20, 2, "game/portal-1-sink-local: divided"),
+        (6, "start", 21, 20, 0),
+        (7, "state", 3, "migrated", "game in edge, hub"),
+        # An attempt that fails, and one that does not; the old half ends between them.
+        (8, "def", 22, "component", "wf-id/portal-2-sink-local"),
+        (8, "place", 22, 2, "game/portal-2-sink-local: divided"),
+        (9, "def", 23, "component", "wf-id/portal-3-sink-local"),
+        (9, "place", 4, 2, "game/ping: divided"),
+        (9, "place", 5, 2, "game/pong: divided"),
+        (9, "place", 23, 2, "game/portal-3-sink-local: divided"),
+        (10, "start", 24, 23, 1),
+    )
+    halves = ["portal-1-sink-local", "portal-2-sink-local", "portal-3-sink-local"]
+    shown = [each.name for each in workflow(at(live, S)).components]
+    assert shown == ["ping", "pong", *halves]
+    live.read([(11, "state", 3, "redeployed", "game in edge, hub")])
+    shown = [each.name for each in workflow(at(live, S)).components]
+    assert shown == ["ping", "pong", halves[0], halves[2]], "the first half still runs"
+    live.read([(12, "stop", 21, "stopped")])
+    shown = [each.name for each in workflow(at(live, S)).components]
+    assert shown == ["ping", "pong", halves[2]]
+    # One that belongs to it and has no instance for a moment stays.
+    live.read([(13, "stop", 24, "stopped")])
+    assert len(workflow(at(live, S)).components) == 3
+
+
 def test_a_stopped_workflow_is_forgotten_with_all_that_belonged_to_it() -> None:
     live = reader(
         *cast(1, S),

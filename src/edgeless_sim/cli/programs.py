@@ -1,4 +1,7 @@
-"""Where the programs begin: Ctrl-C while they are still loading ends them without a word.
+"""Where the programs begin: what must be taken care of before anything else is loaded.
+
+Ctrl-C while they are still loading ends them without a word, and standard streams that were closed
+lead nowhere instead of to the first socket.
 
 Loading takes a fifth of a second, in which Python would show a traceback. Nothing is imported here
 before that is taken care of.
@@ -42,8 +45,19 @@ def _quietly_loading() -> Generator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _open_closed_streams() -> None:
+    """As with ``>&-``: what is opened next would get their numbers, and get what is printed."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - until the end
+
+
 def _begin(load: Callable[[], Callable[[], None]]) -> None:
     """Load a program, and run it."""
+    _open_closed_streams()
     try:
         with _quietly_loading():
             run = load()
@@ -117,6 +131,7 @@ def _daemon(name: str) -> None:
     A KeyboardInterrupt would get lost if it came in a callback of the import system, of which there
     are thousands while the rest is loaded; the daemon would go on, deaf to the first Ctrl-C.
     """
+    _open_closed_streams()
     _leave_at_once()
     from edgeless_sim.cli import daemons
 

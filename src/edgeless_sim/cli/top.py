@@ -173,14 +173,18 @@ def _watched(scenario: Scenario, options: TopOptions) -> Outcome | None:
     window_s = max(_WINDOW_S, _WINDOW_WALL_S * (speed or 0))
     run = _Run(scenario, options, window_s, speed)
     outcome = None
-    with open_screen() as screen:
+    try:
+        with open_screen() as screen:
 
-        def show(scenario_ns: int) -> None:
-            run.reached(scenario_ns)
+            def show(scenario_ns: int) -> None:
+                run.reached(scenario_ns)
+                _draw(screen, run)
+
             _draw(screen, run)
-
-        _draw(screen, run)
-        outcome = run.perform(None if speed is None else _Pacer(speed, show), show)
+            outcome = run.perform(None if speed is None else _Pacer(speed, show), show)
+    except KeyboardInterrupt:
+        printed(run.snapshot(run.now_ns), "table")
+        raise
     end = run.snapshot(run.now_ns) if outcome is None else _end(run, outcome)
     printed(end, "table")
     _tell_result(outcome)

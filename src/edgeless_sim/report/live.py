@@ -201,6 +201,7 @@ class LiveReader:
                 workflow.title = title
             component.domain = self._scene.domain_numbers.get(place, "")
             workflow.orphan = None
+            workflow.give(component.name, ns)
             self._phase = "running"
             return
         if not component.live:
@@ -268,6 +269,7 @@ class LiveReader:
             workflow.orphan = reason
         elif state in ("started", "redeployed", "migrated"):
             workflow.orphan = None
+            self._scene.deployed(workflow)
         elif state in ("stopped", "refused"):
             self._scene.ended(identifier)
         if state != "unnamed":

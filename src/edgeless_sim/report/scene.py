@@ -84,7 +84,17 @@ class Component(Counted):
 class Workflow:
     """A workflow."""
 
-    __slots__ = ("components", "ended", "identifier", "number", "orphan", "title")
+    __slots__ = (
+        "_given",
+        "_given_ns",
+        "components",
+        "deployed",
+        "ended",
+        "identifier",
+        "number",
+        "orphan",
+        "title",
+    )
 
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
@@ -95,6 +105,10 @@ class Workflow:
         #: Why it has no domain; None if it has one.
         self.orphan: str | None = None
         self.ended = False
+        #: The names of what belongs to it as it is deployed now; empty if that is not known.
+        self.deployed: dict[str, None] = {}
+        self._given: dict[str, None] = {}
+        self._given_ns = -1
 
     @property
     def domain(self) -> str:
@@ -102,6 +116,16 @@ class Workflow:
         if self.orphan is not None:
             return ""
         return ", ".join(sorted({each.domain for each in self.components.values()} - {""}))
+
+    def give(self, component: str, now_ns: int) -> None:
+        """The ε-CON gives a component to a domain; all components of one attempt at once."""
+        if now_ns != self._given_ns:
+            self._given, self._given_ns = {}, now_ns
+        self._given[component] = None
+
+    def deploy(self) -> None:
+        """The last attempt was successful."""
+        self.deployed = self._given
 
     def state(self) -> tuple[str, str]:
         """The worst state of its components, and why."""
@@ -186,6 +210,7 @@ class Scene:
         if instance is not None:
             self._bury(instance)
             instance.component.look()
+            self._forget_if_replaced(instance.component)
             self._forget_if_over(instance.component.workflow)
 
     def broke(self, number: int, reason: str) -> None:
@@ -213,6 +238,12 @@ class Scene:
             component.look()
             self._forget_if_over(component.workflow)
 
+    def deployed(self, workflow: Workflow) -> None:
+        """All components have a domain. What joins domains has other names than last time."""
+        workflow.deploy()
+        for component in list(workflow.components.values()):
+            self._forget_if_replaced(component)
+
     def ended(self, identifier: str) -> None:
         """A workflow was stopped or refused; it is forgotten when nothing of it runs any more."""
         workflow = self.workflows.get(identifier)
@@ -233,6 +264,13 @@ class Scene:
             oldest = next(iter(self._gone))
             del self._gone[oldest]
             self.instances.pop(oldest, None)
+
+    def _forget_if_replaced(self, component: Component) -> None:
+        """Its name is not among those of its workflow as it is deployed now."""
+        workflow = component.workflow
+        if workflow.deployed and component.name not in workflow.deployed and not component.live:
+            workflow.components.pop(component.name, None)
+            self.components.pop(component.number, None)
 
     def _forget_if_over(self, workflow: Workflow) -> None:
         if not workflow.ended or any(each.live for each in workflow.components.values()):
