@@ -143,7 +143,9 @@ def _decision_lines(decision: Decision) -> Iterator[str]:
     where = f" on {decision.chosen}" if decision.chosen else ""
     name = decision.component or "its components"
     yield f"{_clock_time(decision.time_s)} {name}: {decision.outcome}{where}"
-    yield f"  by {decision.decided_by}" + (f": {decision.reason}" if decision.reason else "")
+    # The name of the strategy stands before both.
+    reason = decision.reason.removeprefix(f"{decision.decided_by.rpartition(', ')[2]}: ")
+    yield f"  by {decision.decided_by}" + (f": {reason}" if reason else "")
     for candidate in decision.candidates:
         mark = "*" if candidate.name == decision.chosen else "-"
         score = "" if candidate.score is None else f" (score {candidate.score:g})"

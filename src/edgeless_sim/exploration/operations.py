@@ -140,6 +140,7 @@ async def _call(hands: Hands, dice: Random) -> bool:
         component.instance, node.url, "hello", timeout_s=_CALL_TIMEOUT_S
     )
     hands.tally.answers[f"call: {result.kind.name.lower()}"] += 1
+    hands.tally.checks["I25"] += 1
     took_s = (hands.now_ns - begun_ns) / 1e9
     if took_s > _CALL_TIMEOUT_S:
         hands.promises.violations.append(f"I25: a call took {took_s:g} s")

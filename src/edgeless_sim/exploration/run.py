@@ -92,9 +92,7 @@ class _Exploration:
         self._found += empty_violations(hands.cluster)
         hands.cluster.journal.flush()
         self._found += [f"I24: event {each} is unexplained" for each in self._checker.unexplained()]
-        hands.tally.checks.update(
-            ("I21", "I22", "I23", "I24", "I25", "I28", "I29", "I37", "I39", "I44")
-        )
+        hands.tally.checks.update(("I21", "I22", "I23", "I24", "I28", "I29", "I37", "I39", "I44"))
         hands.tally.effects.update(hands.cluster.counters())
 
     async def _play(self, hands: Hands, swarm: Swarm) -> None:

@@ -147,8 +147,8 @@ def test_node_files_load_without_those(tmp_path: Path, generation: str) -> None:
     assert settings.general.node_id == UUID(general["node_id"])
     assert settings.registration_url in general.values()
     assert settings.metrics_url == {**general, **given.get("telemetry", {})}["metrics_url"]
-    assert settings.announced_agent_url == general["agent_url"]
-    assert settings.announced_invocation_url == general["invocation_url"]
+    assert settings.general.agent_url == general["agent_url"]
+    assert settings.general.invocation_url == general["invocation_url"]
     assert settings.wasm_runtime.enabled
     assert not settings.container_runtime.enabled
     assert settings.user_node_capabilities.num_cpus == given["user_node_capabilities"]["num_cpus"]

@@ -239,13 +239,3 @@ class NodeSettingsFile(Table):
     def metrics_url(self) -> str | None:
         """Where it shows measurements; None = nowhere."""
         return self.general.metrics_url or self.telemetry.metrics_url
-
-    @property
-    def announced_agent_url(self) -> str:
-        """What the ε-ORC is told to connect to."""
-        return self.general.agent_url_announced or self.general.agent_url
-
-    @property
-    def announced_invocation_url(self) -> str:
-        """What other nodes are told to send events to."""
-        return self.general.invocation_url_announced or self.general.invocation_url
