@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-import msgspec
 import typer
 from rich.console import RenderableType
 
@@ -22,6 +21,7 @@ from edgeless_sim.cli.problems import Exit
 from edgeless_sim.cli.screen import open_screen
 from edgeless_sim.cli.top_options import TopOptions, printed
 from edgeless_sim.cluster.deployment_client import open_controller, open_domain_mirror
+from edgeless_sim.cluster.mirror_client import merged_mirrors
 from edgeless_sim.cluster.settings import ComponentTls, load_cli_settings, load_tls
 from edgeless_sim.errors import EdgelessError, RejectedError, SettingsError
 from edgeless_sim.kernel.clock import LoopClock
@@ -208,28 +208,18 @@ async def _orchestrator_answer(
 async def _mirror(client: DomainMirrorClient, since_s: float) -> tuple[DomainMirror, str]:
     """All pages of all parts, and what was too much."""
     left_out = []
-    whole: DomainMirror | None = None
+    pages: list[DomainMirror] = []
     for part in MirrorPart:
         after = ""
         for _ in range(_PAGES_MAX):
             page = await client.mirror(MirrorQuery(part, after, since_s))
-            whole = page.mirror if whole is None else _joined(whole, page.mirror)
-            after = page.next
-            if not after:
+            pages.append(page.mirror)
+            if not page.next:
                 break
+            after = page.next
         else:
             left_out.append(part.value)
-    assert whole is not None, "there is a part"
-    return whole, f"more {', '.join(left_out)} than are shown" if left_out else ""
-
-
-def _joined(mirror: DomainMirror, more: DomainMirror) -> DomainMirror:
-    return msgspec.structs.replace(
-        mirror,
-        nodes=mirror.nodes + more.nodes,
-        components=mirror.components + more.components,
-        series=mirror.series + more.series,
-    )
+    return merged_mirrors(pages), f"more {', '.join(left_out)} than are shown" if left_out else ""
 
 
 def _answer(error: EdgelessError) -> str:
