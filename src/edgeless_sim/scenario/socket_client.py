@@ -4,6 +4,7 @@ Not here: which ingress has an instance (`web_clients`).
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -13,6 +14,8 @@ from edgeless_sim.resources.simulated.http_ingress import IngressRequest, Ingres
 from edgeless_sim.scenario.web_client import CUT, NOT_FOUND, REFUSED, WebAnswer, WebClient, WebWay
 
 __all__ = ["SocketClient"]
+
+_AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class SocketClient(WebClient):
@@ -38,7 +41,10 @@ class SocketClient(WebClient):
         """Made when it is first needed: it belongs to the loop."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(connector=connector)
+            # As in virtual time: the headers of a request are those that its step names.
+            self._session = aiohttp.ClientSession(
+                connector=connector, skip_auto_headers=_AUTO_HEADERS
+            )
         return self._session
 
     def way(self, request: IngressRequest, node: str | None) -> WebWay:
