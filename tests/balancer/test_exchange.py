@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from edgeless_sim.balancer import Exchange, PortalProvider
+from edgeless_sim.balancer import exchange as exchanges
 from edgeless_sim.balancer.exchange import WAITING_MAX
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel import current_scheduler, run
@@ -257,6 +258,31 @@ def test_a_start_that_is_repeated_changes_nothing() -> None:
         _, sink = await balancer.start("sink", PORTAL, mapped=True)
         assert sink.payloads == ["1"]
         assert len(balancer.exchange) == 2
+
+    play(story)
+
+
+def test_a_full_balancer_refuses_further_halves_and_no_repeated_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchanges, "HALVES_MAX", 2)
+
+    async def story(balancer: Balancer) -> None:
+        entry, _ = await balancer.start("sink", LOCAL)
+        await balancer.start("sink", PORTAL, mapped=True)
+        await balancer.start("sink", LOCAL, pid=entry)
+        with pytest.raises(RejectedError, match="2 halves already"):
+            await balancer.start("sink", LOCAL, number=8)
+
+    play(story)
+
+
+def test_nothing_is_waited_for_when_all_that_waited_has_gone_on() -> None:
+    async def story(balancer: Balancer) -> None:
+        entry, _ = await balancer.start("sink", LOCAL)
+        balancer.send(entry, "1")
+        await balancer.start("sink", PORTAL, mapped=True)
+        assert balancer.exchange._halves[entry.key].timer is None
 
     play(story)
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from edgeless_sim.dataplane.marks import leads_to
 from edgeless_sim.model.event import ERR, CallReturn, FurtherTarget, Target
 
 
@@ -81,6 +84,50 @@ def test_an_instance_that_is_replaced_may_still_answer(play: Any) -> None:
         assert answers == [CallReturn.reply("done")]
 
     play(story)
+
+
+@pytest.mark.parametrize("sent", range(4))
+def test_a_migrated_instance_and_its_successor_get_the_marks_whoever_is_next(
+    play: Any, sent: int
+) -> None:
+    async def story(wire: Any) -> None:
+        sender, one, two, three, new = (wire.end(place) for place in (0, 0, 1, 0, 2))
+        marks: list[tuple[Any, bool]] = []
+        for end in (one, two, three, new):
+            end.plane.marks[end.key] = lambda event, end=end: marks.append(
+                (end, leads_to(event) == new.key)
+            )
+        assert sender.handle.patch({"out": spread(wire, one, two, three)}, 0)
+        for number in range(sent):
+            sender.handle.cast("out", str(number))
+        await wire.after(0.1)
+        # The same again, and in another order.
+        assert sender.handle.patch({"out": spread(wire, one, two, three)}, 0)
+        assert sender.handle.patch({"out": spread(wire, three, two, one)}, 1)
+        await wire.after(0.1)
+        assert marks == []
+        assert sender.handle.patch({"out": spread(wire, new, one, three)}, 2)
+        await wire.after(0.1)
+        assert sorted(marks, key=lambda each: each[0] is new) == [(two, True), (new, True)]
+
+    play(story, 3)
+
+
+def test_an_instance_more_is_no_migration(play: Any) -> None:
+    async def story(wire: Any) -> None:
+        sender, here, there, further = wire.end(), wire.end(), wire.end(1), wire.end(2)
+        marks: list[Any] = []
+        for end in (here, there, further):
+            end.plane.marks[end.key] = marks.append
+        assert sender.handle.patch({"out": spread(wire, here, there)}, 0)
+        sender.handle.cast("out", "a")
+        assert sender.handle.patch({"out": spread(wire, here, there, further)}, 1)
+        sender.handle.cast("out", "b")
+        assert sender.handle.patch({"out": spread(wire, here, there)}, 2)
+        await wire.after(0.1)
+        assert marks == []
+
+    play(story, 3)
 
 
 def test_what_waited_for_the_first_instance_is_sent_when_there_are_several(play: Any) -> None:

@@ -1,6 +1,7 @@
 """A node of a deployment tells how its machine fares; defect U33 is absent."""
 
 import psutil
+import pytest
 
 from edgeless_sim.node.machine_health import MachineHealth
 
@@ -26,3 +27,18 @@ def test_memory_is_in_kib_and_this_process_has_some_of_it() -> None:
 def test_what_cannot_be_seen_is_said_to() -> None:
     health = MachineHealth().look()
     assert (health.gpu_load_perc, health.gpu_temp_cels, health.active_power) == (-1, -1000, -1)
+
+
+@pytest.mark.parametrize("failure", [None, NotImplementedError("no /proc/diskstats"), OSError(13)])
+def test_a_machine_without_counters_has_a_health_all_the_same(
+    failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counters() -> None:
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(psutil, "net_io_counters", counters)
+    monkeypatch.setattr(psutil, "disk_io_counters", counters)
+    health = MachineHealth().look()
+    assert (health.tot_rx_bytes, health.tot_tx_errs, health.disk_tot_reads) == (-1, -1, -1)
+    assert health.mem_available > 0

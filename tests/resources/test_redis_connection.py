@@ -4,9 +4,15 @@ import asyncio
 from typing import Any, Final
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edgeless_sim.cluster.ports import LOOPBACK
-from edgeless_sim.resources.redis_connection import make_client, open_client
+from edgeless_sim.resources.redis_connection import (
+    close_client,
+    drop_connections,
+    make_client,
+    open_client,
+)
 from edgeless_sim.resources.redis_rules import read_place
 
 #: More than a connection takes until it waits for its first answer.
@@ -43,3 +49,16 @@ def test_a_cancellation_is_heeded_whenever_it_comes(kind: str) -> None:
         await server.wait_closed()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("drop", [drop_connections, close_client])
+@pytest.mark.parametrize("failure", [RedisTimeoutError("not within 2 s"), OSError("broken")])
+async def test_a_server_that_does_not_let_go_is_no_failure(
+    drop: Any, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def disconnect(*_: Any, **__: Any) -> None:
+        raise failure
+
+    client = make_client(read_place("redis://127.0.0.1:1"), None, 1.0)
+    monkeypatch.setattr(client.connection_pool, "disconnect", disconnect)
+    await drop(client)

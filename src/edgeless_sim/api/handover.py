@@ -12,6 +12,7 @@ from edgeless_sim.model.ids import InstanceId
 __all__ = [
     "COLLECT_BYTES_MAX",
     "COLLECT_EVENTS_MAX",
+    "HANDOVER_REFUSED",
     "Answer",
     "Collect",
     "Collected",
@@ -24,6 +25,8 @@ __all__ = [
 #: Most events of one reply, and the size at which it takes no further one.
 COLLECT_EVENTS_MAX = 256
 COLLECT_BYTES_MAX = 4 << 20
+#: The summary of each refusal by the old node; another one is not by its handovers.
+HANDOVER_REFUSED = "Error when handing over a function"
 
 
 class TakeOver(msgspec.Struct, frozen=True):

@@ -61,9 +61,9 @@ class Exchange:
                 REJECTED_SUMMARY,
                 f"role: the other half of {number} is a {opposite.configuration.role}",
             )
-        if len(self._halves) >= HALVES_MAX:
-            raise RejectedError(REJECTED_SUMMARY, f"the balancer has {HALVES_MAX} halves already")
         present = self._halves.get(half.pid.key)
+        if present is None and len(self._halves) >= HALVES_MAX:
+            raise RejectedError(REJECTED_SUMMARY, f"the balancer has {HALVES_MAX} halves already")
         if present is not None and present.configuration == half.configuration:
             # A start that is repeated because its answer was lost.
             present.sink, present.mapped = half.sink, half.mapped
@@ -119,6 +119,9 @@ class Exchange:
                     break
                 event, answer, _ = half.waiting.popleft()
                 exit_half.sink.forward(PORTAL_OUTPUT, event, answer)
+            if half is not None and half.timer is not None and not half.waiting:
+                half.timer.cancel()
+                half.timer = None
 
     def _watch(self, half: Half) -> None:
         if half.timer is None and half.waiting:

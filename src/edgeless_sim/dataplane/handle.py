@@ -1,6 +1,6 @@
 """What one instance sends with: output channels, calls, delayed casts (spec 1.4, 5.3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from edgeless_sim.dataplane.links import HoldingLink, Inbox, Route
@@ -315,11 +315,10 @@ class DataplaneHandle:
     def _mark_moves(self, old: Mapping[str, Route]) -> None:
         """Tell the targets of *old* that have moved, and their successors."""
         moves = {
-            (route.target, now.target): (route, now)
+            (before.target, after.target): (before, after)
             for channel, route in old.items()
             if (now := self._routes.get(channel)) is not None
-            and now.target != route.target
-            and UNPLACED.key not in (now.target, route.target)
+            for before, after in _moved(route, now)
         }
         for before, after in moves.values():
             self._mark_move(before, after)
@@ -366,3 +365,31 @@ class DataplaneHandle:
         else:
             event.target = route.target
             route.link.send(event)
+
+
+def _moved(old: Route, new: Route) -> list[tuple[Route, Route]]:
+    """Whose place among several targets another one has taken, and which; in the order of turns.
+
+    None if there are more or fewer than before: then it is not a migration.
+    """
+    if old.after is None and new.after is None:
+        return [(old, new)] if old.target != new.target and _placed((old, new)) else []
+    before, after = old.round(), new.round()
+    here, there = ({route.target for route in ring} for ring in (before, after))
+    if here == there:
+        return []
+    stays = next((route.target for route in after if route.target in here), None)
+    gone = [route for route in _turned(before, stays) if route.target not in there]
+    come = [route for route in _turned(after, stays) if route.target not in here]
+    same = len(gone) == len(come) and _placed((*gone, *come))
+    return list(zip(gone, come, strict=True)) if same else []
+
+
+def _turned(ring: list[Route], first: bytes | None) -> list[Route]:
+    """*ring*, beginning with the target *first* if there is one: whose turn it is says nothing."""
+    begin = next((at for at, route in enumerate(ring) if route.target == first), 0)
+    return ring[begin:] + ring[:begin]
+
+
+def _placed(routes: Iterable[Route]) -> bool:
+    return all(route.target != UNPLACED.key for route in routes)

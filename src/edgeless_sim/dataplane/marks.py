@@ -15,6 +15,8 @@ __all__ = ["is_mark", "leads_to", "mark"]
 _KIND = int(EventType.CALL_NO_RET)
 #: Of casts; no return has it.
 _STREAM = 0
+#: Characters of a key in hexadecimal digits.
+_PAYLOAD = 64
 
 
 def mark(source: bytes, target: bytes, leads_to: bytes) -> Event:
@@ -24,7 +26,7 @@ def mark(source: bytes, target: bytes, leads_to: bytes) -> Event:
 
 def is_mark(event: Event) -> bool:
     """Whether *event* is a mark."""
-    return event.kind == _KIND and event.stream == _STREAM
+    return event.kind == _KIND and event.stream == _STREAM and len(event.payload) == _PAYLOAD
 
 
 def leads_to(event: Event) -> bytes:

@@ -23,6 +23,7 @@ __all__ = [
     "FurtherTarget",
     "PatchRequest",
     "Target",
+    "event_bytes",
 ]
 
 
@@ -86,6 +87,12 @@ class Event(msgspec.Struct, array_like=True, gc=False):
 #: As a target: "this channel is mapped, but its component has no instance at present". Ours: peers
 #: of EDGELESS's own get a mapping without the channel instead.
 UNPLACED: Final = InstanceId(NODE_ID_NONE, FUNCTION_ID_NONE)
+
+
+def event_bytes(event: Event) -> int:
+    """Bytes of its payload in UTF-8, of which queues hold so many."""
+    payload = event.payload
+    return len(payload) if payload.isascii() else len(payload.encode())
 
 
 class FurtherTarget(msgspec.Struct, frozen=True):

@@ -103,7 +103,8 @@ class Agent:
         """See `ComponentApi.start_function`; raise `RejectedError` for a type not offered here,
         and if the instance was to take over from one that goes on instead."""
         pid = self._instance_id(request.instance_id)
-        if pid in self._arriving:
+        while pid in self._arriving:
+            # Copies of one request: after one that failed, the next one tries, and no two at once.
             # Shielded: who gives up waiting must not take the other's future along.
             await asyncio.shield(self._arriving[pid])
         if pid not in self.functions:

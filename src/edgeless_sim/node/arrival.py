@@ -12,6 +12,7 @@ from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.handover import (
     COLLECT_BYTES_MAX,
     COLLECT_EVENTS_MAX,
+    HANDOVER_REFUSED,
     Answer,
     Collect,
     Collected,
@@ -24,7 +25,7 @@ from edgeless_sim.errors import EdgelessError, RejectedError, ResourceError, Unr
 from edgeless_sim.model.event import METADATA_ROOT, CallReturn, Event, EventType
 from edgeless_sim.model.function import Predecessor
 from edgeless_sim.model.names import clipped
-from edgeless_sim.node.departure import COMMIT_S, POLL_S, SILENCE_S
+from edgeless_sim.node.departure import CALLS_MAX, COMMIT_S, POLL_S, SILENCE_S
 from edgeless_sim.node.function import STOP_TIMEOUT_S
 from edgeless_sim.node.gate import Gate
 from edgeless_sim.node.hosting import HostingContext
@@ -37,8 +38,8 @@ __all__ = ["ANSWERS_MAX", "COLLECT_TIMEOUT_S", "TAKE_OVER_TIMEOUT_S", "Arrival",
 TAKE_OVER_TIMEOUT_S: Final = FINISH_S + STOP_TIMEOUT_S + 0.5
 #: For the first collection, which is tried twice; the old node waits longer than that.
 COLLECT_TIMEOUT_S: Final = COMMIT_S / 4
-#: Most answers that wait to be given back.
-ANSWERS_MAX: Final = 1024
+#: Most answers that wait to be given back: as many as the old node has open calls.
+ANSWERS_MAX: Final = CALLS_MAX
 
 _PAUSE_S: Final = 0.2
 _TRIES_MAX: Final = 3
@@ -79,14 +80,11 @@ class Arrival:
         self._received = 0
         self._state_bytes = 0
         self._first: tuple[HandedEvent, ...] = ()
+        #: Calls to the old instance that were handed over and not answered.
+        self._calls: dict[tuple[bytes, int], None] = {}
         self._answers: list[Answer] = []
         self._answering = False
         self._over = False
-
-    @property
-    def number(self) -> int:
-        """The new instance's number in the journal."""
-        return self.hosted.handle.number
 
     async def prepare(self) -> None:
         """Fetch the state and the first events; raise `RejectedError` if the old one goes on."""
@@ -175,15 +173,16 @@ class Arrival:
             request = Collect(self._old, self.hosted.pid, self._received, begun=True)
             try:
                 collected = await client.collect(request)
-            except UnreachableError:
+            except (UnreachableError, RejectedError) as error:
+                if isinstance(error, RejectedError) and error.summary == HANDOVER_REFUSED:
+                    break
+                # Silence, or a node that has too much to do: it is asked again.
                 silent_ns += clock.now_ns() - asked_ns
                 if self.deserted or silent_ns > SILENCE_S * 1e9:
                     break
                 await clock.sleep(_PAUSE_S)
                 silent_ns += round(_PAUSE_S * 1e9)
                 continue
-            except RejectedError:
-                break
             if self._over:
                 return
             silent_ns = 0
@@ -208,6 +207,8 @@ class Arrival:
             if not _well_formed(event):
                 self._context.plane.counters["malformed event"] += 1
                 continue
+            if event.kind == _CALL and len(self._calls) < CALLS_MAX:
+                self._calls[event.source, event.stream] = None
             # Whoever called waits for an answer of the old instance.
             self.gate.forwarded(self._event(event, old if event.kind == _CALL else new))
 
@@ -226,6 +227,9 @@ class Arrival:
 
     def _answered(self, call: Event, result: CallReturn) -> None:
         """Give an answer back to the old node, whose instance was called."""
+        if self._calls.pop((call.source, call.stream), self) is self:
+            # Not by way of that one: nobody waits for it there.
+            return
         if len(self._answers) >= ANSWERS_MAX:
             self._context.plane.counters["answers not given back"] += 1
             return
@@ -242,13 +246,12 @@ class Arrival:
             try:
                 await client.give_back(GiveBack(self._old, self.hosted.pid, answers))
                 failures = 0
-            except UnreachableError:
+            except EdgelessError as error:
                 failures += 1
-                if failures < _TRIES_MAX:
+                # It may refuse because the old instance is gone, and with it whoever waited there.
+                gone = isinstance(error, RejectedError) and error.summary == HANDOVER_REFUSED
+                if failures < _TRIES_MAX and not gone:
                     continue
-                self._context.plane.counters["answers not given back"] += len(answers)
-            except EdgelessError:
-                # The old instance is gone, and with it whoever waited there.
                 self._context.plane.counters["answers not given back"] += len(answers)
             del self._answers[: len(answers)]
         self._answering = False

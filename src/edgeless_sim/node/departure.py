@@ -14,6 +14,7 @@ from typing import Final
 from edgeless_sim.api.handover import (
     COLLECT_BYTES_MAX,
     COLLECT_EVENTS_MAX,
+    HANDOVER_REFUSED,
     Answer,
     Collected,
     HandedEvent,
@@ -21,7 +22,14 @@ from edgeless_sim.api.handover import (
 )
 from edgeless_sim.errors import RejectedError, ResourceError
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import ERR, CallReturn, CallReturnKind, Event, EventType
+from edgeless_sim.model.event import (
+    ERR,
+    CallReturn,
+    CallReturnKind,
+    Event,
+    EventType,
+    event_bytes,
+)
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node.function import QUEUE_BYTES_MAX, QUEUE_EVENTS_MAX
 from edgeless_sim.node.hosting import HostingContext
@@ -46,7 +54,6 @@ CALLS_MAX: Final = 4096
 _LOOK_S: Final = 0.5
 _CALL: Final = int(EventType.CALL)
 _KINDS: Final = {int(kind): kind for kind in CallReturnKind}
-_WORDS: Final = "Error when handing over a function"
 
 
 class Departure:
@@ -119,7 +126,7 @@ class Departure:
         """See `Leaving.stays`."""
         self._cancel_timer()
         self._on_stay(self)
-        self._decide(RejectedError(_WORDS, reason))
+        self._decide(RejectedError(HANDOVER_REFUSED, reason))
 
     def _forsaken(self) -> None:
         self._go_on("nobody has taken it over")
@@ -144,7 +151,7 @@ class Departure:
         if self.committed:
             return
         if not self._outcome.done() or isinstance(self._outcome.result(), RejectedError):
-            raise RejectedError(_WORDS, "its state was not asked for")
+            raise RejectedError(HANDOVER_REFUSED, "its state was not asked for")
         self.committed = True
         events = self.hosted.depart()
         for event in events:
@@ -180,7 +187,7 @@ class Departure:
 
     def deliver(self, event: Event) -> None:
         """See `Inbox.deliver`: the successor gets it."""
-        size = self._outbox_bytes + _size(event)
+        size = self._outbox_bytes + event_bytes(event)
         if len(self._outbox) >= QUEUE_EVENTS_MAX or size > QUEUE_BYTES_MAX:
             self._plane.refuse(event, "queue full")
         elif event.kind == _CALL and len(self._calls) >= CALLS_MAX:
@@ -195,7 +202,7 @@ class Departure:
         """A sender sends elsewhere from now on (`edgeless_sim.dataplane.marks`)."""
         if not self._over and len(self._outbox) < 2 * QUEUE_EVENTS_MAX:
             self._outbox.append(event)
-            self._outbox_bytes += _size(event)
+            self._outbox_bytes += event_bytes(event)
             self._wake()
 
     def retire(self) -> None:
@@ -216,20 +223,20 @@ class Departure:
             elif event.serial:
                 self._plane.drop(event, cause)
         self._outbox.clear()
-        self._decide(RejectedError(_WORDS, cause))
+        self._decide(RejectedError(HANDOVER_REFUSED, cause))
         self._wake()
 
     # -- inside ---------------------------------------------------------------------------------
 
     def _put(self, event: Event) -> None:
         self._outbox.append(event)
-        self._outbox_bytes += _size(event)
+        self._outbox_bytes += event_bytes(event)
         if event.kind == _CALL:
             self._calls[event.source, event.stream] = event
 
     def _acknowledge(self, received: int) -> None:
         while self._first < received and self._outbox:
-            self._outbox_bytes -= _size(self._outbox.popleft())
+            self._outbox_bytes -= event_bytes(self._outbox.popleft())
             self._first += 1
         self._sent = 0
 
@@ -240,7 +247,7 @@ class Departure:
         for event in self._outbox:
             if len(batch) >= COLLECT_EVENTS_MAX or size > COLLECT_BYTES_MAX:
                 break
-            size += _size(event)
+            size += event_bytes(event)
             age_ns = max(0, now_ns - event.created_ns)
             batch.append(
                 HandedEvent(
@@ -315,8 +322,3 @@ class Departure:
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _size(event: Event) -> int:
-    payload = event.payload
-    return len(payload) if payload.isascii() else len(payload.encode())

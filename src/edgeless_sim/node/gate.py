@@ -12,13 +12,14 @@ from edgeless_sim.dataplane.links import Inbox
 from edgeless_sim.dataplane.marks import is_mark, leads_to
 from edgeless_sim.dataplane.plane import Dataplane
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import Event
+from edgeless_sim.model.event import Event, event_bytes
+from edgeless_sim.node.function import QUEUE_BYTES_MAX
 
 __all__ = ["HELD_EVENTS_MAX", "HOLD_S", "SENDERS_MAX", "Gate"]
 
 #: How long a sender's events are held for its mark, which may be lost. More than it takes to see
 #: that the old node is silent, which opens the gate, too.
-HOLD_S: Final = 4.0
+HOLD_S: Final = 4.5
 #: Most events that are held, of all senders.
 HELD_EVENTS_MAX: Final = 1024
 #: Most senders whose marks are waited for, or remembered.
@@ -40,6 +41,7 @@ class Gate:
         self._key = key
         self._held: dict[bytes, deque[Event]] = {}
         self._held_total = 0
+        self._held_bytes = 0
         self._timers: dict[bytes, Timer] = {}
         #: Senders whose last event by way of the old instance came before the first direct one.
         self._ended: dict[bytes, None] = {}
@@ -54,20 +56,25 @@ class Gate:
         if held is None:
             self._remember(event)
             self.inner.deliver(event)
-        elif self._held_total >= HELD_EVENTS_MAX:
+        elif (
+            self._held_total >= HELD_EVENTS_MAX
+            or self._held_bytes + event_bytes(event) > QUEUE_BYTES_MAX
+        ):
             self._plane.refuse(event, "queue full")
         else:
             self._held_total += 1
+            self._held_bytes += event_bytes(event)
             held.append(event)
 
     def mark(self, event: Event) -> None:
         """A mark that came directly: what follows is to wait, or to go elsewhere."""
         source = event.source
         if leads_to(event) != self._key:
-            if held := self._held.get(source):
+            held = self._held.get(source)
+            if held and self._held_total < HELD_EVENTS_MAX:
                 held.append(event)
                 self._held_total += 1
-            else:
+            elif not held:
                 self._pass_mark(event)
         elif source in self._ended:
             del self._ended[source]
@@ -125,6 +132,7 @@ class Gate:
             if is_mark(event):
                 self._pass_mark(event)
             else:
+                self._held_bytes -= event_bytes(event)
                 self._remember(event)
                 self._into(event)
 

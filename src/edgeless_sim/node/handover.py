@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from edgeless_sim.api.handover import Collect, Collected, GiveBack, HandedState, TakeOver
+from edgeless_sim.api.handover import (
+    HANDOVER_REFUSED,
+    Collect,
+    Collected,
+    GiveBack,
+    HandedState,
+    TakeOver,
+)
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.model.function import Predecessor
 from edgeless_sim.model.ids import InstanceId
@@ -19,7 +26,6 @@ __all__ = ["REMEMBERED_MAX", "Handovers"]
 
 #: Most successors that are remembered.
 REMEMBERED_MAX: Final = 1024
-_WORDS: Final = "Error when handing over a function"
 
 
 class Handovers:
@@ -50,7 +56,7 @@ class Handovers:
         if departure is None:
             departure = self._depart(request)
         elif departure.successor != request.successor:
-            raise RejectedError(_WORDS, f"it goes to {departure.successor}")
+            raise RejectedError(HANDOVER_REFUSED, f"it goes to {departure.successor}")
         return await departure.state()
 
     async def collect(self, request: Collect) -> Collected:
@@ -75,10 +81,10 @@ class Handovers:
     def _depart(self, request: TakeOver) -> Departure:
         hosted = self._functions.get(request.instance)
         if hosted is None or hosted.stopping or hosted.phase is Phase.GONE:
-            raise RejectedError(_WORDS, f"{request.instance} does not run here")
+            raise RejectedError(HANDOVER_REFUSED, f"{request.instance} does not run here")
         if request.successor in self._asked:
             # A copy, or a late one: that successor has given up (reliability F44).
-            raise RejectedError(_WORDS, "it was asked for before")
+            raise RejectedError(HANDOVER_REFUSED, "it was asked for before")
         self._asked.add(request.successor)
         departure = Departure(hosted, request.successor, self._context, self._stays)
         self._departures[request.instance] = departure
@@ -88,7 +94,7 @@ class Handovers:
     def _departure(self, instance: InstanceId, successor: InstanceId) -> Departure:
         departure = self._departures.get(instance)
         if departure is None or departure.successor != successor:
-            raise RejectedError(_WORDS, f"{instance} does not go to {successor}")
+            raise RejectedError(HANDOVER_REFUSED, f"{instance} does not go to {successor}")
         return departure
 
     def _stays(self, departure: Departure) -> None:

@@ -48,7 +48,7 @@ class Leaving(Protocol):
 class MovableFunction(HostedFunction):
     """See `HostedFunction`; ``leaving`` is set from the request to leave on."""
 
-    __slots__ = ("_retired", "leaving")
+    __slots__ = ("_final", "_retired", "leaving")
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class MovableFunction(HostedFunction):
         super().__init__(pid, request, context, instantiate, on_change=on_change, on_gone=on_gone)
         self.leaving: Leaving | None = None
         self._retired = False
+        self._final = False
 
     @property
     def lingers(self) -> bool:
@@ -86,6 +87,7 @@ class MovableFunction(HostedFunction):
         self.leaving = leaving
         self._ends_next = True
         phase = self.phase
+        self._final = phase is Phase.FAILED
         if phase is Phase.BACKOFF or phase is Phase.FAILED:
             self._guest_ended(clean=True)
             return
@@ -98,12 +100,17 @@ class MovableFunction(HostedFunction):
         self._set_timer(FINISH_S, self._finish_expired)
 
     def resume(self, reason: str) -> None:
-        """Go on here after all, with a new guest that gets the state again."""
+        """Go on here after all: with a new guest that gets the state again, or failed as before."""
         assert self.phase is Phase.LEAVING, self.phase
         self.leaving = None
         self._ends_next = False
         self._chronicle.note("stayed", reason)
-        self._restart()
+        if self._final:
+            self.phase = Phase.FAILED
+            self._drop_queue("the function has failed")
+            self._on_change()
+        else:
+            self._restart()
 
     def depart(self) -> list[Event]:
         """It has left for good; return the events that wait. `end` is to follow."""

@@ -14,12 +14,11 @@ _DELAY_S_MAX: Final = 60
 class RestartPolicy:
     """Back-off 1, 2, 4 … 60 s, at most five restarts in ten minutes."""
 
-    __slots__ = ("_times_ns", "restarts_total")
+    __slots__ = ("_times_ns",)
 
     def __init__(self) -> None:
         # None = it has never failed, as most; a deque takes as much room as ten of these.
         self._times_ns: deque[int] | None = None
-        self.restarts_total = 0
 
     def delay_s(self, now_ns: int) -> int | None:
         """How long to wait before the next start, None if there is none."""
@@ -32,5 +31,4 @@ class RestartPolicy:
             return None
         delay_s: int = min(2 ** len(times_ns), _DELAY_S_MAX)
         times_ns.append(now_ns)
-        self.restarts_total += 1
         return delay_s

@@ -52,7 +52,7 @@ from edgeless_sim.orchestrator.redis_values import (
     read_time,
     written_intent,
 )
-from edgeless_sim.resources.redis_connection import open_client
+from edgeless_sim.resources.redis_connection import close_client, open_client
 
 __all__ = ["RedisMirrorReader", "open_redis_mirror"]
 
@@ -92,7 +92,7 @@ async def open_redis_mirror(
             await client.ping()
         yield RedisMirrorReader(client, warn, health_max)
     finally:
-        await client.aclose()
+        await close_client(client)
 
 
 class RedisMirrorReader:

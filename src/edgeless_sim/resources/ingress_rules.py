@@ -30,7 +30,6 @@ __all__ = [
     "IngressInstances",
     "call_payload",
     "cast_payload",
-    "workflow_in",
 ]
 
 #: Requests of one instance that wait for its function.
@@ -86,10 +85,10 @@ class IngressInstances:
 
     def matching(self, method: str, host: Host, target: str) -> list[Route]:
         """The instances that take a request for *target*."""
-        return self.routes.matching(method, host, workflow_in(target))
+        return self.routes.matching(method, host, _workflow_in(target))
 
 
-def workflow_in(target: str) -> str | None:
+def _workflow_in(target: str) -> str | None:
     """What the first ``wf_id`` of the query says; not decoded (spec 6.1)."""
     for parameter in target.partition("?")[2].split("&"):
         if parameter.startswith("wf_id="):

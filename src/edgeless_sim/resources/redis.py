@@ -24,7 +24,7 @@ from edgeless_sim.model.resource import ResourceInstanceSpecification, ResourceP
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX, EventSink, ResourceHost
 from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.files import REJECTED_SUMMARY
-from edgeless_sim.resources.redis_connection import make_client
+from edgeless_sim.resources.redis_connection import close_client, drop_connections, make_client
 from edgeless_sim.resources.redis_rules import (
     CONFIGURATIONS,
     DESCRIPTION,
@@ -115,11 +115,11 @@ class RedisProvider:
                 await client.ping()
         except Exception as cause:
             # The boundary: a stranger may answer anything.
-            await client.aclose()
+            await close_client(client)
             raise RejectedError(REJECTED_SUMMARY, _described(cause)) from cause
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await client.aclose()
+                await close_client(client)
             raise
         by_workflow = "add-workflow-id" in configuration
         instance = _Instance(
@@ -174,7 +174,7 @@ class RedisProvider:
                         answer(result)
         finally:
             with anyio.CancelScope(shield=True):
-                await instance.client.aclose()
+                await close_client(instance.client)
 
     async def _attempt(self, instance: _Instance, event: Event) -> CallReturn:
         try:
@@ -183,8 +183,7 @@ class RedisProvider:
         except (RedisConnectionError, RedisTimeoutError, OSError) as cause:
             # OSError: TimeoutError is one. The others that wait would fail as slowly.
             self._failed(instance, cause)
-            # A connection that failed half way would give the next one the answer of the last.
-            await instance.client.connection_pool.disconnect()
+            await drop_connections(instance.client)
             return ERR
         except ResourceError as cause:
             self._warn(instance, str(cause))

@@ -6,6 +6,7 @@ which addresses those are (`egress_policy`) and what is said to the server (`red
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio import (
@@ -19,6 +20,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edgeless_sim.errors import ResourceError
@@ -26,7 +28,7 @@ from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.redis_rules import RedisPlace
 from edgeless_sim.resources.resolution import checked_address
 
-__all__ = ["make_client", "open_client"]
+__all__ = ["close_client", "drop_connections", "make_client", "open_client"]
 
 
 def make_client(
@@ -65,6 +67,19 @@ def open_client(url: str, **settings: Any) -> Redis:
     pool = client.connection_pool
     pool.connection_class = _HEEDING[pool.connection_class]
     return client
+
+
+async def drop_connections(client: Redis) -> None:
+    """Close what is connected: after a failure, an answer that comes late would be taken for that
+    of the next request. A server that does not even let go (TLS) is no failure of its own."""
+    with suppress(RedisError, OSError):
+        await client.connection_pool.disconnect()
+
+
+async def close_client(client: Redis) -> None:
+    """Close *client*, also if its server does not let go."""
+    with suppress(RedisError, OSError):
+        await client.aclose()
 
 
 class _Heeding(AbstractConnection):

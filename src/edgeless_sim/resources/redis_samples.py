@@ -10,7 +10,7 @@ from edgeless_sim.errors import ResourceError
 from edgeless_sim.kernel.clock import Clock
 from edgeless_sim.model.names import clipped
 from edgeless_sim.resources.collector_rules import SAMPLES_MAX, Sample, average_key, samples_key
-from edgeless_sim.resources.redis_connection import make_client
+from edgeless_sim.resources.redis_connection import close_client, drop_connections, make_client
 from edgeless_sim.resources.redis_rules import RedisPlace
 from edgeless_sim.resources.sample_writer import StoreAwayError
 
@@ -33,19 +33,18 @@ class RedisSamples:
                 await self._client.ping()
         except Exception as cause:
             # The boundary: a stranger may answer anything.
-            await self._client.connection_pool.disconnect()
+            await drop_connections(self._client)
             raise StoreAwayError(_described(cause)) from cause
         try:
             with self._clock.fail_after(2 * self._timeout_s):
                 return await self._sent(samples, forgotten)
         except Exception as cause:
-            # A connection that failed half way would give the next one the answer of the last.
-            await self._client.connection_pool.disconnect()
+            await drop_connections(self._client)
             raise ResourceError(_described(cause)) from cause
 
     async def aclose(self) -> None:
         """See `SampleStore.aclose`."""
-        await self._client.aclose()
+        await close_client(self._client)
 
     async def _sent(self, samples: Sequence[Sample], forgotten: Sequence[str]) -> list[str]:
         async with self._client.pipeline(transaction=True) as pipeline:
