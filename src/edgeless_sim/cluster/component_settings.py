@@ -76,7 +76,7 @@ class OrchestratorComponent:
     keep_alive_s: float = 2.0
     subscription_interval_s: float = 0.0
     """How often the ε-CON hears of it; 0 = every `keep_alive_s`."""
-    collector_redis_url: str = ""
+    collector_redis_url: str = field(default="", repr=False)
     """Where its metrics collector keeps samples; empty = it has none."""
     agent_url: str = ""
     """Of the collector's own node, as the next ones; see `NodeComponent`."""
@@ -143,7 +143,7 @@ class NodeComponent:
     """Private addresses that kafka-egress may connect to."""
     file_pusher_directory: Path | None = None
     """Where file-pusher has its files; needed if it is among `providers`."""
-    collector_redis_url: str = ""
+    collector_redis_url: str = field(default="", repr=False)
     """Where metrics-collector keeps samples; needed if it is among `providers`."""
     name: str = ""
     seed: int | None = None

@@ -65,7 +65,7 @@ class ComponentProcess:
     """One life of one component: from its start to its end."""
 
     def __init__(self, name: str, kind: str, file: Path, journal: MergedJournal) -> None:
-        """*kind* is ``con``, ``orc`` or ``node``; *file* are its settings."""
+        """*kind* is ``con``, ``orc``, ``node`` or ``bal``; *file* are its settings."""
         self.name = name
         self.ready = False
         self._command = [sys.executable, "-m", "edgeless_sim", "component", kind, str(file)]

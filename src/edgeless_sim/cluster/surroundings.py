@@ -46,7 +46,6 @@ class Surroundings:
         self._clock = clock
         self.life = 1 if charter is None else charter.life
         self.supervised = charter is not None
-        self._clock = clock
         self._tls = settings.tls
         self._routes = {} if charter is None else charter.routes
         part = None if charter is None else charter.capture

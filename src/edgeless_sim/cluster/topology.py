@@ -50,7 +50,7 @@ class NodeGroup:
     #: Private addresses that kafka-egress may connect to, in real time.
     kafka_allow: tuple[str, ...] = KAFKA_ALLOW
     #: Where metrics-collector keeps its samples.
-    collector_redis_url: str = COLLECTOR_REDIS_URL
+    collector_redis_url: str = field(default=COLLECTOR_REDIS_URL, repr=False)
     #: Where file-pusher has its files, in simulation too.
     file_pusher_directory: Path | None = None
     tee: bool = False

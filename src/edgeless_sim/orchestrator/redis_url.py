@@ -4,7 +4,8 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from edgeless_sim.model.names import clipped, name_fault
+from edgeless_sim.model.names import name_fault
+from edgeless_sim.resources.redis_rules import NO_URL
 
 __all__ = ["REDIS_SCHEMES", "redis_url_fault"]
 
@@ -24,8 +25,9 @@ def redis_url_fault(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as cause:
-        return clipped(str(cause))
+    except ValueError:
+        # Not what Python says of it: that quotes parts of the password.
+        return NO_URL
     if parts.scheme not in REDIS_SCHEMES:
         return f"write redis://HOST:PORT, rediss:// for TLS or unix://PATH, {_EXAMPLE}"
     if any(key != "db" or not value.isdecimal() for key, value in parse_qsl(parts.query)):

@@ -126,7 +126,7 @@ class ResourceSettings:
     #: Where sqlx has its databases; None = in a temporary folder.
     database_folder: Path | None = None
     #: Where metrics-collector keeps its samples.
-    collector_redis_url: str = COLLECTOR_REDIS_URL
+    collector_redis_url: str = field(default=COLLECTOR_REDIS_URL, repr=False)
 
 
 _SETTINGS: Final = ResourceSettings()

@@ -20,7 +20,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ExecAbortError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edgeless_sim.errors import ResourceError
@@ -28,7 +28,13 @@ from edgeless_sim.resources.egress_policy import EgressPolicy
 from edgeless_sim.resources.redis_rules import RedisPlace
 from edgeless_sim.resources.resolution import checked_address
 
-__all__ = ["close_client", "drop_connections", "make_client", "open_client"]
+__all__ = [
+    "close_client",
+    "drop_connections",
+    "make_client",
+    "open_client",
+    "was_refused_whole",
+]
 
 
 def make_client(
@@ -80,6 +86,12 @@ async def close_client(client: Redis) -> None:
     """Close *client*, also if its server does not let go."""
     with suppress(RedisError, OSError):
         await client.aclose()
+
+
+def was_refused_whole(cause: BaseException) -> bool:
+    """Whether nothing of a transaction was done: the server has too little memory, is a read-only
+    copy, or could not write its snapshot."""
+    return ExecAbortError in (type(cause), type(cause.__cause__))
 
 
 class _Heeding(AbstractConnection):

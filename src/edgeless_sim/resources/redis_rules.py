@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from edgeless_sim.errors import RejectedError
-from edgeless_sim.model.names import clipped
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 
 __all__ = [
     "CONFIGURATIONS",
     "DESCRIPTION",
     "INSTANCES_MAX",
+    "NO_URL",
     "PAUSE_MAX_NS",
     "PAUSE_MIN_NS",
     "TIMEOUT_S",
@@ -44,6 +44,9 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
 _PORT: Final = 6379
 _DATABASE: Final = re.compile(r"/?(?:[0-9]{1,4})?")
 
+#: Of a text that is no URL; it may have a password, and is not shown.
+NO_URL: Final = "no URL: ports are numbers; in a password / is %2F, # is %23, ? is %3F, @ is %40"
+
 
 class RedisPlace(NamedTuple):
     """A server and what it is told at first. Never shown: it has the password."""
@@ -61,8 +64,9 @@ def read_place(url: str) -> RedisPlace:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as cause:
-        raise RejectedError(REJECTED_SUMMARY, clipped(f"url: {cause}")) from None
+    except ValueError:
+        # Not what Python says of it: that quotes parts of the password.
+        raise RejectedError(REJECTED_SUMMARY, f"url: {NO_URL}") from None
     fault = None
     if parts.scheme not in ("redis", "rediss"):
         fault = "write redis://HOST:PORT, or rediss:// for TLS; other schemes are not allowed"

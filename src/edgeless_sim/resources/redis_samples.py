@@ -10,7 +10,12 @@ from edgeless_sim.errors import ResourceError
 from edgeless_sim.kernel.clock import Clock
 from edgeless_sim.model.names import clipped
 from edgeless_sim.resources.collector_rules import SAMPLES_MAX, Sample, average_key, samples_key
-from edgeless_sim.resources.redis_connection import close_client, drop_connections, make_client
+from edgeless_sim.resources.redis_connection import (
+    close_client,
+    drop_connections,
+    make_client,
+    was_refused_whole,
+)
 from edgeless_sim.resources.redis_rules import RedisPlace
 from edgeless_sim.resources.sample_writer import StoreAwayError
 
@@ -40,6 +45,8 @@ class RedisSamples:
                 return await self._sent(samples, forgotten)
         except Exception as cause:
             await drop_connections(self._client)
+            if was_refused_whole(cause):
+                raise StoreAwayError(_described(cause)) from cause
             raise ResourceError(_described(cause)) from cause
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from edgeless_sim.model.toml_table import Few, Name, Table
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX
-from edgeless_sim.resources.http_messages import header_fault
+from edgeless_sim.resources.http_messages import FRAMING_HEADERS, header_fault
 from edgeless_sim.resources.http_routes import parse_host
 from edgeless_sim.resources.simulated.backends import backend_address
 from edgeless_sim.resources.simulated.http import HttpAnswer, HttpRule
@@ -49,6 +49,15 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _asked_headers(value: dict[str, str]) -> dict[str, str]:
+    for name in _headers(value):
+        if name.lower() == "host":
+            raise ValueError("write host = ... beside headers")
+        if name.lower() in FRAMING_HEADERS:
+            raise ValueError(f"{name} is about the connection, which is not the step's: remove it")
+    return value
+
+
 def _url(value: str) -> str:
     # A SettingsError says the same, but is no ValueError.
     if "://" not in value:
@@ -59,6 +68,7 @@ def _url(value: str) -> str:
 Target: TypeAlias = Annotated[str, Field(max_length=8_000), AfterValidator(_target)]
 BackendUrl: TypeAlias = Annotated[Name, AfterValidator(_url)]
 Headers: TypeAlias = Annotated[dict[str, str], AfterValidator(_headers)]
+_AskedHeaders: TypeAlias = Annotated[dict[str, str], AfterValidator(_asked_headers)]
 _Body: TypeAlias = Annotated[str, Field(max_length=PAYLOAD_BYTES_MAX)]
 _Method: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{1,32}$")]
 
@@ -71,7 +81,7 @@ class HttpQuestion(Table):
     """With the query."""
     host: Annotated[str, AfterValidator(_host)] | None = None
     """The ``Host``; None = the one at which the node listens."""
-    headers: Headers = Field(default_factory=dict)
+    headers: _AskedHeaders = Field(default_factory=dict)
     body: _Body = ""
     node: Name | None = None
     """Whose ingress; None = the first that has an instance for it."""

@@ -91,7 +91,7 @@ class NodeTable(Table):
     serverless: Annotated[tuple[ServerlessNodeTable, ...], Few] = ()
     redis_allow: Texts = REDIS_ALLOW
     kafka_allow: Texts = KAFKA_ALLOW
-    collector_redis_url: str = COLLECTOR_REDIS_URL
+    collector_redis_url: str = Field(default=COLLECTOR_REDIS_URL, repr=False)
     file_pusher_directory: Name | None = None
     runtimes: Texts = ("RUST_WASM", "PYTHON", "MODELLED")
     tee: bool = False

@@ -106,6 +106,16 @@ def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path) -> None:
     ("old", "new", "fault"),
     [
         ("[general]\ndomain", "[generic]\ndomain", "generic: "),
+        (
+            "[general]\ndomain",
+            '[edgeless_sim]\nlocal_name = "x"\nportal_name = "x"\n\n[general]\ndomain',
+            "edgeless_sim.portal_name: 'x' is edgeless_sim.local_name already",
+        ),
+        (
+            "[general]\ndomain",
+            '[edgeless_sim]\nportal_domain = "domain-7000"\n\n[general]\ndomain',
+            "edgeless_sim.portal_domain: the local domain: a balancer joins two domains",
+        ),
         ('domain = "domain-7000"', "", "general.domain: "),
         ("7105", "7005", "portal.agent_url: 'http://0.0.0.0:7005': local.agent_url has that place"),
         ("606d", "606c", "is local.node_id already"),

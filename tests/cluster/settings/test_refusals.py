@@ -123,7 +123,10 @@ def test_a_wrong_controller_file_is_refused(
         ),
         (REDIS + 'redis_url = "http://x:1"', "x.toml:6: proxy.redis_url: write redis://HOST:PORT"),
         (REDIS + 'redis_url = "redis://u:secret@"', "proxy.redis_url: the host is missing"),
-        (REDIS + 'redis_url = "redis://h:99999"', "proxy.redis_url: Port out of range"),
+        (
+            REDIS + 'redis_url = "redis://h:99999"',
+            "proxy.redis_url: no URL: ports are numbers",
+        ),
         (REDIS + 'redis_url = "redis://h:1/x"', "the number of a database, nothing else"),
         (REDIS + 'redis_url = "redis://h:1?socket_timeout=0"', "the only parameter is db"),
         (REDIS + 'redis_url = "unix://"', "the path of the socket is missing"),

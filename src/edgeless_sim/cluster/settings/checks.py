@@ -219,6 +219,11 @@ def _of_balancer(settings: BalancerSettingsFile, *, any_port: bool = False) -> I
     yield from _url_faults(services, peers, any_port=any_port)
     ids = [(("local", "node_id"), str(settings.local.node_id))]
     yield from _repeated([*ids, (("portal", "node_id"), str(settings.portal.node_id))])
+    ours = settings.edgeless_sim
+    names = (("local_name", ours.local_name), ("portal_name", ours.portal_name))
+    yield from _repeated([(("edgeless_sim", key), name) for key, name in names if name])
+    if settings.general is not None and ours.portal_domain == settings.general.domain:
+        yield ("edgeless_sim", "portal_domain"), "the local domain: a balancer joins two domains"
     if settings.local.registers_at == settings.portal.registers_at:
         yield (
             ("portal",),

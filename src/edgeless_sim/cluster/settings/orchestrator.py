@@ -102,7 +102,7 @@ class ProxyTable(Table):
     """``None`` = the ε-ORC alone shows its domain."""
     proxy_gc_period_seconds: Annotated[int, Field(ge=0, le=_GC_PERIOD_S_MAX)] = 0
     """How long health and measurements are kept; 0 = in a Redis for ever."""
-    redis_url: Text = ""
+    redis_url: Text = Field(default="", repr=False)
     """Where the Redis is; may have a user and a password."""
     dataset_settings: DatasetTable = DatasetTable()
 
@@ -112,7 +112,7 @@ class CollectorTable(Table):
 
     # The same two words, in any case.
     collector_type: Annotated[Literal["None", "Redis"], BeforeValidator(_proxy_type)] = "None"
-    redis_url: Text = ""
+    redis_url: Text = Field(default="", repr=False)
     """Where samples are kept; needed if *collector_type* is ``Redis``."""
 
 

@@ -52,7 +52,7 @@ class FilePusherTable(Table):
 class MetricsCollectorTable(Table):
     """``[resources.metrics_collector_provider]``: ours; EDGELESS has it beside the ε-ORC only."""
 
-    redis_url: Text = ""
+    redis_url: Text = Field(default="", repr=False)
     provider: OptionalName = ""
 
     @property
