@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from edgeless_sim.model.names import quoted
 from edgeless_sim.model.toml_table import Few, Name, Table
 from edgeless_sim.resources.base import PAYLOAD_BYTES_MAX
 from edgeless_sim.resources.http_messages import FRAMING_HEADERS, header_fault
@@ -54,7 +55,7 @@ def _asked_headers(value: dict[str, str]) -> dict[str, str]:
         if name.lower() == "host":
             raise ValueError("write host = ... beside headers")
         if name.lower() in FRAMING_HEADERS:
-            raise ValueError(f"{name} is about the connection, which is not the step's: remove it")
+            raise ValueError(f"the header {quoted(name)} is not allowed: it is the connection's")
     return value
 
 
