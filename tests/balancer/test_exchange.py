@@ -287,6 +287,36 @@ def test_nothing_is_waited_for_when_all_that_waited_has_gone_on() -> None:
     play(story)
 
 
+def test_portals_that_lead_in_a_circle_end_no_balancer() -> None:
+    async def story(balancer: Balancer) -> None:
+        entry, _ = await balancer.start("sink", LOCAL)
+        leaving, sink = await balancer.start("sink", PORTAL)
+        passed: list[str] = []
+
+        def again(channel: str, event: Event, answer: Callable[[CallReturn], None]) -> None:
+            passed.append(event.payload)
+            balancer.send(entry, event.payload)
+
+        sink.forward = again  # type: ignore[method-assign]  # what leaves comes back
+        balancer.send(entry, "1")
+        balancer.send(entry, "2")
+        await balancer.patch(PORTAL, leaving, mapped=True)
+        turns = len(passed)
+        assert 0 < turns <= 2 * exchanges.WAITING_MAX
+        await asyncio.sleep(0.01)
+        assert len(passed) > turns, "it goes on, and lets others have a turn"
+        await balancer.patch(PORTAL, leaving, mapped=False)
+        balancer.exchange.remove(entry.key)
+        entry, second_sink = await balancer.start("sink", LOCAL)
+        passed.clear()
+        await balancer.patch(PORTAL, leaving, mapped=True)
+        balancer.send(entry, "straight on")
+        assert len(passed) == exchanges.NESTED_MAX
+        assert second_sink.refused == [("straight on", "portals lead in a circle")]
+
+    play(story)
+
+
 def test_a_half_may_be_configured_anew() -> None:
     async def story(balancer: Balancer) -> None:
         entry, _ = await balancer.start("sink", LOCAL, number=1)

@@ -95,6 +95,12 @@ class Slow(PythonFunction):
         return message
 
 
+class Patient(Relay):
+    """Takes half a second for everything."""
+
+    service = "c(500)"
+
+
 class Fragile(PythonFunction):
     """Fails at "fail"; in init, if that is its payload. Other casts go to "out"."""
 

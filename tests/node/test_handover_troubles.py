@@ -3,16 +3,27 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
-from tests.node.test_handover import Pair
+from tests.node.test_handover import STATE, Pair
 
 from edgeless_sim.dataplane.marks import mark
 from edgeless_sim.errors import RejectedError
-from edgeless_sim.model.event import METADATA_ROOT, Event, EventType
+from edgeless_sim.model.event import (
+    METADATA_ROOT,
+    UNPLACED,
+    Event,
+    EventType,
+    PatchRequest,
+    Target,
+)
+from edgeless_sim.model.function import Predecessor
+from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.node import gate as gates
 from edgeless_sim.node.gate import Gate
 from edgeless_sim.node.phase import Phase
 from edgeless_sim.node.restart import RESTARTS_MAX
+from edgeless_sim.node.state_store import MemoryStateStore
 from edgeless_transports import RemoteError
 
 COLLECT = "/edgeless_sim.Handover/Collect"
@@ -130,5 +141,79 @@ def test_a_gate_holds_a_bounded_number_of_marks(play: Any, monkeypatch: pytest.M
         for _ in range(10):
             gated.gate.mark(mark(b"s" * 32, gated.key, b"e" * 32))
         assert gated.gate._held_total == 3
+
+    play(story)
+
+
+def test_a_backlog_goes_along_over_a_link_that_takes_seconds_for_it(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        pair = Pair(rig, kind="Patient")
+        await pair.begin()
+        for _ in range(60):
+            pair.out.cast(pair.old, "x" * 20_000)
+        await rig.after(0.1)
+        # 1.2 MB at 2.5 MB/s; a collection has half a second at first.
+        rig.network.bandwidth(2_500_000, ["edge/0"], ["edge/1"])
+        await pair.move()
+        await rig.after(200)
+        assert rig.told("drop") == []
+        assert len(pair.out.payloads) == 60
+
+    play(story)
+
+
+def test_a_sender_that_is_patched_twice_without_a_word_between_keeps_its_order(play: Any) -> None:
+    async def story(rig: Any) -> None:
+        stores = [MemoryStateStore() for _ in range(3)]
+        first, second, third = (rig.node(states=each) for each in stores)
+        sending, peer = rig.node(), rig.peer()
+
+        async def move(old: InstanceId, of: Any, to: Any) -> InstanceId:
+            request = rig.request(to, "Ledger", {"out": peer})
+            predecessor = Predecessor(old, of.settings.url)
+            request = msgspec.structs.replace(request, takes_over=predecessor)
+            moved: InstanceId = (await to.agent.start_function(request)).instance_id
+            return moved
+
+        async def patch(target: InstanceId, generation: int) -> None:
+            mapping = rig.mapping({"out": target})
+            await sending.agent.patch_function(PatchRequest(sender, mapping, generation))
+
+        one = await rig.start(first, "Ledger", {"out": peer})
+        sender = await rig.start(sending, "Relay", {"out": one})
+        two = await move(one, first, second)
+        rig.network.delay(500_000_000, 0, ["edge/3"], ["edge/0"])
+        peer.cast(sender, "1")
+        peer.cast(sender, "2")
+        await rig.after(0.05)
+        await patch(two, 1)
+        await rig.after(0.05)
+        three = await move(two, second, third)
+        await patch(three, 2)
+        peer.cast(sender, "3")
+        peer.cast(sender, "4")
+        await rig.after(3)
+        assert stores[2].load(STATE) == "1,2,3,4"
+        assert rig.told("drop") == []
+
+    play(story)
+
+
+def test_what_waits_for_a_place_has_a_fate_if_its_sender_has_left_and_the_node_dies(
+    play: Any,
+) -> None:
+    async def story(rig: Any) -> None:
+        old, new, peer = rig.node(), rig.node(), rig.peer()
+        leaving = await rig.start(old, "Relay", {"out": Target(UNPLACED, "")})
+        peer.cast(leaving, "x")
+        await rig.after(0.1)
+        request = rig.request(new, "Relay", {"out": peer})
+        predecessor = Predecessor(leaving, old.settings.url)
+        await new.agent.start_function(msgspec.structs.replace(request, takes_over=predecessor))
+        await rig.after(0.1)
+        rig.crash(old)
+        await rig.after(5)
+        rig.journal.flush()
+        assert rig.checker.unexplained() == []
 
     play(story)

@@ -12,6 +12,7 @@ from edgeless_sim.model.ids import InstanceId
 __all__ = [
     "COLLECT_BYTES_MAX",
     "COLLECT_EVENTS_MAX",
+    "FIRST_BYTES_MAX",
     "HANDOVER_REFUSED",
     "Answer",
     "Collect",
@@ -24,7 +25,9 @@ __all__ = [
 
 #: Most events of one reply, and the size at which it takes no further one.
 COLLECT_EVENTS_MAX = 256
-COLLECT_BYTES_MAX = 4 << 20
+COLLECT_BYTES_MAX = 256 << 10
+#: The same of the first reply: it proves that the state has arrived, and has to be quick.
+FIRST_BYTES_MAX = 32 << 10
 #: The summary of each refusal by the old node; another one is not by its handovers.
 HANDOVER_REFUSED = "Error when handing over a function"
 

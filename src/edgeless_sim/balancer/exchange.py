@@ -17,16 +17,20 @@ from edgeless_sim.model.ids import InstanceKey
 from edgeless_sim.model.portal import PORTAL_OUTPUT, PortalSide
 from edgeless_sim.resources.files import REJECTED_SUMMARY
 
-__all__ = ["HALVES_MAX", "WAITING_MAX", "Exchange"]
+__all__ = ["HALVES_MAX", "NESTED_MAX", "WAITING_MAX", "Exchange"]
 
 HALVES_MAX: Final = 20_000
 #: Events that wait in one half.
 WAITING_MAX: Final = 1_024
+#: Portals that an event passes in this balancer without leaving it.
+NESTED_MAX: Final = 16
 
+_TURN_NS: Final = 1_000_000
 _NOBODY: Final = "the other half of the portal is missing"
 _NOWHERE: Final = "the portal leads nowhere"
 _WRONG_HALF: Final = "events do not enter this half of the portal"
 _FULL: Final = "queue full"
+_CIRCLE: Final = "portals lead in a circle"
 
 
 class Exchange:
@@ -41,6 +45,8 @@ class Exchange:
         self._wait_ns = round(wait_s * 1e9)
         self._halves: dict[InstanceKey, Half] = {}
         self._by_number: dict[tuple[int, PortalSide], Half] = {}
+        #: Events that are being forwarded because another one is.
+        self._nested = 0
 
     def __len__(self) -> int:
         return len(self._halves)
@@ -93,9 +99,12 @@ class Exchange:
         if not half.configuration.reads:
             half.sink.refuse(event, _WRONG_HALF)
             return
+        if self._nested >= NESTED_MAX:
+            half.sink.refuse(event, _CIRCLE)
+            return
         exit_half = self._exit_of(half)
         if exit_half is not None and not half.waiting:
-            exit_half.sink.forward(PORTAL_OUTPUT, event, answer)
+            self._forward(exit_half, event, answer)
         elif len(half.waiting) >= WAITING_MAX:
             half.sink.refuse(event, _FULL)
         else:
@@ -113,15 +122,28 @@ class Exchange:
         """Send on what waits, as far as it can go on now."""
         for side in PortalSide:
             half = self._by_number.get((number, side))
-            while half is not None and half.waiting:
+            if half is None:
+                continue
+            for _ in range(WAITING_MAX):
                 exit_half = self._exit_of(half)
-                if exit_half is None:
+                if exit_half is None or not half.waiting:
                     break
                 event, answer, _ = half.waiting.popleft()
-                exit_half.sink.forward(PORTAL_OUTPUT, event, answer)
-            if half is not None and half.timer is not None and not half.waiting:
+                self._forward(exit_half, event, answer)
+            else:
+                # Portals may lead in a circle, so that ever more comes back: others have a turn.
+                again_ns = self._scheduler.now_ns() + _TURN_NS
+                self._scheduler.timer_at(again_ns, self._flush, number)
+            if half.timer is not None and not half.waiting:
                 half.timer.cancel()
                 half.timer = None
+
+    def _forward(self, exit_half: Half, event: Event, answer: Callable[[CallReturn], None]) -> None:
+        self._nested += 1
+        try:
+            exit_half.sink.forward(PORTAL_OUTPUT, event, answer)
+        finally:
+            self._nested -= 1
 
     def _watch(self, half: Half) -> None:
         if half.timer is None and half.waiting:

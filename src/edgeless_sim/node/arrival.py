@@ -7,6 +7,7 @@ a task collects what still comes for the old instance, until that node says that
 
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from edgeless_sim.api.clients import HandoverClient
 from edgeless_sim.api.handover import (
@@ -42,7 +43,6 @@ COLLECT_TIMEOUT_S: Final = COMMIT_S / 4
 ANSWERS_MAX: Final = CALLS_MAX
 
 _PAUSE_S: Final = 0.2
-_TRIES_MAX: Final = 3
 _OFF: Final = "the migration is off"
 _CALL: Final = int(EventType.CALL)
 _CAST: Final = int(EventType.CAST)
@@ -63,7 +63,9 @@ class Arrival:
         context: HostingContext,
         clients: Clients,
         on_over: Callable[["Arrival"], None],
+        reclaim: Callable[[UUID], None],
     ) -> None:
+        """*reclaim* is told whose state is about to be stored here."""
         self.hosted = hosted
         #: Whether it is not wanted any more.
         self.cancelled = False
@@ -75,6 +77,7 @@ class Arrival:
         self._clients = clients
         self._context = context
         self._on_over = on_over
+        self._reclaim = reclaim
         self._begun_ns = context.actor.scheduler.now_ns()
         self._worked_ns = 0
         self._received = 0
@@ -94,6 +97,8 @@ class Arrival:
             handed = await self._take_over()
             try:
                 self._check_wanted()
+                # At once: who is on his way from here would remove it as his own.
+                self._reclaim(specification.state_id)
                 if handed.state is None:
                     # What is here is older than what the old instance began with.
                     states.discard(specification)
@@ -103,9 +108,10 @@ class Arrival:
                 raise RejectedError(_OFF, str(error)) from None
             try:
                 self._first = (await self._first_collection()).events
-            except RejectedError:
-                # Silence would leave it open whose state counts: both nodes keep it then.
-                self._forget_state()
+            except RejectedError as error:
+                # Anything else would leave it open whose state counts: both nodes keep it then.
+                if error.summary == HANDOVER_REFUSED:
+                    self._forget_state()
                 raise
         except UnreachableError as error:
             raise RejectedError(_OFF, f"the old node does not answer: {error}") from None
@@ -189,6 +195,9 @@ class Arrival:
             self._take(collected.events)
             if collected.over or (self.deserted and not collected.events):
                 break
+            if not collected.events and clock.now_ns() - asked_ns < _PAUSE_S * 1e9:
+                # It should have waited for some.
+                await clock.sleep(_PAUSE_S)
         self._end()
 
     def _end(self) -> None:
@@ -240,17 +249,20 @@ class Arrival:
 
     async def _give_back(self) -> None:
         client = self._clients(self._url, SILENCE_S / 3)
-        failures = 0
+        clock = self._context.actor.clock
+        silent_ns = 0
         while self._answers:
-            answers = self._batch()
+            answers, asked_ns = self._batch(), clock.now_ns()
             try:
                 await client.give_back(GiveBack(self._old, self.hosted.pid, answers))
-                failures = 0
+                silent_ns = 0
             except EdgelessError as error:
-                failures += 1
+                silent_ns += clock.now_ns() - asked_ns
                 # It may refuse because the old instance is gone, and with it whoever waited there.
                 gone = isinstance(error, RejectedError) and error.summary == HANDOVER_REFUSED
-                if failures < _TRIES_MAX and not gone:
+                if not gone and silent_ns <= SILENCE_S * 1e9:
+                    await clock.sleep(_PAUSE_S)
+                    silent_ns += round(_PAUSE_S * 1e9)
                     continue
                 self._context.plane.counters["answers not given back"] += len(answers)
             del self._answers[: len(answers)]
@@ -281,5 +293,10 @@ def _well_formed(event: HandedEvent) -> bool:
     return (
         len(event.source) == _KEY_BYTES
         and len(event.metadata) == len(METADATA_ROOT)
-        and (event.kind in (_CALL, _CAST) or (event.kind == _NO_RETURN and event.stream == 0))
+        and (event.kind in (_CALL, _CAST) or _is_mark(event))
     )
+
+
+def _is_mark(event: HandedEvent) -> bool:
+    """See `edgeless_sim.dataplane.marks`: its payload is a key in hexadecimal digits."""
+    return event.kind == _NO_RETURN and event.stream == 0 and len(event.payload) == 2 * _KEY_BYTES

@@ -14,6 +14,7 @@ from typing import Final
 from edgeless_sim.api.handover import (
     COLLECT_BYTES_MAX,
     COLLECT_EVENTS_MAX,
+    FIRST_BYTES_MAX,
     HANDOVER_REFUSED,
     Answer,
     Collected,
@@ -171,7 +172,8 @@ class Departure:
             self._drop_state()
             if not self._outbox and not self._over:
                 await self._something()
-        batch = self._batch()
+        # The first one may be without any event, if that is large.
+        batch = self._batch(COLLECT_BYTES_MAX, 1) if begun else self._batch(FIRST_BYTES_MAX, 0)
         over = self._over and not self._outbox
         if over:
             self._close("the instance has moved")
@@ -240,14 +242,15 @@ class Departure:
             self._first += 1
         self._sent = 0
 
-    def _batch(self) -> tuple[HandedEvent, ...]:
+    def _batch(self, bytes_max: int, least: int) -> tuple[HandedEvent, ...]:
+        """The events that come next, *least* of them even if that is too large."""
         now_ns = self._scheduler.now_ns()
         batch: list[HandedEvent] = []
         size = 0
         for event in self._outbox:
-            if len(batch) >= COLLECT_EVENTS_MAX or size > COLLECT_BYTES_MAX:
-                break
             size += event_bytes(event)
+            if len(batch) >= COLLECT_EVENTS_MAX or (size > bytes_max and len(batch) >= least):
+                break
             age_ns = max(0, now_ns - event.created_ns)
             batch.append(
                 HandedEvent(
@@ -282,6 +285,8 @@ class Departure:
             await waiter
         finally:
             timer.cancel()
+            if self._waiter is waiter:
+                self._waiter = None
             self._seen_ns = self._scheduler.now_ns()
 
     def _wake(self) -> None:

@@ -71,11 +71,12 @@ class Gate:
         source = event.source
         if leads_to(event) != self._key:
             held = self._held.get(source)
-            if held and self._held_total < HELD_EVENTS_MAX:
+            if held is None:
+                self._pass_mark(event)
+            elif self._held_total < HELD_EVENTS_MAX:
+                # Also if nothing else is held: what comes by way of the old instance is before it.
                 held.append(event)
                 self._held_total += 1
-            elif not held:
-                self._pass_mark(event)
         elif source in self._ended:
             del self._ended[source]
         elif source not in self._held and len(self._held) < SENDERS_MAX:

@@ -105,7 +105,9 @@ class Handovers:
 
     async def arrive(self, hosted: MovableFunction, predecessor: Predecessor) -> Arrival:
         """Fetch what *hosted* takes over; raise `RejectedError` if the old instance goes on."""
-        arrival = Arrival(hosted, predecessor, self._context, self._clients, self._arrived)
+        arrival = Arrival(
+            hosted, predecessor, self._context, self._clients, self._arrived, self.reclaim
+        )
         self._arrivals[hosted.pid] = arrival
         try:
             await arrival.prepare()

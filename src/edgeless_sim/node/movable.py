@@ -160,6 +160,9 @@ class MovableFunction(HostedFunction):
         """See `HostedFunction.crash`."""
         if self.leaving is not None:
             self.leaving.crash(cause)
+        if self.phase is Phase.GONE:
+            # What it had sent to a target without a place still waits.
+            self.handle.detach(cause)
         super().crash(cause)
 
     def _enter(self, entry: int) -> None:
