@@ -170,7 +170,7 @@ def test_a_provider_has_so_many_instances() -> None:
         ("", "write redis://HOST:PORT"),
         ("http://x", "other schemes are not allowed"),
         ("redis://:geheim@x/y", "the number of a database, nothing else"),
-        ("redis://:geheim@x:99999", "Port out of range"),
+        ("redis://:geheim@x:99999", "no URL: ports are numbers"),
     ],
 )
 def test_a_provider_whose_redis_cannot_be_meant_is_not_made(url: str, reason: str) -> None:
