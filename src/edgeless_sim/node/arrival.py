@@ -236,9 +236,11 @@ class Arrival:
 
     def _answered(self, call: Event, result: CallReturn) -> None:
         """Give an answer back to the old node, whose instance was called."""
-        if self._calls.pop((call.source, call.stream), self) is self:
+        key = call.source, call.stream
+        if key not in self._calls:
             # Not by way of that one: nobody waits for it there.
             return
+        del self._calls[key]
         if len(self._answers) >= ANSWERS_MAX:
             self._context.plane.counters["answers not given back"] += 1
             return

@@ -7,7 +7,15 @@ from typing import Final
 from edgeless_sim.dataplane.handle import DataplaneHandle
 from edgeless_sim.errors import RejectedError
 from edgeless_sim.kernel.scheduler import Timer
-from edgeless_sim.model.event import ERR, NO_REPLY, CallReturn, CallReturnKind, Event, EventType
+from edgeless_sim.model.event import (
+    ERR,
+    NO_REPLY,
+    CallReturn,
+    CallReturnKind,
+    Event,
+    EventType,
+    event_bytes,
+)
 from edgeless_sim.model.ids import InstanceId
 from edgeless_sim.model.resource import ResourceInstanceSpecification
 from edgeless_sim.node.hosting import HostingContext
@@ -102,7 +110,7 @@ class HostedResource:
     def deliver(self, event: Event) -> None:
         """See `Inbox.deliver`. Handling takes no simulated time; the outside world is not ours."""
         context = self._context
-        size = _size(event)
+        size = event_bytes(event)
         if len(self._open) >= OPEN_EVENTS_MAX or self._open_bytes + size > OPEN_BYTES_MAX:
             context.plane.refuse(event, "queue full")
             return
@@ -127,7 +135,7 @@ class HostedResource:
         def answer(result: CallReturn) -> None:
             event = self._open.pop(ticket, None)
             if event is not None:
-                self._open_bytes -= _size(event)
+                self._open_bytes -= event_bytes(event)
                 self._context.actor.scheduler.release()
                 self._answered(event, result, begun_ns)
 
@@ -220,7 +228,7 @@ class HostedResource:
         for ticket, held in self._open.items():
             if held is event:
                 del self._open[ticket]
-                self._open_bytes -= _size(event)
+                self._open_bytes -= event_bytes(event)
                 self._context.actor.scheduler.release()
                 self._context.plane.refuse(event, cause)
                 return
@@ -239,8 +247,3 @@ class HostedResource:
             self._context.actor.scheduler.release()
         self._open.clear()
         self._open_bytes = 0
-
-
-def _size(event: Event) -> int:
-    payload = event.payload
-    return len(payload) if payload.isascii() else len(payload.encode())
