@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from edgeless_sim.cli.loading import quietly_loading
 from edgeless_sim.cli.problems import reported
 
 __all__ = ["authoring", "build", "invoke", "new"]
@@ -22,7 +23,8 @@ def new(
 ) -> None:
     """Begin something new: a folder that builds and runs at once."""
     with reported(folder):
-        from edgeless_sim.cli.new import new_command
+        with quietly_loading():
+            from edgeless_sim.cli.new import new_command
 
         new_command(what, folder, lang)
 
@@ -34,7 +36,8 @@ def build(
 ) -> None:
     """Build a function by what lies beside its function.json: Cargo.toml, *.c, *.wat or *.py."""
     with reported(file):
-        from edgeless_sim.cli.build import build_command
+        with quietly_loading():
+            from edgeless_sim.cli.build import build_command
 
         build_command(file, force=force)
 
@@ -62,7 +65,8 @@ def invoke(
     if form not in ("plain", "json"):
         raise typer.BadParameter(f"{form!r} is none of plain, json")
     with reported():
-        from edgeless_sim.cli.invoke import InvokeOptions, invoke_command
+        with quietly_loading():
+            from edgeless_sim.cli.invoke import InvokeOptions, invoke_command
 
         options = InvokeOptions(
             function=function,

@@ -16,6 +16,7 @@ from edgeless_sim.cli.completion import (
     complete_domain_or_all,
     complete_workflow,
 )
+from edgeless_sim.cli.loading import quietly_loading
 from edgeless_sim.cli.problems import reported
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def _options(
     del version
     with reported(template):
         if template is not None:
-            from edgeless_sim.cli.template import write_template
+            with quietly_loading():
+                from edgeless_sim.cli.template import write_template
 
             write_template("cli", template)
             raise typer.Exit
@@ -138,7 +140,8 @@ class _Options:
 
     def asking(self, form: str | None = None, *, quiet: bool = False) -> "Asking":
         """What is said behind the verb counts."""
-        from edgeless_sim.cli.asking import Asking
+        with quietly_loading():
+            from edgeless_sim.cli.asking import Asking
 
         return Asking(self.config_file, self.timeout_s, form or self.form, quiet or self.quiet)
 
@@ -270,7 +273,8 @@ def build(
 ) -> None:
     """Build a function's WebAssembly module beside its function.json."""
     with reported(spec_file):
-        from edgeless_sim.cli.build import build_command
+        with quietly_loading():
+            from edgeless_sim.cli.build import build_command
 
         build_command(spec_file)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeless_sim.cli.authoring import authoring
+from edgeless_sim.cli.loading import quietly_loading
 from edgeless_sim.cli.observing import observing
 from edgeless_sim.cli.options import InProcess as _InProcess
 from edgeless_sim.cli.options import Seed as _Seed
@@ -95,7 +96,8 @@ def run(
 ) -> None:
     """Run a scenario and say what came of it."""
     with reported(out):
-        from edgeless_sim.cli.run import RunOptions, run_command
+        with quietly_loading():
+            from edgeless_sim.cli.run import RunOptions, run_command
 
         pace = float(speed.removesuffix("x")) if speed is not None else 1.0 if realtime else None
         run_command(
@@ -158,7 +160,8 @@ def up(
     the scenario is started without --steps. What functions say is shown.
     """
     with reported(state):
-        from edgeless_sim.cli.up import UpOptions, up_command
+        with quietly_loading():
+            from edgeless_sim.cli.up import UpOptions, up_command
 
         up_command(
             UpOptions(
@@ -188,7 +191,8 @@ def check(
     made. Nothing else runs.
     """
     with reported():
-        from edgeless_sim.cli.check import check_command
+        with quietly_loading():
+            from edgeless_sim.cli.check import check_command
 
         check_command(files, quiet=quiet)
 
@@ -221,7 +225,8 @@ def explore(
     something.
     """
     with reported(out):
-        from edgeless_sim.cli.explore import ExploreOptions, explore_command
+        with quietly_loading():
+            from edgeless_sim.cli.explore import ExploreOptions, explore_command
 
         explore_command(ExploreOptions(seeds, seed, scenario, processes, out, form, quiet))
 
@@ -249,7 +254,8 @@ def export(
 ) -> None:
     """Write the cluster of a scenario as files of a real deployment, with start commands."""
     with reported(to):
-        from edgeless_sim.cli.export import export_command
+        with quietly_loading():
+            from edgeless_sim.cli.export import export_command
 
         export_command(scenario, hosts, to, scheme=scheme, first_port=first_port)
 
@@ -297,7 +303,8 @@ def wire(
 ) -> None:
     """Capture what components send one another, or show a capture, decoded."""
     with reported(capture):
-        from edgeless_sim.cli.wire import WireOptions, wire_command
+        with quietly_loading():
+            from edgeless_sim.cli.wire import WireOptions, wire_command
 
         wire_command(
             WireOptions(
@@ -328,7 +335,8 @@ def component(
 ) -> None:
     """Run one component as this process, until it is told to stop."""
     with reported():
-        from edgeless_sim.cli.component import component_command
+        with quietly_loading():
+            from edgeless_sim.cli.component import component_command
 
         component_command(kind, file, supervised=supervised)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from edgeless_sim.cli.loading import quietly_loading
 from edgeless_sim.cli.options import InProcess, Seed, World, checked_form, checked_speed
 from edgeless_sim.cli.problems import reported
 
@@ -62,8 +63,9 @@ def top(
     On a terminal it is drawn again and again; elsewhere, and with --once, snapshots are printed.
     """
     with reported():
-        from edgeless_sim.cli.top import top_command
-        from edgeless_sim.cli.top_options import TopOptions
+        with quietly_loading():
+            from edgeless_sim.cli.top import top_command
+            from edgeless_sim.cli.top_options import TopOptions
 
         top_command(
             TopOptions(

@@ -8,11 +8,10 @@ before that is taken care of.
 """
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable
+
+from edgeless_sim.cli.loading import INTERRUPTED, leave_at_once, quietly_loading
 
 __all__ = [
     "balancer_main",
@@ -24,25 +23,6 @@ __all__ = [
     "orchestrator_main",
     "proxy_main",
 ]
-
-_INTERRUPTED: Final = 130
-
-
-def _leave_at_once() -> bool:
-    """Let Ctrl-C end the program without a word; whether that was changed."""
-    # Whoever ignores it, as shells do for programs in the background, goes on ignoring it.
-    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if default:
-        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(_INTERRUPTED))
-    return default
-
-
-@contextmanager
-def _quietly_loading() -> Generator[None]:
-    default = _leave_at_once()
-    yield
-    if default:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _open_closed_streams() -> None:
@@ -59,12 +39,12 @@ def _begin(load: Callable[[], Callable[[], None]]) -> None:
     """Load a program, and run it."""
     _open_closed_streams()
     try:
-        with _quietly_loading():
+        with quietly_loading():
             run = load()
         run()
     except KeyboardInterrupt:
         # Between loading and what reports errors.
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 def main() -> None:
@@ -132,7 +112,7 @@ def _daemon(name: str) -> None:
     are thousands while the rest is loaded; the daemon would go on, deaf to the first Ctrl-C.
     """
     _open_closed_streams()
-    _leave_at_once()
+    leave_at_once()
     from edgeless_sim.cli import daemons
 
     run: Callable[[], None] = getattr(daemons, name)

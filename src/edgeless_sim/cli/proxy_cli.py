@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeless_sim.cli.loading import quietly_loading
 from edgeless_sim.cli.problems import reported
 from edgeless_sim.cli.proxy_completion import (
     ORCHESTRATOR_URL,
@@ -192,8 +193,9 @@ class _Options:
 
     def asking(self, form: str | None = None, *, quiet: bool = False) -> "ProxyAsking":
         """What is said behind the verb counts."""
-        from edgeless_sim.cli.mirror_words import NodeForm
-        from edgeless_sim.cli.proxy_asking import ProxyAsking
+        with quietly_loading():
+            from edgeless_sim.cli.mirror_words import NodeForm
+            from edgeless_sim.cli.proxy_asking import ProxyAsking
 
         return ProxyAsking(
             self.redis_url,
